@@ -1,0 +1,78 @@
+"""Every error packshot raises on purpose.
+
+PackshotError
+├── UserError            the user can mend it: exit code 2
+│   ├── CatalogError     a brand or product catalog
+│   ├── CampaignError    the campaign file, its templates or its plan
+│   ├── ReferenceImageError  a reference image
+│   ├── ModelError       a model, its licence or its limits
+│   └── OptionError      a command-line option or a setting
+└── WorkError            the work failed: exit code 1
+    ├── StorageError     an object store or a disk
+    └── EngineError      the machinery that makes pixels
+"""
+
+from __future__ import annotations
+
+
+class PackshotError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UserError(PackshotError):
+    """Something the user can mend, said in one line.
+
+    Args:
+        source: the file or URI at fault.
+        where: the row, key or option inside it, "" when the whole source is at fault.
+        problem: what is wrong.
+        fix: what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, source: str, where: str, problem: str, fix: str = "") -> None:
+        self.source, self.where, self.problem, self.fix = source, where, problem, fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f"{self.source}: {self.where}" if self.where else self.source
+        line = f"{place}: {self.problem}" + (f"; {self.fix}" if self.fix else "")
+        return " ".join(line.split())
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str, str]]:
+        return type(self), (self.source, self.where, self.problem, self.fix)
+
+
+class CatalogError(UserError):
+    """A brand or product catalog that cannot be used."""
+
+
+class CampaignError(UserError):
+    """A campaign file, template or plan that cannot be used."""
+
+
+class ReferenceImageError(UserError):
+    """A reference image that cannot be used."""
+
+
+class ModelError(UserError):
+    """A model that is unknown, not allowed here, or asked for something it cannot do."""
+
+
+class OptionError(UserError):
+    """A command-line option or a setting that cannot be used."""
+
+
+class WorkError(PackshotError):
+    """The work itself failed; running again may help."""
+
+
+class StorageError(WorkError):
+    """A store refused or lost an operation after its retries."""
+
+
+class EngineError(WorkError):
+    """An engine could not be loaded or broke as a whole."""

@@ -1,0 +1,195 @@
+"""Bytes of a photo into checked, upright, opaque sRGB pixels. The one seam for what Pillow raises."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+MAX_PIXELS = 100_000_000
+
+# Pillow's names of what is read; what they are called for people.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+_READABLE = "use JPEG, PNG, WebP, AVIF, TIFF or BMP"
+# A phone's JPEG often carries a second picture for depth or a preview; the first is the photo.
+_FIRST_OF_SEVERAL = frozenset({"MPO"})
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+_SRGB = ImageCms.createProfile("sRGB")
+_COLOUR_SPACE = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+_GREY = frozenset({"1", "L", "LA", "La"})
+_DEEP_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+_MODES = _GREY | _DEEP_GREY | {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+
+
+class BadPicture(Exception):
+    """Bytes that are no usable picture: what is wrong, and what to do."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        self.problem, self.fix = problem, fix
+        super().__init__(f"{problem}; {fix}")
+
+
+def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int, str, str]:
+    """Width and height after EXIF transposition, format and mode; decodes all, to find what is cut short.
+
+    Raises:
+        BadPicture: no picture, damaged, animated, or of more than `max_pixels`.
+    """
+    with _decoded(data, max_pixels) as picture:
+        width, height = picture.size
+        if _orientation(picture) >= 5:
+            width, height = height, width
+        return width, height, _format(picture), picture.mode
+
+
+def to_rgb(data: bytes, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Upright sRGB pixels, mode "RGB", transparency laid on `background` ("#RRGGBB").
+
+    Raises:
+        BadPicture: as `measure`.
+    """
+    with _decoded(data, max_pixels) as picture:
+        method = _UPRIGHT.get(_orientation(picture))
+        profile = picture.info.get("icc_profile")
+        colours, alpha = _split(_eight_bit(picture))
+        opaque = _to_srgb(colours, profile)
+        if alpha is not None:
+            ground = Image.new("RGB", opaque.size, background)
+            opaque = Image.composite(opaque, ground, alpha)
+        upright = opaque.transpose(method) if method is not None else opaque
+        upright.info.clear()
+        return upright
+
+
+@contextmanager
+def _decoded(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The decoded picture; whatever a decoder raises, also later in the block, becomes BadPicture."""
+    try:
+        if not data:
+            raise BadPicture("the file is empty", "save it again")
+        _admit(max_pixels)
+        with _opened(data) as picture:
+            _refuse(picture, max_pixels)
+            picture.load()
+            _refuse_depth(picture)
+            yield picture
+    except (BadPicture, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large("more pixels than fit in memory", max_pixels) from error
+    except Exception as error:
+        # Decoders answer hostile bytes with SyntaxError, struct.error, KeyError, zlib.error and more.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadPicture(f"the image is cut short or damaged ({reason})", "save it again") from error
+
+
+def _admit(pixels: int) -> None:
+    """Let Pillow open what our limit allows: its own, which warns, suspects any large print photo."""
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = pixels
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if b"<svg" in data[:4096].lower():
+            raise BadPicture("is an SVG drawing, not a photo", "export it as PNG") from None
+        raise BadPicture("is not an image that can be read", _READABLE) from None
+
+
+def _refuse(picture: Image.Image, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise _too_large(f"{width} x {height} pixels", max_pixels)
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format not in _FIRST_OF_SEVERAL:
+        what = "pages" if picture.format == "TIFF" else "frames, an animation"
+        raise BadPicture(f"has {frames} {what}", "save the one that counts as PNG or JPEG")
+
+
+def _refuse_depth(picture: Image.Image) -> None:
+    if picture.mode not in _MODES:
+        raise BadPicture(f"holds {picture.mode} pixels", "save it as RGB with 8 or 16 bits a channel")
+    if picture.mode == "I" and np.asarray(picture).max() > 0xFFFF:
+        raise BadPicture("holds more than 16 bits a pixel", "save it with 8 or 16 bits a channel")
+
+
+def _too_large(size: str, max_pixels: int) -> BadPicture:
+    return BadPicture(f"{size}, over the limit of {max_pixels / 1e6:g} million", "scale it down")
+
+
+def _format(picture: Image.Image) -> str:
+    return "JPEG" if picture.format in _FIRST_OF_SEVERAL else str(picture.format)
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken metadata is no reason to refuse good pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """Grey pictures of more than 8 bits scaled to 8; Pillow's own conversion would clip them."""
+    if picture.mode not in _DEEP_GREY:
+        return picture
+    values = np.asarray(picture).astype(np.int64).clip(0)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _split(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours in a mode that a profile can describe, and the alpha channel where there is any."""
+    if picture.has_transparency_data:
+        both = picture.convert("LA" if picture.mode in _GREY else "RGBA")
+        return both.convert("L" if both.mode == "LA" else "RGB"), both.getchannel("A")
+    if picture.mode in _COLOUR_SPACE:
+        return picture, None
+    return picture.convert("L" if picture.mode == "1" else "RGB"), None
+
+
+def _to_srgb(colours: Image.Image, icc: bytes | None) -> Image.Image:
+    """Through the embedded profile where there is a usable one, else by Pillow's plain conversion."""
+    profile = _profile(icc, colours.mode)
+    if profile is not None:
+        try:
+            converted = ImageCms.profileToProfile(
+                colours,
+                profile,
+                _SRGB,
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+        except (ImageCms.PyCMSError, ValueError, OSError):
+            converted = None
+        if converted is not None:
+            return converted
+    return colours.convert("RGB")
+
+
+def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
+    """The embedded profile, unless it is broken, of another colour model, or sRGB already."""
+    if not icc:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        fits = profile.profile.xcolor_space.strip() == _COLOUR_SPACE.get(mode)
+        named = ImageCms.getProfileDescription(profile)
+    except (ImageCms.PyCMSError, ValueError, OSError, TypeError):
+        return None
+    # Through the tables and back, sRGB pixels would change by one here and there.
+    return profile if fits and not named.startswith("sRGB") else None

@@ -1,0 +1,186 @@
+"""The two input contracts as Arrow schemas, and what of a real file's types is taken as they are.
+
+`nullable=False` marks what every row must have. A file may spell a type in its own way (large or dictionary
+strings, any number for a price, a date as text): `conform` says whether it is close enough to be read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from catalogs.errors import CatalogError
+
+TEXTS = pa.list_(pa.string())
+COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string())])
+PALETTE_COLOUR = pa.struct(
+    [pa.field("hex", pa.string(), nullable=False), ("name", pa.string()), ("role", pa.string())]
+)
+REFERENCE_IMAGE = pa.struct(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        ("role", pa.string()),
+        ("licence", pa.string()),
+        ("licence_end", pa.date32()),
+        ("territories", TEXTS),
+    ]
+)
+
+BRANDS = pa.schema(
+    [
+        pa.field("brand_id", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        ("palette", pa.list_(PALETTE_COLOUR)),
+        ("style", pa.string()),
+        ("mood", pa.string()),
+        ("lighting", pa.string()),
+        ("background", pa.string()),
+        ("typography", pa.string()),
+        ("logo_uri", pa.string()),
+        ("legal_line", pa.string()),
+        ("font_uri", pa.string()),
+    ]
+)
+
+PRODUCTS = pa.schema(
+    [
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("brand_id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        ("description", pa.string()),
+        ("category", pa.string()),
+        ("colors", pa.list_(COLOUR)),
+        ("materials", TEXTS),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+        ("reference_images", pa.list_(REFERENCE_IMAGE)),
+        ("product_group", pa.string()),
+        ("price", pa.decimal128(18, 4)),
+        ("currency", pa.string()),
+        ("gtin", pa.string()),
+        ("url", pa.string()),
+    ]
+)
+
+
+class CatalogKind(StrEnum):
+    """Which of the two input catalogs a file is."""
+
+    BRANDS = "brands"
+    PRODUCTS = "products"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return BRANDS if self is CatalogKind.BRANDS else PRODUCTS
+
+
+def required_columns(contract: pa.Schema) -> tuple[str, ...]:
+    """Columns of a contract that every row must fill, in contract order."""
+    return tuple(field.name for field in contract if not field.nullable)
+
+
+def conform(schema: pa.Schema, contract: pa.Schema, source: str) -> pa.Schema:
+    """The columns one gets from a file: its own with their types, then what the contract adds as nulls.
+
+    Args:
+        schema: the file's Arrow schema, partition columns included.
+        source: the file, for messages.
+
+    Raises:
+        CatalogError: a required column is missing, a column has a type that cannot be read as the
+            contract's, or two columns share a name.
+    """
+    _refuse_twins(schema, source)
+    missing = [name for name in required_columns(contract) if name not in schema.names]
+    if missing:
+        raise _missing(missing, schema, source)
+    for field in contract:
+        if field.name in schema.names and not fits(schema.field(field.name).type, field.type):
+            found = schema.field(field.name).type
+            problem = f"is {found}, wanted {describe(field.type)}"
+            raise CatalogError(source, f"column {field.name!r}", problem, "cast the column")
+    return pa.schema([*schema, *(field for field in contract if field.name not in schema.names)])
+
+
+def fits(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """True when values of type `found` can stand where the contract says `wanted`."""
+    if pt.is_null(found):
+        return True
+    if pt.is_dictionary(found):
+        return fits(found.value_type, wanted)
+    if pt.is_string(wanted):
+        return _is_text(found)
+    if pt.is_decimal(wanted):
+        return bool(pt.is_integer(found) or pt.is_decimal(found) or pt.is_floating(found))
+    if pt.is_date(wanted):
+        return bool(pt.is_date(found) or pt.is_timestamp(found) or _is_text(found))
+    if pt.is_map(wanted):
+        return _fits_map(found)
+    if pt.is_list(wanted):
+        return _is_list(found) and _fits_item(found.value_type, wanted.value_type)
+    return _fits_struct(found, wanted)
+
+
+def describe(wanted: pa.DataType) -> str:
+    """A contract type as the documentation writes it: `list<struct<hex, name>>`."""
+    if pt.is_struct(wanted):
+        return f"struct<{', '.join(field.name for field in wanted)}>"
+    if pt.is_map(wanted):
+        return "map<string, string>"
+    if pt.is_list(wanted):
+        return f"list<{describe(wanted.value_type)}>"
+    return "decimal, integer or double" if pt.is_decimal(wanted) else str(wanted)
+
+
+def _is_text(found: pa.DataType) -> bool:
+    return bool(pt.is_string(found) or pt.is_large_string(found) or pt.is_string_view(found))
+
+
+def _is_list(found: pa.DataType) -> bool:
+    return bool(
+        pt.is_list(found)
+        or pt.is_large_list(found)
+        or pt.is_fixed_size_list(found)
+        or pt.is_list_view(found)
+        or pt.is_large_list_view(found)
+    )
+
+
+def _fits_item(found: pa.DataType, wanted: pa.DataType) -> bool:
+    # A list of plain hex codes or URIs is the short form of the list of structs.
+    return fits(found, wanted) or (pt.is_struct(wanted) and _is_text(found))
+
+
+def _fits_map(found: pa.DataType) -> bool:
+    if pt.is_map(found):
+        return fits(found.key_type, pa.string()) and fits(found.item_type, pa.string())
+    # pandas writes a column of dicts as a struct.
+    return bool(pt.is_struct(found)) and all(fits(field.type, pa.string()) for field in found)
+
+
+def _fits_struct(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if not pt.is_struct(found):
+        return False
+    types = {field.name: field.type for field in found}
+    return all(
+        fits(types[field.name], field.type) if field.name in types else field.nullable for field in wanted
+    )
+
+
+def _refuse_twins(schema: pa.Schema, source: str) -> None:
+    twins = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twins:
+        raise CatalogError(source, f"column {twins[0]!r}", "is there twice", "rename or drop one of them")
+
+
+def _missing(missing: list[str], schema: pa.Schema, source: str) -> CatalogError:
+    listed = ", ".join(f"{name!r}" for name in missing)
+    columns = "column" if len(missing) == 1 else "columns"
+    close = {name: difflib.get_close_matches(name, schema.names, n=1, cutoff=0.75) for name in missing}
+    hints = [f"is {match[0]!r} meant as {name!r}?" for name, match in close.items() if match]
+    found = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
+    fix = hints[0] if hints else "rename columns, or let `packshot import` map them"
+    problem = f"required {columns} {listed} missing; it has: {found or 'no column'}"
+    return CatalogError(source, "", problem, fix)

@@ -1,0 +1,117 @@
+"""Which rows a campaign wants: pyarrow's filter triples, checked against the catalog before a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from catalogs.errors import CampaignError
+
+OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in")
+_SHAPE = "write [[column, operator, value], ...] for AND, a list of such lists for OR"
+
+Select = Sequence[Any]
+
+
+class Selection:
+    """A compiled filter.
+
+    Attributes:
+        columns: what it reads.
+        expression: the pyarrow expression.
+    """
+
+    def __init__(self, select: Select, types: pa.Schema, source: str) -> None:
+        """Compile triples against column types.
+
+        Args:
+            select: [column, operator, value] triples joined by AND, or a list of such lists joined by OR.
+            source: the campaign file, for messages.
+
+        Raises:
+            CampaignError: the shape, a column, an operator or a value is wrong.
+        """
+        groups = [
+            [_triple(triple, types, where, source) for where, triple in group]
+            for group in _groups(select, source)
+        ]
+        self.columns = frozenset(triple[0] for group in groups for triple in group)
+        try:
+            self.expression: ds.Expression = pq.filters_to_expression(groups)
+            _empty(types, self.columns).filter(self.expression)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            fix = "compare a column with values of its type"
+            raise CampaignError(source, "select", str(error).splitlines()[0], fix) from None
+
+    def rows_of(self, table: pa.Table) -> list[int]:
+        """Positions of the wanted rows of a table that has all of `columns`."""
+        plain = plain_columns(table.select(sorted(self.columns)))
+        marked = plain.append_column("", pa.array(range(table.num_rows), pa.int64()))
+        positions: list[int] = marked.filter(self.expression).column(plain.num_columns).to_pylist()
+        return positions
+
+
+def plain_type(found: pa.DataType) -> pa.DataType:
+    """The type a column is compared as: dictionaries decoded, one kind of string."""
+    if pt.is_dictionary(found):
+        return plain_type(found.value_type)
+    return pa.string() if pt.is_large_string(found) or pt.is_string_view(found) else found
+
+
+def plain_columns(table: pa.Table) -> pa.Table:
+    """The table with every column in its `plain_type`."""
+    return table.cast(pa.schema([field.with_type(plain_type(field.type)) for field in table.schema]))
+
+
+def _empty(types: pa.Schema, columns: frozenset[str]) -> pa.Table:
+    fields = [types.field(name) for name in sorted(columns)]
+    return plain_columns(pa.schema(fields).empty_table())
+
+
+def _groups(select: Select, source: str) -> Iterator[list[tuple[str, Any]]]:
+    """OR groups of (where, triple)."""
+    if isinstance(select, str) or not isinstance(select, Sequence) or not select:
+        raise CampaignError(source, "select", f"{select!r} is no filter", _SHAPE)
+    if all(_is_group(group) for group in select):
+        for i, group in enumerate(select):
+            yield [(f"select[{i}][{j}]", triple) for j, triple in enumerate(group)]
+        return
+    yield [(f"select[{i}]", triple) for i, triple in enumerate(select)]
+
+
+def _is_group(item: Any) -> bool:
+    return isinstance(item, list | tuple) and bool(item) and isinstance(item[0], list | tuple)
+
+
+def _triple(triple: Any, types: pa.Schema, where: str, source: str) -> tuple[str, str, Any]:
+    if not isinstance(triple, list | tuple) or len(triple) != 3 or not isinstance(triple[0], str):
+        raise CampaignError(source, where, f"{triple!r} is no [column, operator, value]", _SHAPE)
+    column, operator, value = triple
+    if column not in types.names:
+        from catalogs.campaign import nearest
+
+        raise CampaignError(source, where, f"there is no column {column!r}", nearest(column, types.names))
+    if operator not in OPERATORS:
+        known = " ".join(OPERATORS)
+        raise CampaignError(source, where, f"unknown operator {operator!r}", f"use one of {known}")
+    takes_list = operator in ("in", "not in")
+    if takes_list and (not isinstance(value, list | tuple | set) or not value):
+        fix = f"write [{column}, {operator}, [...]]"
+        raise CampaignError(source, where, f"{operator!r} needs a list of values", fix)
+    values = list(value) if takes_list else [value]
+    if None in values:
+        raise CampaignError(source, where, "nothing compares with null", "name a value")
+    plain = [_comparable(item, types.field(column).type) for item in values]
+    return column, operator, plain if takes_list else plain[0]
+
+
+def _comparable(value: Any, found: pa.DataType) -> Any:
+    # pyarrow has no kernel for a decimal column and a Python int; as doubles both sides are exact enough.
+    if pt.is_decimal(found) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value

@@ -1,0 +1,211 @@
+"""Prompt templates: Jinja2 in a sandbox, strict about what is missing, and what columns they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from catalogs.errors import CampaignError
+
+SCOPES = ("product", "brand")
+MAX_REPEAT = 10_000
+
+
+class EmptyField(Exception):
+    """A template needs a field that this row leaves empty."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(reason)
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Dots read columns (a column may be called "items"), and an empty column is as good as none."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Mapping):
+            return self._column(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping):
+            return self._column(obj, argument)
+        return super().getitem(obj, argument)
+
+    def _column(self, obj: Mapping[Any, Any], name: Any) -> Any:
+        value = obj.get(name)
+        if value is None or value == "" or value == []:
+            return self.undefined(obj=obj, name=str(name))
+        return value
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        # 'x' * 10**9 in a prompt would take the planner's memory.
+        sizes = [v for v in (left, right) if isinstance(v, int)]
+        if len(sizes) < 2 and any(abs(v) > MAX_REPEAT for v in sizes):
+            raise SecurityError(f"repeats text more than {MAX_REPEAT} times")
+        if operator == "**" and any(abs(v) > 64 for v in sizes):
+            raise SecurityError("raises a number too high")
+        return super().call_binop(context, operator, left, right)
+
+
+def bind_colour(colour: object, part: str) -> str:
+    """`{{ product.colors[0] | bind('cap') }}` -> "cap in color #E8D9B5 pale sand"."""
+    if isinstance(colour, Undefined):
+        str(colour)  # raises: strict undefined
+    if isinstance(colour, Mapping):
+        named = str(colour.get("name") or "")
+        code = str(colour.get("hex") or "")
+        return " ".join(f"{part} in color {code} {named}".split())
+    return f"{part} in color {colour}"
+
+
+_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+_ENVIRONMENT.filters["bind"] = bind_colour
+_FREE_NAMES = {"image", "loop", *_ENVIRONMENT.globals}
+
+Node = Callable[[Mapping[str, Any]], Any]
+
+
+class PromptTemplate:
+    """A shot's structured prompt with every text compiled once.
+
+    Attributes:
+        columns: (scope, column) pairs the texts read, e.g. ("product", "title").
+    """
+
+    def __init__(self, prompt: Mapping[str, Any], source: str, where: str) -> None:
+        self._source, self._where = source, where
+        self._columns: set[tuple[str, str]] = set()
+        self._root = self._build(prompt, where)
+        self.columns = frozenset(self._columns)
+
+    def expand(
+        self, product: Mapping[str, Any], brand: Mapping[str, Any], references: Sequence[str]
+    ) -> dict[str, Any]:
+        """The prompt of one product.
+
+        Args:
+            product: clean product row.
+            brand: clean brand row.
+            references: names of this request's references, in order.
+
+        Raises:
+            EmptyField: the row leaves empty what a text needs.
+            CampaignError: a template fails for another reason.
+        """
+        context = {"product": product, "brand": brand, "image": _image_namer(references)}
+        expanded = self._root(context)
+        assert isinstance(expanded, dict)
+        return expanded
+
+    def check_columns(self, product_columns: Iterable[str], brand_columns: Iterable[str]) -> None:
+        """Refuse a template that reads a column no catalog has.
+
+        Raises:
+            CampaignError: naming the shot, the column and the nearest right one.
+        """
+        from catalogs.campaign import nearest
+
+        known = {"product": sorted(product_columns), "brand": sorted(brand_columns)}
+        for scope, column in sorted(self.columns):
+            if column != "*" and column not in known[scope]:
+                problem = f"reads {scope}.{column}, which the {scope} catalog does not have"
+                raise CampaignError(self._source, self._where, problem, nearest(column, known[scope]))
+
+    def _build(self, value: Any, where: str) -> Node:
+        if isinstance(value, Mapping):
+            items = [(str(k), self._build(v, f"{where}.{k}")) for k, v in value.items()]
+            return lambda context: {key: node(context) for key, node in items}
+        if isinstance(value, list | tuple):
+            nodes_ = [self._build(v, f"{where}.{i}") for i, v in enumerate(value)]
+            return lambda context: [node(context) for node in nodes_]
+        if isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value):
+            return self._text(value, where)
+        return lambda context: value
+
+    def _text(self, text: str, where: str) -> Node:
+        try:
+            tree = _ENVIRONMENT.parse(text)
+            self._columns.update(_columns_read(tree))
+            template = _ENVIRONMENT.from_string(text)
+        except TemplateSyntaxError as error:
+            raise CampaignError(
+                self._source, where, f"template: {error.message}", "correct the template"
+            ) from None
+        except _UnknownName as error:
+            raise CampaignError(
+                self._source, where, f"template: {error}", "use product.*, brand.* or image('...')"
+            ) from None
+
+        def render(context: Mapping[str, Any]) -> str:
+            try:
+                return " ".join(template.render(context).split())
+            except UndefinedError as error:
+                raise _empty_field(tree, context, where, error) from None
+            except _NoSuchReference as error:
+                raise CampaignError(self._source, where, str(error), "list it under references") from None
+            except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+                raise CampaignError(
+                    self._source, where, f"template: {error}", "correct the template"
+                ) from None
+
+        return render
+
+
+class _UnknownName(Exception):
+    pass
+
+
+class _NoSuchReference(Exception):
+    pass
+
+
+def _image_namer(references: Sequence[str]) -> Callable[[str], str]:
+    def image(name: str) -> str:
+        if name not in references:
+            raise _NoSuchReference(f"template: image({name!r}) is not among this shot's references")
+        return f"image {references.index(name) + 1}"
+
+    return image
+
+
+def _columns_read(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+    """Columns a template reads; ("product", "*") where it takes the whole row."""
+    local = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
+    inner: set[int] = set()
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        target = node.node
+        if isinstance(target, nodes.Name) and target.name in SCOPES:
+            inner.add(id(target))
+            yield target.name, _attribute(node)
+    for name in tree.find_all(nodes.Name):
+        if name.ctx != "load" or id(name) in inner or name.name in local | _FREE_NAMES:
+            continue
+        if name.name not in SCOPES:
+            raise _UnknownName(f"there is no {name.name!r}")
+        yield name.name, "*"
+
+
+def _attribute(node: nodes.Getattr | nodes.Getitem) -> str:
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return str(node.arg.value) if isinstance(node.arg, nodes.Const) else "*"
+
+
+def _empty_field(
+    tree: nodes.Template, context: Mapping[str, Any], where: str, error: UndefinedError
+) -> EmptyField:
+    """Say which column it was: the first one the template reads and the row leaves empty."""
+    read = [(scope, column) for scope, column in _columns_read(tree) if column != "*"]
+    for scope, column in read:
+        if context[scope].get(column) in (None, "", []):
+            field = f"{scope}.{column}"
+            return EmptyField(field, f"{where} needs {field}, which is empty")
+    field = ".".join(read[0]) if read else "a field"
+    return EmptyField(field, f"{where} needs more of {field} than there is ({error.message})")

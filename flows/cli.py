@@ -1,0 +1,278 @@
+"""The command line. Imports stay inside the commands: `packshot --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from catalogs.errors import PackshotError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+CAMPAIGN = click.argument("campaign", type=click.Path())
+JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+def main() -> None:
+    """Entry point: every error packshot raises on purpose is one line and its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except PackshotError as error:
+        _fail(str(error), error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped; what was finished is committed, run again to go on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> None:
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": message, "exit_code": code}))
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="packshot")
+def cli() -> None:
+    """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""
+
+
+def planning_options(command: Command) -> Command:
+    """The options that say what of a campaign to plan."""
+
+    @click.option("--only", multiple=True, metavar="ID", help="Plan this product alone; may be repeated.")
+    @click.option("--limit", type=click.IntRange(1), help="Plan only the first looks, so many.")
+    @click.option("--retry-failed", is_flag=True, help="Try final failures again.")
+    @click.option("--strict", is_flag=True, help="Stop at a bad catalog row instead of leaving it out.")
+    @wraps(command)
+    def wrapped(**options: Any) -> Any:
+        return command(**options)
+
+    return wrapped  # type: ignore[return-value]
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--exist-ok", is_flag=True, help="Do nothing when the folder holds a campaign already.")
+@JSON
+def init(folder: str, exist_ok: bool, as_json: bool) -> None:
+    """Write a sample: catalogs, drawn product photos and campaign files."""
+    from pathlib import Path
+
+    from catalogs.sample import write_sample
+
+    if exist_ok and (Path(folder) / "campaign.yaml").exists():
+        return
+    written = [str(path) for path in write_sample(Path(folder))]
+    _answer(as_json, {"files": written}, [f"wrote {len(written)} files to {folder}", _next(folder)])
+
+
+def _next(folder: str) -> str:
+    return f"next: packshot render {folder}/campaign.yaml"
+
+
+@cli.command()
+@CAMPAIGN
+@click.option("--all-references", is_flag=True, help="Read every reference, not only those the shots use.")
+@JSON
+def check(campaign: str, all_references: bool, as_json: bool) -> None:
+    """Validate campaign, catalogs and references; every problem with file, row, column and reason."""
+    from tasks.planning import check_catalogs
+
+    rejects = check_catalogs(campaign, all_references)
+    rows = [
+        {"file": r.file, "row": r.row, "column": r.column, "value": r.value, "reason": r.reason} for r in rejects
+    ]
+    lines = [f"{r['file']}: row {r['row']}: {r['column']}: {r['reason']}" for r in rows]
+    _answer(as_json, {"problems": rows}, lines or ["no problems found"])
+    if rows:
+        sys.exit(2)
+
+
+@cli.command()
+@CAMPAIGN
+@planning_options
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Also write the plan to this file.")
+@JSON
+def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> None:
+    """Say what would be made; writes nothing but the plan."""
+    from tasks.planning import copy_plan, prepare
+
+    prepared = prepare(campaign, options)
+    if output:
+        copy_plan(prepared, output)
+    _answer(as_json, prepared.summary, plan_lines(prepared.summary))
+
+
+@cli.command()
+@CAMPAIGN
+@planning_options
+@click.option("--plan", "plan_file", type=click.Path(), help="Make exactly this plan file.")
+@click.option("--retire", is_flag=True, help="Write tombstones for what left the selection.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Shards at once (proofs; a GPU takes one).")
+@click.option("--shard-seconds", type=click.FloatRange(min=0, min_open=True), help="Estimated work a shard.")
+@click.option("--shard-assets", type=click.IntRange(1), help="Assets a shard at most.")
+@JSON
+def render(campaign: str, plan_file: str | None, as_json: bool, **options: Any) -> None:
+    """Render what is missing; resumable, exit code 0 only if every planned asset is delivered."""
+    from flows.run import run_campaign
+
+    chosen = {name: value for name, value in options.items() if value is not None}
+    summary = run_campaign(campaign, chosen, plan_file, lambda line: click.echo(line, err=True))
+    _answer(as_json, summary, outcome_lines(summary))
+    if not summary["complete"]:
+        sys.exit(1)
+
+
+@cli.command()
+@CAMPAIGN
+@JSON
+def status(campaign: str, as_json: bool) -> None:
+    """What is delivered, missing and failed, from the asset catalog and the newest plan."""
+    from tasks.planning import newest_outcome
+
+    found = newest_outcome(campaign)
+    lines = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict)]
+    lines += [f"  {count} {reason}" for reason, count in found["reasons"].items()]
+    _answer(as_json, found, lines)
+
+
+@cli.command()
+@CAMPAIGN
+@JSON
+def report(campaign: str, as_json: bool) -> None:
+    """Write the gallery of everything the campaign has delivered."""
+    from tasks.planning import open_campaign
+    from tasks.reporting import latest_run, make_report
+
+    opened, store = open_campaign(campaign)
+    page = make_report(store, opened.name, latest_run(store, opened))
+    _answer(as_json, {"gallery": page}, [page])
+
+
+@cli.command()
+@CAMPAIGN
+@click.option("--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0))
+@click.option("--delete", "do_delete", is_flag=True, help="Delete what was listed.")
+@JSON
+def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> None:
+    """List leftovers (bytes no commit names) in the campaign's output; --delete removes them."""
+    from datetime import timedelta
+
+    from catalogs.sweep import delete, leftovers
+    from tasks.planning import open_campaign
+
+    _, store = open_campaign(campaign)
+    found = leftovers(store, timedelta(hours=grace_hours))
+    if not as_json:
+        for item in found:
+            click.echo(f"{item.bytes:>12} {item.key}")
+    deleted = delete(store, found) if do_delete else []
+    total = sum(item.bytes for item in found)
+    answer = {"leftovers": [item.key for item in found], "bytes": total, "deleted": len(deleted)}
+    said = f"{len(found)} leftovers, {total} bytes, older than {grace_hours:g} hours"
+    _answer(as_json, answer, [said + (f"; {len(deleted)} deleted" if do_delete else "; --delete removes them")])
+
+
+@cli.command()
+@JSON
+def models(as_json: bool) -> None:
+    """The table of models."""
+    from inference.models import table
+
+    rows = table()
+    _answer(as_json, rows, table_lines(rows))
+
+
+@cli.command()
+@JSON
+def channels(as_json: bool) -> None:
+    """The table of built-in channels."""
+    from catalogs.channels import table
+
+    rows = table()
+    _answer(as_json, rows, table_lines(rows))
+
+
+def _answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
+    if as_json:
+        click.echo(json.dumps(data, indent=2, default=str))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def plan_lines(summary: Mapping[str, Any]) -> list[str]:
+    """A plan's summary for people."""
+    actions = ", ".join(f"{count} {name}" for name, count in sorted(summary["actions"].items()))
+    lines = [
+        f"campaign  {summary['campaign']} ({summary['kind']}, {summary['model']} {summary['model_revision']})",
+        f"licence   {summary['licence']}",
+        f"looks     {summary['looks']} of {summary['products']} products",
+        f"assets    {summary['assets']}: {actions or 'none'}",
+        f"to do     {summary['renders']} renders, about {summary['seconds']:.0f} s of engine time",
+    ]
+    if summary["cost_high"]:
+        lines.append(f"cost      {summary['cost_low']:.2f} to {summary['cost_high']:.2f} USD")
+    if summary["failed_before"]:
+        lines.append(f"failed    {summary['failed_before']} for good; --retry-failed tries them again")
+    if summary["rejected"]:
+        lines.append(f"rejected  {summary['rejected']} rows left out, see {summary['rejects_key']}")
+    lines.append(f"plan      {summary['plan_key']}")
+    return lines
+
+
+def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
+    """A run's summary for people."""
+    outcome, work = summary["outcome"], summary["work"]
+    lines = [
+        f"{outcome['delivered']} of {outcome['planned']} planned assets delivered; "
+        f"{work['rendered']} rendered, {work['adopted']} adopted now"
+    ]
+    lines += [f"  {count} failed: {reason}" for reason, count in outcome["reasons"].items()]
+    if outcome["missing"]:
+        lines.append(f"  {outcome['missing']} missing; run again to go on")
+    if outcome["retired"]:
+        lines.append(f"  {outcome['retired']} no longer wanted; --retire takes them out")
+    if outcome["withdraw"]:
+        lines.append(f"  {outcome['withdraw']} to withdraw: a right to a reference has ended")
+    if summary["plan"]["rejected"]:
+        lines.append(f"  {summary['plan']['rejected']} catalog rows left out, see {summary['plan']['rejects_key']}")
+    if summary.get("gallery"):
+        lines.append(f"gallery: {summary['gallery']}")
+    return lines
+
+
+def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rows as aligned columns."""
+    if not rows:
+        return []
+    names = list(rows[0])
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    lines = ["  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True)).rstrip()]
+    for line in cells:
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return lines
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+

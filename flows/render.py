@@ -1,0 +1,167 @@
+"""The main flow: a plan, its shards stage by stage, the gallery."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from time import perf_counter
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalogs.errors import PackshotError, WorkError
+from catalogs.plan import PlanFile, Shard, lay_out
+from catalogs.storage import Store
+from tasks.planning import Prepared, prepare
+from tasks.progress import asset_progress
+from tasks.render import render_shard, restate_known, retire_unwanted, write_report
+from tasks.reporting import outcome_of, write_summary
+from tasks.shard import ShardJob
+
+SHARD_SECONDS = 120.0
+SHARD_ASSETS = 2_000
+
+
+class RenderOptions(BaseModel):
+    """How to render a campaign."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    only: list[str] = Field(default_factory=list, description="Product ids to make alone; all when empty")
+    limit: int | None = Field(default=None, ge=1, description="Make only the first looks, so many")
+    retry_failed: bool = Field(default=False, description="Try final failures again")
+    retire: bool = Field(default=False, description="Write tombstones for what left the selection")
+    strict: bool = Field(default=False, description="Stop at a bad catalog row")
+    workers: int = Field(default=1, ge=1, le=64, description="Shards at once; one for a local GPU")
+    shard_seconds: float = Field(default=SHARD_SECONDS, gt=0, description="Estimated work a shard")
+    shard_assets: int = Field(default=SHARD_ASSETS, ge=1, description="Assets a shard at most")
+
+
+@flow(name="render-catalog", flow_run_name="{campaign}", persist_result=False)
+def render_catalog(
+    campaign: str,
+    options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen
+    plan: str | None = None,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Render what a campaign wants and does not have.
+
+    Args:
+        campaign: path of the campaign file.
+        options: how to render it.
+        plan: a plan file to make exactly, instead of planning anew.
+        run_id: a start whose plan is in the store already.
+
+    Raises:
+        WorkError: not every planned asset was delivered; everything that was is committed.
+    """
+    prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
+    summary = _run(prepared, options)
+    if not summary["complete"]:
+        raise WorkError(_incomplete(summary))
+    return summary
+
+
+def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
+    started = perf_counter()
+    store, run_id, plan = prepared.store, prepared.run_id, PlanFile(prepared.store, prepared.plan_key)
+    logger = get_run_logger()
+    restated = restate_known(store, prepared.plan_key, run_id)
+    stages = lay_out(plan, options.shard_seconds, options.shard_assets)
+    total = sum(shard.assets for stage in stages for shard in stage)
+    logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
+    reports = _render_stages(prepared, stages, options.workers, total)
+    if options.retire:
+        logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
+    outcome = outcome_of(store, plan)
+    gallery = write_report(store, plan.header.campaign, run_id)
+    summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started)
+    summary["gallery"] = gallery
+    _publish(summary, reports)
+    return summary
+
+
+def _render_stages(
+    prepared: Prepared, stages: Sequence[Sequence[Shard]], workers: int, total: int
+) -> list[dict[str, Any]]:
+    """Every shard of a stage, then the next: a shot is made before the shots that build on it."""
+    reports: list[dict[str, Any]] = []
+    if not total:
+        return reports
+    shards = sum(map(len, stages))
+    artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
+    with asset_progress(total, sys.stderr), ThreadPoolTaskRunner(max_workers=workers) as runner:
+        for stage in stages:
+            futures = [_submit(runner, prepared, shard) for shard in stage]
+            for future in as_completed(futures):
+                reports.append(_result(future))
+                done = len(reports)
+                update_progress_artifact(
+                    artifact_id=artifact,
+                    progress=100.0 * done / shards,
+                    description=f"{done} / {shards} shards",
+                )
+    return [report for report in reports if report]
+
+
+def _submit(runner: ThreadPoolTaskRunner[Any], prepared: Prepared, shard: Shard) -> PrefectFuture[Any]:
+    job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
+    label = f"shard {shard.number:04d} · stage {shard.stage} · {shard.assets} assets"
+    return runner.submit(render_shard, {"job": job, "label": label})
+
+
+def _result(future: PrefectFuture[Any]) -> dict[str, Any]:
+    """A shard's report; {} for one that failed as a whole, whose assets count as missing."""
+    try:
+        result = future.result()
+    except PackshotError as error:
+        get_run_logger().error("a shard failed: %s", error)
+        return {}
+    return dict(result)
+
+
+def _incomplete(summary: dict[str, Any]) -> str:
+    outcome = summary["outcome"]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(outcome["reasons"].items()))
+    return (
+        f"{outcome['delivered']} of {outcome['planned']} planned assets are delivered, "
+        f"{outcome['failed']} failed ({reasons or 'none'}), {outcome['missing']} missing"
+    )
+
+
+def _publish(summary: dict[str, Any], reports: Iterable[dict[str, Any]]) -> None:
+    columns = ("number", "stage", "assets", "delivered", "failed", "skipped", "rendered", "adopted")
+    table = [
+        {**{name: report[name] for name in columns}, "seconds": round(report["seconds"], 1)}
+        for report in sorted(reports, key=lambda report: report["number"])
+    ]
+    if table:
+        create_table_artifact(table=table, key="shards", description="What became of every shard")
+    create_markdown_artifact(markdown=summary_markdown(summary), key="summary", description="Run summary")
+
+
+def summary_markdown(summary: dict[str, Any]) -> str:
+    """The summary for the Prefect UI."""
+    outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
+    lines = [
+        f"## {plan['campaign']} · {plan['model']}",
+        "",
+        "| planned | delivered | failed | missing | rendered | adopted | seconds |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+        f"| {outcome['planned']} | {outcome['delivered']} | {outcome['failed']} | {outcome['missing']} "
+        f"| {work['rendered']} | {work['adopted']} | {summary['seconds']:.1f} |",
+        "",
+        f"Run `{summary['run_id']}` · output `{plan['output']}`",
+        "",
+        f"Gallery: `{summary['gallery']}`",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""`packshot render`: plan first, and start Prefect only when there is something to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from catalogs.errors import OptionError
+from catalogs.plan import PlanFile
+from tasks.planning import Prepared, prepare
+from tasks.reporting import outcome_of, write_summary
+
+# Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
+_PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+}
+PROOF_WORKERS = 4
+
+
+def run_campaign(
+    campaign: str, options: Mapping[str, Any], plan_file: str | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Render a campaign and return the run's summary, complete or not.
+
+    Args:
+        options: fields of `flows.render.RenderOptions`.
+        plan_file: a plan to make exactly, instead of planning anew.
+        say: called with lines for people.
+    """
+    prepared = prepare(campaign, options, plan_file=plan_file)
+    if prepared.summary["rejected"]:
+        say(f"{prepared.summary['rejected']} catalog rows left out, see {prepared.summary['rejects_key']}")
+    retiring = options.get("retire") and prepared.summary["actions"].get("retired")
+    if not prepared.has_work and not retiring:
+        plan = PlanFile(prepared.store, prepared.plan_key)
+        return write_summary(prepared.store, prepared.run_id, prepared.summary, outcome_of(prepared.store, plan))
+    say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets")
+    return _run_flow(campaign, options, prepared)
+
+
+def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+    for name, value in _PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from flows.render import RenderOptions, render_catalog
+
+    workers = _workers(options, prepared.summary["kind"])
+    chosen = RenderOptions(**{**options, "workers": workers})
+    state = render_catalog(
+        campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True
+    )
+    if state.is_completed():
+        return dict(state.result())
+    return _summary_of_failed(state, prepared)
+
+
+def _workers(options: Mapping[str, Any], kind: str) -> int:
+    asked = options.get("workers")
+    if kind == "proof":
+        return asked or min(PROOF_WORKERS, os.cpu_count() or 1)
+    if asked and asked > 1:
+        raise OptionError("--workers", str(asked), "one process drives one GPU", "leave it out")
+    return 1
+
+
+def _summary_of_failed(state: Any, prepared: Prepared) -> dict[str, Any]:
+    """The summary of a run that did not deliver everything; other errors are raised as they are."""
+    import json
+
+    from catalogs.errors import WorkError
+
+    try:
+        state.result()
+    except WorkError:
+        data = prepared.store.read_or_none(f"runs/{prepared.run_id}/summary.json")
+        if data is None:
+            raise
+        return dict(json.loads(data))
+    raise AssertionError("a failed flow has an exception")

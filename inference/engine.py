@@ -1,0 +1,75 @@
+"""The one seam between the pipeline and whatever makes pixels: `Engine.render(batch)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from catalogs.requests import Reason, Reference, RenderRequest
+
+Pixels = npt.NDArray[np.uint8]
+LoadReference = Callable[[Reference], Image.Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One request's picture.
+
+    Attributes:
+        pixels: uint8 of shape (height, width, 3), sRGB.
+        seconds: this image's share of the engine's time.
+        batch_size: how many requests shared the call (bf16 results depend on it).
+        prompt_used: the text the model really saw, "" when it is the request's own.
+        cost: money paid for it, 0.0 for local engines.
+    """
+
+    request: RenderRequest
+    pixels: Pixels
+    seconds: float
+    batch_size: int = 1
+    prompt_used: str = ""
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One request that failed alone.
+
+    Attributes:
+        reason: from the closed list.
+        detail: one line for people.
+        final: True when the same request would fail again.
+    """
+
+    request: RenderRequest
+    reason: Reason
+    detail: str
+    final: bool
+
+
+class Engine(Protocol):
+    """What makes pixels. One instance a process; not called from two threads at once."""
+
+    name: str
+    versions: dict[str, str]
+
+    def bucket(self, request: RenderRequest) -> Hashable:
+        """Requests of one bucket may share a batch; sortable among themselves."""
+
+    def batch_size(self, request: RenderRequest) -> int:
+        """How many requests of this bucket go into one call."""
+
+    def render(self, batch: Sequence[RenderRequest]) -> list[Rendered | Failed]:
+        """Render requests of one bucket; answers in their order. A poisoned request fails alone.
+
+        Raises:
+            EngineError: the engine as a whole is broken; no request is to blame.
+        """
+
+
+EngineFactory = Callable[[LoadReference], Engine]

@@ -1,0 +1,390 @@
+"""From a campaign file to a plan in the store: reading, expanding, comparing, writing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from catalogs.campaign import Campaign, load_campaign
+from catalogs.errors import CampaignError, CatalogError, ReferenceImageError
+from catalogs.expansion import Expander, Member, Planned, RowProblem, unknown_look_column
+from catalogs.looks import members
+from catalogs.plan import (
+    Action,
+    PlanFile,
+    PlanHeader,
+    PlanOptions,
+    PlanSummary,
+    PlanWriter,
+    Work,
+    channel_specs,
+    check_budget,
+    decide,
+    estimate,
+    new_run_id,
+    plan_row,
+    retired_row,
+)
+from catalogs.reader import Catalog
+from catalogs.records import History, identity_of
+from catalogs.references import ReferenceBook
+from catalogs.rejects import Reject, RejectWriter
+from catalogs.rows import ProductChecker, load_brands
+from catalogs.storage import Store
+from tasks.models import ChosenModel, choose_model
+from tasks.reporting import Outcome, latest_run, outcome_of
+
+PROBERS = 8
+LOOKS_A_WINDOW = 256
+
+_OPTION_FIELDS = frozenset(f.name for f in fields(PlanOptions))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan in the store, ready to be rendered.
+
+    Attributes:
+        summary: `PlanSummary.as_dict()`.
+    """
+
+    store: Store
+    run_id: str
+    plan_key: str
+    summary: dict[str, Any]
+
+    @property
+    def has_work(self) -> bool:
+        return any(count for work, count in self.summary["work"].items() if work != Work.NONE)
+
+
+def prepare(
+    campaign_path: str,
+    options: Mapping[str, Any],
+    plan_file: str | None = None,
+    run_id: str | None = None,
+) -> Prepared:
+    """Plan a campaign, or take a plan that exists, into the store.
+
+    Args:
+        options: fields of `PlanOptions`; others are ignored.
+        plan_file: local path or URI of a plan to make exactly.
+        run_id: a start whose plan is in the store already.
+
+    Raises:
+        UserError: one line about what is wrong in campaign, catalogs, references or plan.
+    """
+    campaign = load_campaign(campaign_path)
+    store = Store.at(campaign.output)
+    if run_id is not None:
+        key = f"runs/{run_id}/plan.parquet"
+        return Prepared(store, run_id, key, summarise(PlanFile(store, key)))
+    if plan_file is not None:
+        return _take_plan(campaign, store, plan_file)
+    chosen = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
+    return make_plan(campaign, choose_model(campaign), store, chosen)
+
+
+def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions) -> Prepared:
+    """Plan a campaign against its output and store the plan and the rejected rows."""
+    with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
+        planning = _Planning(campaign, model, store, options, Path(folder))
+        summary = planning.run()
+        check_budget(summary, campaign)
+        store.write_file(summary.plan_key, str(planning.plan_path))
+        if summary.rejected:
+            store.write_file(summary.rejects_key, str(planning.rejects_path))
+    return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
+
+
+class _Planning:
+    """One pass over the catalogs; what grows with them goes to files, not into memory."""
+
+    def __init__(
+        self, campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions, folder: Path
+    ) -> None:
+        self._campaign, self._model, self._store, self._options = campaign, model, store, options
+        self._folder = folder
+        self.plan_path, self.rejects_path = folder / "plan.parquet", folder / "rejects.parquet"
+        self._history = History.read(store, campaign.name)
+        self._book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
+        self._wanted: set[bytes] = set()
+        self._spared: set[str] = set()
+        self._first_reject: Reject | None = None
+        run_id = new_run_id()
+        self._summary = PlanSummary(
+            run_id=run_id,
+            campaign=campaign.name,
+            output=campaign.output,
+            kind=model.kind,
+            model=model.name,
+            model_revision=model.revision,
+            licence=model.spec.licence,
+            stages=len(campaign.stages),
+            plan_key=f"runs/{run_id}/plan.parquet",
+            rejects_key=f"runs/{run_id}/rejects.parquet",
+        )
+
+    def run(self) -> PlanSummary:
+        brand_catalog = Catalog.open(self._campaign.catalogs.brands, "brands")
+        product_catalog = Catalog.open(self._campaign.catalogs.products, "products")
+        if problem := unknown_look_column(self._campaign, product_catalog.columns):
+            raise problem
+        expander = Expander(
+            self._campaign,
+            self._model,
+            self._book.probe,
+            product_catalog.columns,
+            brand_catalog.columns,
+            self._options.today,
+        )
+        with RejectWriter(self.rejects_path) as self._rejects:
+            brands, rejects = load_brands(brand_catalog)
+            self._reject(rejects)
+            rows = self._product_rows(product_catalog, brands, expander)
+            looks = members(rows, brands, self._campaign, expander.columns, self._folder)
+            self._write(self._chosen(looks), expander)
+        if not self._summary.assets and self._first_reject:
+            raise self._nothing_left(self._first_reject)
+        return self._summary
+
+    def _nothing_left(self, first: Reject) -> CatalogError:
+        count = self._summary.rejected
+        return CatalogError(
+            first.file, f"row {first.row}", f"{first.reason} (column {first.column}; {count} rows rejected, none left)"
+        )
+
+    def _product_rows(
+        self, catalog: Catalog, brands: Mapping[str, Any], expander: Expander
+    ) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+        checker = ProductChecker(brands, catalog.uri)
+        columns = self._columns(catalog, expander)
+        for batch in catalog.scan(columns=columns, select=self._campaign.select):
+            clean, rejects = checker.check(batch)
+            self._reject(rejects)
+            for row in clean:
+                self._summary.products += 1
+                yield row
+
+    def _columns(self, catalog: Catalog, expander: Expander) -> set[str] | None:
+        """Columns to read: what shots and looks use and what every row must have; all for a whole-row template."""
+        if "*" in expander.columns:
+            return None
+        needed = {"product_id", "brand_id", "title", *expander.columns, *self._campaign.look_by}
+        return needed & set(catalog.columns)
+
+    def _chosen(self, looks: Iterable[Member]) -> Iterator[Member]:
+        only = set(self._options.only)
+        if only:
+            looks = (member for member in looks if only.intersection(member.covers))
+        return islice(iter(looks), self._options.limit)
+
+    def _write(self, looks: Iterable[Member], expander: Expander) -> None:
+        writer = PlanWriter(self.plan_path, self._header())
+        try:
+            for window in _windows(looks, LOOKS_A_WINDOW):
+                self._probe_ahead(window)
+                for member in window:
+                    self._add(member, expander, writer)
+            if not self._options.partial:
+                writer.add(self._unwanted())
+        finally:
+            writer.close()
+
+    def _probe_ahead(self, window: Sequence[Member]) -> None:
+        """Measure the references of a window side by side; problems are told when they are used."""
+        base = self._campaign.catalogs.products
+        uris = {
+            image["uri"]
+            for member in window
+            for image in member.row.get("reference_images") or ()
+            if image.get("uri")
+        }
+        if len(uris) > 1:
+            with ThreadPoolExecutor(PROBERS) as pool:
+                list(pool.map(lambda uri: self._book.try_probe(base, uri), sorted(uris)))
+
+    def _add(self, member: Member, expander: Expander, writer: PlanWriter) -> None:
+        try:
+            planned = expander.expand(member)
+        except RowProblem as problem:
+            self._leave_out(member, problem.column, problem.value, problem.reason)
+            return
+        except ReferenceImageError as error:
+            self._leave_out(member, "reference_images", error.source, str(error))
+            return
+        self._summary.looks += 1
+        rows = [row for asset in planned if (row := self._row(member, asset))]
+        estimate(rows, self._estimates(planned))
+        self._count(rows)
+        writer.add(rows)
+
+    def _leave_out(self, member: Member, column: str, value: str, reason: str) -> None:
+        self._spared.add(member.look)
+        self._reject([Reject(member.file, member.number, column, value, reason)])
+
+    def _row(self, member: Member, planned: Planned) -> dict[str, Any] | None:
+        digest = planned.identity.digest()
+        if planned.refused:
+            return self._refused_row(member, planned, digest)
+        self._wanted.add(digest)
+        decision = decide(self._history, digest, planned, self._options.retry_failed)
+        return plan_row(planned, decision, self._history, self._model.engine)
+
+    def _refused_row(self, member: Member, planned: Planned, digest: bytes) -> dict[str, Any] | None:
+        """An asset no right covers: not made, and taken back where it is delivered."""
+        self._wanted.add(digest)
+        current = self._history.current(digest)
+        where = f"shot {planned.identity.shot}, channel {planned.identity.channel}"
+        self._reject([Reject(member.file, member.number, "reference_images", "", f"{where}: {planned.refused}")])
+        if current is None or current[1].status != "delivered":
+            return None
+        return retired_row(planned.identity, current[0].hex(), self._model.engine, Action.WITHDRAW)
+
+    def _estimates(self, planned: Sequence[Planned]) -> dict[str, tuple[float, float, float]]:
+        estimates = {}
+        for asset in planned:
+            if asset.render_fingerprint not in estimates:
+                request = asset.request
+                pixels = [r.width * r.height for r in request.references]
+                seconds = self._model.seconds(request.width, request.height, len(pixels))
+                estimates[asset.render_fingerprint] = (
+                    seconds,
+                    *self._model.cost(request.width, request.height, pixels),
+                )
+        return estimates
+
+    def _unwanted(self) -> list[dict[str, Any]]:
+        """Delivered assets that nothing in the catalogs asks for any more.
+
+        Looks of rejected rows are spared: a typing error in a catalog must retire nothing.
+        """
+        rows = []
+        for identity, fingerprint in self._history.delivered():
+            spared = identity.look in self._spared or self._summary.rejected_products
+            if identity.kind == self._model.kind and identity.digest() not in self._wanted and not spared:
+                rows.append(retired_row(identity, fingerprint, self._model.engine, Action.RETIRED))
+        self._count(rows)
+        return rows
+
+    def _count(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        summary = self._summary
+        for row in rows:
+            summary.actions[row["action"]] += 1
+            summary.work[row["work"]] += 1
+            if row["action"] in (Action.RETIRED, Action.WITHDRAW):
+                continue
+            summary.assets += 1
+            summary.failed_before += row["status"] == "failed"
+            summary.renders += row["estimated_seconds"] > 0
+            summary.seconds += row["estimated_seconds"]
+            summary.cost_low += row["estimated_cost_low"]
+            summary.cost_high += row["estimated_cost_high"]
+
+    def _reject(self, rejects: Sequence[Reject]) -> None:
+        if not rejects:
+            return
+        first = rejects[0]
+        if self._options.strict:
+            raise CatalogError(first.file, f"row {first.row}, column {first.column}", first.reason, "correct the row")
+        self._first_reject = self._first_reject or first
+        self._summary.rejected += len(rejects)
+        self._rejects.write(rejects)
+
+    def _header(self) -> PlanHeader:
+        campaign, model, latest = self._campaign, self._model, self._history.latest
+        return PlanHeader(
+            campaign=campaign.name,
+            source=campaign.source,
+            output=campaign.output,
+            run_id=self._summary.run_id,
+            kind=model.kind,
+            engine=model.engine,
+            model=model.name,
+            model_revision=model.revision,
+            weight_precision=model.weight_precision,
+            masters=campaign.finishing.masters,
+            reference_background=campaign.reference_background,
+            max_reference_pixels=campaign.max_reference_pixels,
+            channels=channel_specs(campaign),
+            clock_floor=latest.isoformat() if latest else None,
+            partial=self._options.partial,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _windows(items: Iterable[Member], size: int) -> Iterator[list[Member]]:
+    iterator = iter(items)
+    while window := list(islice(iterator, size)):
+        yield window
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def summarise(plan: PlanFile) -> dict[str, Any]:
+    """The summary of a plan that exists, from its rows."""
+    header = plan.header
+    summary = PlanSummary(
+        run_id=header.run_id,
+        campaign=header.campaign,
+        output=header.output,
+        kind=header.kind,
+        model=header.model,
+        model_revision=header.model_revision,
+        licence="",
+        plan_key=f"runs/{header.run_id}/plan.parquet",
+        rejects_key=f"runs/{header.run_id}/rejects.parquet",
+    )
+    for table in plan.tables(SUMMARY_COLUMNS):
+        summary.count(table.to_pylist())
+    return summary.as_dict()
+
+
+def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
+    """Copy an approved plan into a start of its own.
+
+    Raises:
+        CampaignError: it is no plan, or another campaign's or output's.
+    """
+    source = Store.at(str(Path(plan_file).parent) if "://" not in plan_file else plan_file.rsplit("/", 1)[0])
+    plan = PlanFile(source, plan_file.rsplit("/", 1)[-1])
+    for name, mine in (("campaign", campaign.name), ("output", campaign.output)):
+        theirs = getattr(plan.header, name)
+        if theirs != mine:
+            raise CampaignError(plan_file, name, f"is a plan for {theirs!r}, not {mine!r}", "plan again")
+    run_id = new_run_id()
+    key = f"runs/{run_id}/plan.parquet"
+    store.write(key, source.read(plan_file.rsplit("/", 1)[-1]))
+    return Prepared(store, run_id, key, summarise(PlanFile(store, key)))
+
+
+def copy_plan(prepared: Prepared, path: str) -> None:
+    """Write the plan to a local file for somebody to look at and approve."""
+    Path(path).write_bytes(prepared.store.read(prepared.plan_key))
+
+
+def open_campaign(path: str) -> tuple[Campaign, Store]:
+    """A campaign and its output."""
+    campaign = load_campaign(path)
+    return campaign, Store.at(campaign.output)
+
+
+def newest_outcome(path: str) -> dict[str, Any]:
+    """The newest plan of a campaign against what is delivered now.
+
+    Raises:
+        CampaignError: nothing was planned yet.
+    """
+    campaign, store = open_campaign(path)
+    run_id = latest_run(store, campaign)
+    outcome: Outcome = outcome_of(store, PlanFile(store, f"runs/{run_id}/plan.parquet"))
+    return {"campaign": campaign.name, "run_id": run_id, **outcome.as_dict(), "complete": outcome.complete}

@@ -1,0 +1,66 @@
+"""Progress of the shards that run in this process: one bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TextIO
+
+from tqdm import tqdm
+
+LINE_EVERY_SECONDS = 15.0
+
+_current: AssetProgress | None = None
+
+
+class AssetProgress:
+    """Counts assets of a run."""
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self.total, self.delivered, self.failed = total, 0, 0
+        self._lock = threading.Lock()
+        self._stream, self._started, self._last_line = stream, monotonic(), monotonic()
+        self._bar = tqdm(total=total, unit="asset", file=stream, leave=False) if stream.isatty() else None
+
+    def add(self, delivered: int, failed: int) -> None:
+        with self._lock:
+            self.delivered += delivered
+            self.failed += failed
+            if self._bar is not None:
+                self._bar.update(delivered + failed)
+                if failed:
+                    self._bar.set_postfix(failed=self.failed)
+            elif monotonic() - self._last_line >= LINE_EVERY_SECONDS:
+                self._last_line = monotonic()
+                print(self.line(), file=self._stream, flush=True)
+
+    def line(self) -> str:
+        done = self.delivered + self.failed
+        rate = done / max(monotonic() - self._started, 1e-9)
+        left = (self.total - done) / rate if rate else 0.0
+        return f"{done}/{self.total} assets, {self.failed} failed, {rate:.1f} assets/s, about {left:.0f} s left"
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextmanager
+def asset_progress(total: int, stream: TextIO = sys.stderr) -> Iterator[AssetProgress]:
+    """Show the progress of `total` assets while the block runs."""
+    global _current
+    _current = progress = AssetProgress(total, stream)
+    try:
+        yield progress
+    finally:
+        _current = None
+        progress.close()
+
+
+def report(delivered: int, failed: int) -> None:
+    """Count assets; does nothing in a process that shows no progress, such as a Ray worker."""
+    if _current is not None:
+        _current.add(delivered, failed)

@@ -1,0 +1,116 @@
+"""After the work: is every planned asset delivered, the summary file, the gallery."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from catalogs.delivered import delivered_in
+from catalogs.gallery import write_gallery
+from catalogs.plan import Action, PlanFile
+from catalogs.records import Status, identity_of, read_current
+from catalogs.storage import Store
+
+_STATUS_COLUMNS = (
+    "campaign kind brand_id look shot channel variation fingerprint action status reason final".split()
+)
+
+
+@dataclass
+class Outcome:
+    """A plan against the asset catalog of this moment.
+
+    Attributes:
+        planned: assets that the campaign wants.
+        reasons: failures by reason, as last committed.
+    """
+
+    planned: int = 0
+    delivered: int = 0
+    failed: int = 0
+    missing: int = 0
+    retired: int = 0
+    withdraw: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def complete(self) -> bool:
+        return self.delivered == self.planned
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "planned": self.planned,
+            "delivered": self.delivered,
+            "failed": self.failed,
+            "missing": self.missing,
+            "retired": self.retired,
+            "withdraw": self.withdraw,
+            "reasons": dict(self.reasons),
+        }
+
+
+def outcome_of(store: Store, plan: PlanFile) -> Outcome:
+    """Compare a plan with what is delivered now."""
+    index = delivered_in(store)
+    index.refresh()
+    failures = index.failures
+    outcome = Outcome()
+    for table in plan.tables(_STATUS_COLUMNS):
+        for row in table.to_pylist():
+            if row["action"] in (Action.RETIRED, Action.WITHDRAW):
+                outcome.retired += row["action"] == Action.RETIRED
+                outcome.withdraw += row["action"] == Action.WITHDRAW
+                continue
+            outcome.planned += 1
+            digest = identity_of(row).digest()
+            if index.has(digest, row["fingerprint"]):
+                outcome.delivered += 1
+            elif reason := failures.get(digest + bytes.fromhex(row["fingerprint"])):
+                outcome.failed += 1
+                outcome.reasons[reason] += 1
+            else:
+                outcome.missing += 1
+    return outcome
+
+
+def write_summary(
+    store: Store,
+    run_id: str,
+    plan: Mapping[str, Any],
+    outcome: Outcome,
+    shards: Iterable[Mapping[str, Any]] = (),
+    seconds: float = 0.0,
+) -> dict[str, Any]:
+    """Write runs/<run_id>/summary.json and return it."""
+    reports = list(shards)
+    totals = {
+        name: sum(report[name] for report in reports)
+        for name in ("delivered", "failed", "skipped", "rendered", "adopted", "engine_seconds", "cost")
+    }
+    summary = {
+        "run_id": run_id,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "plan": dict(plan),
+        "outcome": outcome.as_dict(),
+        "complete": outcome.complete,
+        "shards": len(reports),
+        "work": totals,
+        "seconds": round(seconds, 3),
+    }
+    store.write(f"runs/{run_id}/summary.json", json.dumps(summary, indent=2, default=str).encode())
+    return summary
+
+
+def make_report(store: Store, campaign: str, run_id: str) -> str:
+    """Write the gallery of the campaign's current assets; returns the URI of its page."""
+    from inference.finishing import thumbnail_of
+
+    table = read_current(store, campaign)
+    rows = (row for batch in table.to_batches(max_chunksize=1000) for row in batch.to_pylist())
+    shown = (row for row in rows if row["status"] != Status.RETIRED)
+    key = write_gallery(store, run_id, campaign, shown, make_thumbnail=thumbnail_of)
+    return store.uri(key)

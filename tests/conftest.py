@@ -1,0 +1,122 @@
+"""What all tests share: a closed environment, real servers, and the rule that skips or fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalogs.storage import Store
+from tests.servers import FlakyS3, S3Server, flaky, missing, moto, require
+from tests.swift_server import swift as run_swift
+
+__all__ = ["missing", "require"]
+
+SCRATCH = pytest.StashKey[str]()
+SERVERS = pytest.StashKey[dict[str, S3Server]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before any library reads it: nothing of the user's, nothing to the network."""
+    scratch = tempfile.mkdtemp(prefix="packshot-tests-")
+    config.stash[SCRATCH] = scratch
+    config.stash[SERVERS] = {}
+    for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+        del os.environ[name]
+    os.environ |= {
+        "PACKSHOT_CACHE": f"{scratch}/cache",
+        "PREFECT_HOME": f"{scratch}/prefect",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": f"{scratch}/no-aws-config",
+        "AWS_SHARED_CREDENTIALS_FILE": f"{scratch}/no-aws-credentials",
+    }
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash.get(SCRATCH, ""), ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show the logs of the servers under the failure of a test that used them."""
+    report: Any = yield
+    if report.failed:
+        servers = item.config.stash[SERVERS]
+        names = " ".join([item.nodeid, *getattr(item, "fixturenames", ())])
+        used = [name for name in servers if name in names]
+        report.sections += [(f"{name} log", servers[name].tail()) for name in used]
+    return report
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[S3Server]:
+    with run_swift(tmp_path_factory.mktemp("swift")) as server:
+        pytestconfig.stash[SERVERS]["swift"] = server
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[S3Server]:
+    with moto(tmp_path_factory.mktemp("moto")) as server:
+        pytestconfig.stash[SERVERS]["moto"] = server
+        yield server
+
+
+def use(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def swift(swift_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """OpenStack Swift, with AWS_* set for it."""
+    use(swift_server.environment, monkeypatch)
+    return swift_server
+
+
+@pytest.fixture
+def moto_s3(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """moto's S3, with AWS_* set for it."""
+    use(moto_server.environment, monkeypatch)
+    return moto_server
+
+
+@pytest.fixture
+def flaky_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyS3]:
+    """An S3 that fails as told, with AWS_* set for it; any bucket exists."""
+    with flaky() as server:
+        use(server.environment, monkeypatch)
+        yield server
+
+
+@pytest.fixture(params=["local", "moto", pytest.param("swift", marks=pytest.mark.swift)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind."""
+    if request.param == "local":
+        return Store.at(str(tmp_path / "store"))
+    server: S3Server = request.getfixturevalue({"moto": "moto_s3", "swift": "swift"}[request.param])
+    return Store.at(f"s3://{server.bucket()}/some/prefix")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser."""
+    return require("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def prefect_harness() -> Iterator[None]:
+    """A Prefect server of its own on a temporary database, for all tests that run flows."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
