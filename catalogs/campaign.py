@@ -229,7 +229,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is written twice", key_node.start_mark
@@ -283,9 +283,7 @@ def _first_problem(error: ValidationError, source: str) -> CampaignError:
     message = item["msg"].removeprefix("Value error, ")
     shown = repr(item.get("input"))
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return CampaignError(
-        source, where, f"{message[0].lower()}{message[1:]} (found {shown})", "correct the value"
-    )
+    return CampaignError(source, where, f"{message[0].lower()}{message[1:]} (found {shown})", "correct the value")
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -314,15 +312,12 @@ def _check_names(file: _File, source: str) -> None:
         raise CampaignError(source, "name", f"{file.name!r} cannot be part of an object key", NAME_RULE)
     for shot in file.shots:
         if not NAME.match(shot):
-            raise CampaignError(
-                source, f"shots.{shot}", "the name cannot be part of an object key", NAME_RULE
-            )
+            raise CampaignError(source, f"shots.{shot}", "the name cannot be part of an object key", NAME_RULE)
 
 
 def _shot_references(name: str, shot: Shot, source: str) -> tuple[ShotReference, ...]:
     return tuple(
-        _shot_reference(text, f"shots.{name}.references.{i}", source)
-        for i, text in enumerate(shot.references)
+        _shot_reference(text, f"shots.{name}.references.{i}", source) for i, text in enumerate(shot.references)
     )
 
 
@@ -379,17 +374,14 @@ def _stages(
     shots: Mapping[str, Shot], references: Mapping[str, tuple[ShotReference, ...]], source: str
 ) -> tuple[tuple[str, ...], ...]:
     graph = {
-        name: {*shot.after, *(r.role for r in references[name] if r.source == "shot")}
-        for name, shot in shots.items()
+        name: {*shot.after, *(r.role for r in references[name] if r.source == "shot")} for name, shot in shots.items()
     }
     sorter = TopologicalSorter(graph)
     try:
         sorter.prepare()
     except CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
-        raise CampaignError(
-            source, "shots", f"shots build on each other in a circle: {cycle}", "break it"
-        ) from None
+        raise CampaignError(source, "shots", f"shots build on each other in a circle: {cycle}", "break it") from None
     stages = []
     while sorter.is_active():
         ready = sorter.get_ready()

@@ -197,9 +197,7 @@ class Channel(BaseModel):
     @model_validator(mode="after")
     def _not_too_long(self) -> Channel:
         if max(self.width, self.height) > MAX_RATIO * min(self.width, self.height):
-            raise ValueError(
-                f"{self.width}x{self.height} is longer than {MAX_RATIO}:1, more than can be rendered"
-            )
+            raise ValueError(f"{self.width}x{self.height} is longer than {MAX_RATIO}:1, more than can be rendered")
         return self
 
     @property
@@ -294,17 +292,13 @@ def _named(name: object, source: str, where: str) -> Channel:
     return known[name]
 
 
-def _first_problem(
-    error: ValidationError, values: Mapping[str, Any], source: str, where: str
-) -> CampaignError:
+def _first_problem(error: ValidationError, values: Mapping[str, Any], source: str, where: str) -> CampaignError:
     # A wrong key explains more than the missing one it usually causes.
     item = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     key = str(item["loc"][0]) if item["loc"] else ""
     place = f"{where}.{key}" if key else where
     if item["type"] == "extra_forbidden":
-        return CampaignError(
-            source, place, f"unknown key {key!r}", _nearest(key, [*Channel.model_fields, "base"])
-        )
+        return CampaignError(source, place, f"unknown key {key!r}", _nearest(key, [*Channel.model_fields, "base"]))
     if item["type"] == "missing":
         in_table = values.get("name") in _builtin()
         fix = f"write `base: {values['name']}` to change that channel" if in_table else f"add `{key}:`"

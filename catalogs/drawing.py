@@ -87,9 +87,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def ellipse(
-    x: float, y: float, across: float, down: float, start: float = 0, end: float = 360
-) -> list[Point]:
+def ellipse(x: float, y: float, across: float, down: float, start: float = 0, end: float = 360) -> list[Point]:
     """Points on an ellipse of half axes `across` and `down`, from `start` to `end` degrees clockwise."""
     turns = np.radians(np.linspace(start, end, 120))
     return [(x + across * float(np.cos(t)), y + down * float(np.sin(t))) for t in turns]
@@ -108,10 +106,7 @@ def spline(points: Sequence[Point], steps: int = 14) -> list[Point]:
         p0, p1, p2, p3 = (np.array(points[(i + k) % count]) for k in (-1, 0, 1, 2))
         for t in np.linspace(0, 1, steps, endpoint=False):
             x, y = 0.5 * (
-                2 * p1
-                + (p2 - p0) * t
-                + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
-                + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+                2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
             )
             line.append((float(x), float(y)))
     return line
@@ -181,9 +176,7 @@ def spline_side(x: float, top: float, foot: float) -> list[Point]:
     ]
 
 
-def speckles(
-    studio: Studio, count: int, box: tuple[float, float, float, float], within: Image.Image
-) -> Image.Image:
+def speckles(studio: Studio, count: int, box: tuple[float, float, float, float], within: Image.Image) -> Image.Image:
     """Dots at fixed random places inside a mask."""
     rng = np.random.default_rng(7)
     places = rng.uniform(box[:2], box[2:], (count, 2))
@@ -199,18 +192,13 @@ def bottle(studio: Studio, colour: str) -> None:
     left, right, foot = 0.375, 0.625, 0.87
     studio.stand(left, right, foot - 0.004)
     light = barrel(studio, left, right, 0.30)
-    shoulder = [
-        (left + 0.0285 * (1 - float(np.cos(np.pi * t))), 0.39 - 0.12 * float(t))
-        for t in np.linspace(0, 1, 30)
-    ]
+    shoulder = [(left + 0.0285 * (1 - float(np.cos(np.pi * t))), 0.39 - 0.12 * float(t)) for t in np.linspace(0, 1, 30)]
     side = [(left, foot - 0.025), *shoulder]
     body = [*side, *[(1 - x, y) for x, y in side[::-1]], *ellipse(0.5, foot - 0.025, 0.125, 0.025, 0, 180)]
     studio.paint(studio.mask(body), colour, light)
     ring = [(0.434, 0.272), (0.434, 0.252), (0.566, 0.252), *ellipse(0.5, 0.272, 0.066, 0.011, 0, 180)]
     studio.paint(studio.mask(ring), "#C8CBCC", barrel(studio, 0.434, 0.566, 0.5))
-    loop = studio.mask(
-        rounded(0.452, 0.115, 0.548, 0.24, 0.045), holes=[rounded(0.470, 0.134, 0.530, 0.30, 0.028)]
-    )
+    loop = studio.mask(rounded(0.452, 0.115, 0.548, 0.24, 0.045), holes=[rounded(0.470, 0.134, 0.530, 0.30, 0.028)])
     studio.paint(loop, "#26282B", 1.0 + 0.9 * np.clip(0.50 - studio.x, -0.02, 0.06))
     cap = [
         (0.430, 0.245),
@@ -255,9 +243,7 @@ def lamp(studio: Studio, colour: str) -> None:
     stem = studio.mask(stroke(arch, 0.013))
     studio.paint(stem, "#B08D4C", 1.0 + 6 * np.clip(0.459 - studio.x, -0.05, 0.02))
     glow = studio.mask(outline("460,530 740,530 900,860 340,860")).reduce(4)
-    soft = glow.filter(ImageFilter.GaussianBlur(0.03 / studio.span * studio.side / 4)).resize(
-        (studio.side,) * 2
-    )
+    soft = glow.filter(ImageFilter.GaussianBlur(0.03 / studio.span * studio.side / 4)).resize((studio.side,) * 2)
     studio.paint(soft, "#FFE9B0", alpha=0.42)
     studio.paint(studio.mask(ellipse(0.60, 0.535, 0.155, 0.026)), "#FFF3CF")
     dome = [*ellipse(0.60, 0.535, 0.155, 0.205, 180, 360), *ellipse(0.60, 0.535, 0.155, 0.012, 0, 180)]
@@ -265,9 +251,7 @@ def lamp(studio: Studio, colour: str) -> None:
     studio.paint(studio.mask(dome), colour, light)
     lip = [*ellipse(0.60, 0.535, 0.155, 0.012, 0, 180), *ellipse(0.60, 0.541, 0.153, 0.012, 0, 180)[::-1]]
     studio.paint(studio.mask(lip), "#FFF6DC")
-    studio.paint(
-        studio.mask(rounded(0.588, 0.305, 0.612, 0.338, 0.008)), "#B08D4C", barrel(studio, 0.588, 0.612, 0.5)
-    )
+    studio.paint(studio.mask(rounded(0.588, 0.305, 0.612, 0.338, 0.008)), "#B08D4C", barrel(studio, 0.588, 0.612, 0.5))
 
 
 def candle(studio: Studio, colour: str) -> None:
@@ -276,9 +260,7 @@ def candle(studio: Studio, colour: str) -> None:
     studio.stand(left, right, foot + 0.004)
     light = barrel(studio, left, right, 0.5)
     glass = [*ellipse(0.5, top, 0.19, 0.036, 180, 360), *rounded_foot(left, right, foot)]
-    studio.paint(
-        studio.mask(glass), colour, light * (1.05 - 0.35 * np.clip((studio.y - 0.55) * 2, 0, 1)), 0.96
-    )
+    studio.paint(studio.mask(glass), colour, light * (1.05 - 0.35 * np.clip((studio.y - 0.55) * 2, 0, 1)), 0.96)
     studio.paint(studio.mask(ellipse(0.5, top, 0.19, 0.036)), colour, 0.72)
     wax = studio.mask(ellipse(0.5, top + 0.030, 0.176, 0.031))
     within = studio.mask(ellipse(0.5, top + 0.004, 0.181, 0.031))
@@ -321,9 +303,7 @@ def tote(studio: Studio, colour: str) -> None:
             (0.5 + shift + 0.105 * np.cos(t), 0.36 - (0.235 + shift) * np.sin(t) ** 0.9)
             for t in np.linspace(0.0, np.pi, 70)
         ]
-        studio.paint(
-            studio.mask(stroke(arc, 0.026)), "#2E4A62", 0.72 if back else 1.0 + 0.4 * (0.5 - studio.x)
-        )
+        studio.paint(studio.mask(stroke(arc, 0.026)), "#2E4A62", 0.72 if back else 1.0 + 0.4 * (0.5 - studio.x))
     body = outline(
         "262,345 380,352 500,354 620,352 738,345 742,460 752,640 748,800 735,850 620,861 500,858 "
         "380,862 265,850 252,800 248,640 258,460"
@@ -331,11 +311,7 @@ def tote(studio: Studio, colour: str) -> None:
     mask = studio.mask(spline(body))
     fold = 0.045 * np.sin((studio.x * 11 + studio.y * 2.4) * 2.1) * np.clip((studio.y - 0.40) * 3, 0, 1)
     weave = 0.018 * np.sin(studio.x * 1400) * np.sin(studio.y * 1400) if studio.span < 0.6 else 0.0
-    side = (
-        1.03
-        - 0.16 * np.clip((studio.x - 0.45) * 3, -0.2, 1) ** 2
-        - 0.10 * np.clip((studio.y - 0.6) * 2, 0, 1)
-    )
+    side = 1.03 - 0.16 * np.clip((studio.x - 0.45) * 3, -0.2, 1) ** 2 - 0.10 * np.clip((studio.y - 0.6) * 2, 0, 1)
     studio.paint(mask, colour, np.asarray(side + fold + weave, dtype=np.float32))
     hem = studio.mask(
         stroke(
@@ -346,12 +322,8 @@ def tote(studio: Studio, colour: str) -> None:
     studio.paint(hem, "#8C7B60", alpha=0.6)
     for x in (0.395, 0.605):
         studio.paint(studio.mask(rounded(x - 0.013, 0.345, x + 0.013, 0.43, 0.003)), "#2E4A62", 1.04)
-        studio.paint(
-            studio.mask(stroke([(x - 0.008, 0.40), (x, 0.411), (x + 0.008, 0.422)], 0.002)), "#DCE4EA"
-        )
-    studio.paint(
-        studio.mask(*waves(0.5, 0.62, 0.115)), "#2E4A62", np.asarray(1.0 + fold, dtype=np.float32), 0.93
-    )
+        studio.paint(studio.mask(stroke([(x - 0.008, 0.40), (x, 0.411), (x + 0.008, 0.422)], 0.002)), "#DCE4EA")
+    studio.paint(studio.mask(*waves(0.5, 0.62, 0.115)), "#2E4A62", np.asarray(1.0 + fold, dtype=np.float32), 0.93)
 
 
 def waves(x: float, y: float, size: float) -> list[list[Point]]:
@@ -432,9 +404,7 @@ def _sole(studio: Studio) -> None:
         "#B9AF9C",
         alpha=0.8,
     )
-    tread = outline(
-        "135,694 200,699 400,699 600,699 800,692 875,666 884,674 810,708 600,715 400,715 200,715 140,704"
-    )
+    tread = outline("135,694 200,699 400,699 600,699 800,692 875,666 884,674 810,708 600,715 400,715 200,715 140,704")
     studio.paint(studio.mask(spline(tread)), "#B5764B", 0.95)
 
 
@@ -445,7 +415,5 @@ def logo(mark: Mark, name: str, colour: str, size: int = 800) -> Image.Image:
     studio.paint(studio.mask(*mark(0.5, 0.46, 0.15)), colour)
     picture = studio.picture()
     font = ImageFont.load_default(size * 0.085)
-    ImageDraw.Draw(picture).text(
-        (size / 2, size * 0.74), name, fill=colour, font=font, anchor="mm", stroke_width=1
-    )
+    ImageDraw.Draw(picture).text((size / 2, size * 0.74), name, fill=colour, font=font, anchor="mm", stroke_width=1)
     return picture

@@ -262,18 +262,12 @@ class Expander:
             if reference.source == "shot":
                 named.append((reference, None))
                 continue
-            resolved = (
-                self._product(member, shot, reference)
-                if reference.source == "product"
-                else self._logo(member)
-            )
+            resolved = self._product(member, shot, reference) if reference.source == "product" else self._logo(member)
             if resolved is not None:
                 named.append((reference, resolved))
             elif not reference.optional:
                 column = "reference_images" if reference.source == "product" else "brand.logo_uri"
-                raise RowProblem(
-                    column, "", f"shot {shot} needs {reference.name}, which this row does not have"
-                )
+                raise RowProblem(column, "", f"shot {shot} needs {reference.name}, which this row does not have")
         return named
 
     def _product(self, member: Member, shot: str, reference: ShotReference) -> Resolved | None:
@@ -289,13 +283,10 @@ class Expander:
             return None
         return Resolved(_reference(self._probe(self._campaign.catalogs.brands, uri), "logo"), ())
 
-    def _prompt(
-        self, member: Member, shot: str, named: Sequence[tuple[ShotReference, Resolved | None]]
-    ) -> str:
+    def _prompt(self, member: Member, shot: str, named: Sequence[tuple[ShotReference, Resolved | None]]) -> str:
         names = [reference.name for reference, _ in named]
         roles = [
-            resolved.reference if resolved else Reference(RENDER_SCHEME, "", "shot", 0, 0)
-            for _, resolved in named
+            resolved.reference if resolved else Reference(RENDER_SCHEME, "", "shot", 0, 0) for _, resolved in named
         ]
         try:
             expanded = self._templates[shot].expand(member.row, member.brand, names)
@@ -358,9 +349,7 @@ class Expander:
         name = master_channel(request.width, request.height) if channel is None else channel.name
         brand_id = str(member.brand["brand_id"])
         return Planned(
-            identity=Identity(
-                self._campaign.name, self._model.kind, brand_id, member.look, shot, name, variation
-            ),
+            identity=Identity(self._campaign.name, self._model.kind, brand_id, member.look, shot, name, variation),
             member=member,
             request=request,
             render_fingerprint=fingerprint,
@@ -399,7 +388,5 @@ def unknown_look_column(campaign: Campaign, columns: Iterable[str]) -> CampaignE
     known = list(columns)
     for column in campaign.look_by:
         if column not in known:
-            return campaign.problem(
-                "look_by", f"there is no product column {column!r}", nearest(column, known)
-            )
+            return campaign.problem("look_by", f"there is no product column {column!r}", nearest(column, known))
     return None

@@ -57,8 +57,7 @@ def find_files(store: Store, uri: str) -> list[CatalogFile]:
     keys = _typed_keys([_partition_keys(name) for name in names])
     prefix, place = root.rstrip("/"), uri.rstrip("/")
     return [
-        _file(store, f"{prefix}/{name}", f"{place}/{name}", values)
-        for name, values in zip(names, keys, strict=True)
+        _file(store, f"{prefix}/{name}", f"{place}/{name}", values) for name, values in zip(names, keys, strict=True)
     ]
 
 
@@ -90,10 +89,7 @@ def _typed_keys(keys: list[dict[str, str | None]]) -> list[dict[str, Any]]:
         for name in names
         if all(value is None or _WHOLE_NUMBER.fullmatch(value) for v in keys for value in [v.get(name)])
     }
-    return [
-        {name: int(v) if name in numeric and v is not None else v for name, v in values.items()}
-        for values in keys
-    ]
+    return [{name: int(v) if name in numeric and v is not None else v for name, v in values.items()} for values in keys]
 
 
 def read_footer(store: Store, file: CatalogFile, kind: CatalogKind) -> pa.Schema:
@@ -106,10 +102,7 @@ def read_footer(store: Store, file: CatalogFile, kind: CatalogKind) -> pa.Schema
             if not _is_damage(error):
                 raise
             raise _not_parquet(store, file) from error
-    keys = [
-        pa.field(name, pa.int64() if isinstance(value, int) else pa.string())
-        for name, value in file.keys.items()
-    ]
+    keys = [pa.field(name, pa.int64() if isinstance(value, int) else pa.string()) for name, value in file.keys.items()]
     schema = pa.schema([*(column for column in physical if column.name not in file.keys), *keys])
     conform(schema, kind.schema, file.name)
     return schema

@@ -50,6 +50,7 @@ class Files(Protocol):
     def stat(self, key: str) -> Entry: ...
     def delete(self, keys: Sequence[str]) -> None: ...
     def list(self, prefix: str) -> dict[str, Entry]: ...
+    def list_names(self, prefix: str) -> dict[str, Entry]: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,16 @@ class Folder:
                         found[key] = _local_entry(entry.stat())
         return found
 
+    def list_names(self, prefix: str) -> dict[str, Entry]:
+        folder, name = posixpath.split(prefix)
+        found: dict[str, Entry] = {}
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(join_key(self.root, folder)) as entries:
+            for entry in entries:
+                if entry.name.startswith(name) and not entry.name.startswith(TEMPORARY) and entry.is_file():
+                    with suppress(FileNotFoundError):
+                        found[posixpath.join(folder, entry.name)] = _local_entry(entry.stat())
+        return found
+
 
 @dataclass(frozen=True)
 class Objects:
@@ -190,15 +201,19 @@ class Objects:
         kept = [error for error in answer.get("Errors", ()) if error.get("Code") != "NoSuchKey"]
         if kept:
             kind = PermissionError if kept[0].get("Code") == "AccessDenied" else OSError
-            raise kind(
-                errno.EIO, f"not deleted: {kept[0].get('Key')} ({kept[0].get('Code')}), {len(kept)} in all"
-            )
+            raise kind(errno.EIO, f"not deleted: {kept[0].get('Key')} ({kept[0].get('Code')}), {len(kept)} in all")
 
-    def list(self, prefix: str) -> dict[str, Entry]:
+    def list_names(self, prefix: str) -> dict[str, Entry]:
+        folder, name = posixpath.split(prefix)
+        # only s3fs lets the store filter by name; elsewhere the folder is listed whole
+        found = self.list(folder, {"prefix": name} if self._is_s3 else {})
+        return {key: entry for key, entry in found.items() if key.startswith(prefix)}
+
+    def list(self, prefix: str, options: Mapping[str, str] | None = None) -> dict[str, Entry]:
         folder = join_key(self.base, prefix) if prefix else self.base
         self.fs.invalidate_cache()
         try:
-            found = self.fs.find(folder, detail=True)
+            found = self.fs.find(folder, detail=True, **(options or {}))
         except FileNotFoundError as error:
             if answer_of(error).code == "NoSuchBucket":
                 raise

@@ -210,9 +210,7 @@ def _cards(batch: Sequence[Row], thumbnails: set[str]) -> dict[str, Any]:
         "fingerprint": [_text(row.get("fingerprint"))[:16] for row in batch],
         "thumb": [key.removeprefix("thumbs/") for key in thumbs],
         "asset": [[place, row["asset_key"]] for place, row in unseen if row.get("asset_key")],
-        "detail": [
-            [place, _text(row["detail"])[:160]] for place, row in enumerate(batch) if row.get("detail")
-        ],
+        "detail": [[place, _text(row["detail"])[:160]] for place, row in enumerate(batch) if row.get("detail")],
     }
 
 

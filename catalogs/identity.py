@@ -50,9 +50,7 @@ class Identity:
 
 def canonical_json(value: object) -> str:
     """One text for one value: sorted keys, no spaces, decimals and dates as text."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _plain(value: object) -> object:

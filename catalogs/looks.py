@@ -67,9 +67,7 @@ def _gather(
     return looks
 
 
-def _join(
-    looks: dict[str, _Look], name: str, row: Row, campaign: Campaign, must_agree: Sequence[str]
-) -> None:
+def _join(looks: dict[str, _Look], name: str, row: Row, campaign: Campaign, must_agree: Sequence[str]) -> None:
     digests = tuple(_digest(row.get(column)) for column in must_agree)
     product = str(row["product_id"])
     look = looks.get(name)

@@ -48,11 +48,38 @@ class Work(StrEnum):
     NONE = "none"
 
 
-_FROM_ASSETS = (
-    "campaign kind brand_id look product_id covers shot channel variation take status reason attempts final "
-    "asset_key render_key render_fingerprint fingerprint format width height prompt references engine model "
-    "model_revision seed steps guidance ai_label_required"
-).split()
+_FROM_ASSETS = [
+    "campaign",
+    "kind",
+    "brand_id",
+    "look",
+    "product_id",
+    "covers",
+    "shot",
+    "channel",
+    "variation",
+    "take",
+    "status",
+    "reason",
+    "attempts",
+    "final",
+    "asset_key",
+    "render_key",
+    "render_fingerprint",
+    "fingerprint",
+    "format",
+    "width",
+    "height",
+    "prompt",
+    "references",
+    "engine",
+    "model",
+    "model_revision",
+    "seed",
+    "steps",
+    "guidance",
+    "ai_label_required",
+]
 PLAN = pa.schema(
     [
         *(ASSETS.field(name) for name in _FROM_ASSETS),
@@ -107,6 +134,16 @@ class PlanHeader:
         return datetime.fromisoformat(self.clock_floor) if self.clock_floor else None
 
 
+SUMMARY_COLUMNS = (
+    "action",
+    "work",
+    "status",
+    "estimated_seconds",
+    "estimated_cost_low",
+    "estimated_cost_high",
+)
+
+
 @dataclass
 class PlanSummary:
     """A plan in numbers.
@@ -141,9 +178,19 @@ class PlanSummary:
     plan_key: str = ""
     rejects_key: str = ""
 
-    @property
-    def has_work(self) -> bool:
-        return any(count for work, count in self.work.items() if work != Work.NONE)
+    def count(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add plan rows to the numbers."""
+        for row in rows:
+            self.actions[row["action"]] += 1
+            self.work[row["work"]] += 1
+            if row["action"] in (Action.RETIRED, Action.WITHDRAW):
+                continue
+            self.assets += 1
+            self.failed_before += row["status"] == "failed"
+            self.renders += row["estimated_seconds"] > 0
+            self.seconds += row["estimated_seconds"]
+            self.cost_low += row["estimated_cost_low"]
+            self.cost_high += row["estimated_cost_high"]
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "actions": dict(self.actions), "work": dict(self.work)}
@@ -167,7 +214,9 @@ def decide(history: History, digest: bytes, planned: Planned, retry_failed: bool
     if known and known.asset_key:
         if is_current and known.status == Status.DELIVERED:
             same = known.covers == covers_hash(planned.member.covers)
-            return Decision(Action.UNCHANGED, Work.NONE, known) if same else Decision(Action.CHANGED, Work.COMMIT, known)
+            return (
+                Decision(Action.UNCHANGED, Work.NONE, known) if same else Decision(Action.CHANGED, Work.COMMIT, known)
+            )
         return Decision(Action.CHANGED, Work.COMMIT, known)
     if known and known.status == Status.FAILED and known.final and not retry_failed:
         return Decision(Action.UNCHANGED, Work.NONE, known)

@@ -171,9 +171,7 @@ def _commit_name(rows: Sequence[Mapping[str, Any]]) -> str:
 def encode_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = ASSETS) -> bytes:
     """Parquet bytes in memory: a writer streaming into a store commits half a file on an exception."""
     buffer = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pylist([dict(row) for row in rows], schema=schema), buffer, compression="zstd"
-    )
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 

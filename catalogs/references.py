@@ -139,9 +139,7 @@ class ReferenceBook:
         return probe
 
 
-def load_reference(
-    reference: Reference, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS
-) -> Image.Image:
+def load_reference(reference: Reference, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The pixels of a reference outside the store: upright sRGB, transparency laid on `background`.
 
     Raises:

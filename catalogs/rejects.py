@@ -94,3 +94,8 @@ def write_rejects(target: str | Path | IO[bytes], rejects: Iterable[Reject]) -> 
     with RejectWriter(target) as writer:
         writer.write(rejects)
     return writer.count
+
+
+def read_rejects(path: str | Path) -> list[Reject]:
+    """The rejects of a file that `RejectWriter` wrote."""
+    return [Reject(**row) for row in pq.read_table(path, schema=REJECTS).to_pylist()]

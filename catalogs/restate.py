@@ -10,9 +10,20 @@ from catalogs.records import Clock, Status, commit, identity_of, read_commits
 from catalogs.storage import Store
 
 ROWS_A_COMMIT = 5_000
-_KEYS = (
-    "campaign kind brand_id look product_id covers shot channel variation fingerprint action work".split()
-)
+_KEYS = [
+    "campaign",
+    "kind",
+    "brand_id",
+    "look",
+    "product_id",
+    "covers",
+    "shot",
+    "channel",
+    "variation",
+    "fingerprint",
+    "action",
+    "work",
+]
 Row = dict[str, Any]
 
 

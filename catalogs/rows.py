@@ -149,9 +149,7 @@ def _check(
 def _checks(batch: Batch, contract: pa.Schema) -> list[tuple[str, Check]]:
     """Checks of the columns that the batch has; required columns are checked in any case."""
     present = set(batch.rows[0]) if batch.rows else set()
-    checks = [
-        (field.name, _check_of(field)) for field in contract if field.name in present or not field.nullable
-    ]
+    checks = [(field.name, _check_of(field)) for field in contract if field.name in present or not field.nullable]
     known = {name for name, _ in checks}
     return [*checks, *((name, _readable) for name in sorted(batch.unreadable - known))]
 

@@ -16,9 +16,7 @@ from catalogs.errors import CatalogError
 
 TEXTS = pa.list_(pa.string())
 COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string())])
-PALETTE_COLOUR = pa.struct(
-    [pa.field("hex", pa.string(), nullable=False), ("name", pa.string()), ("role", pa.string())]
-)
+PALETTE_COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string()), ("role", pa.string())])
 REFERENCE_IMAGE = pa.struct(
     [
         pa.field("uri", pa.string(), nullable=False),
@@ -164,9 +162,7 @@ def _fits_struct(found: pa.DataType, wanted: pa.DataType) -> bool:
     if not pt.is_struct(found):
         return False
     types = {field.name: field.type for field in found}
-    return all(
-        fits(types[field.name], field.type) if field.name in types else field.nullable for field in wanted
-    )
+    return all(fits(types[field.name], field.type) if field.name in types else field.nullable for field in wanted)
 
 
 def _refuse_twins(schema: pa.Schema, source: str) -> None:

@@ -37,8 +37,7 @@ class Selection:
             CampaignError: the shape, a column, an operator or a value is wrong.
         """
         groups = [
-            [_triple(triple, types, where, source) for where, triple in group]
-            for group in _groups(select, source)
+            [_triple(triple, types, where, source) for where, triple in group] for group in _groups(select, source)
         ]
         self.columns = frozenset(triple[0] for group in groups for triple in group)
         try:

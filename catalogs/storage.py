@@ -157,6 +157,12 @@ class Store:
             found = self._files().list(self._checked(folder) if folder else "")
         return dict(sorted(found.items()))
 
+    def list_names(self, prefix: str) -> dict[str, Entry]:
+        """The files whose keys begin with `prefix`, which need not end at a folder, in order."""
+        with self.seam("list", prefix):
+            found = self._files().list_names(prefix)
+        return dict(sorted(found.items()))
+
     def stat(self, key: str) -> Entry:
         """Size, time and tag of a key; raises MissingKey."""
         with self.seam("stat", key):

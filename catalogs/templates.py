@@ -85,9 +85,7 @@ class PromptTemplate:
         self._root = self._build(prompt, where)
         self.columns = frozenset(self._columns)
 
-    def expand(
-        self, product: Mapping[str, Any], brand: Mapping[str, Any], references: Sequence[str]
-    ) -> dict[str, Any]:
+    def expand(self, product: Mapping[str, Any], brand: Mapping[str, Any], references: Sequence[str]) -> dict[str, Any]:
         """The prompt of one product.
 
         Args:
@@ -135,9 +133,7 @@ class PromptTemplate:
             self._columns.update(_columns_read(tree))
             template = _ENVIRONMENT.from_string(text)
         except TemplateSyntaxError as error:
-            raise CampaignError(
-                self._source, where, f"template: {error.message}", "correct the template"
-            ) from None
+            raise CampaignError(self._source, where, f"template: {error.message}", "correct the template") from None
         except _UnknownName as error:
             raise CampaignError(
                 self._source, where, f"template: {error}", "use product.*, brand.* or image('...')"
@@ -151,9 +147,7 @@ class PromptTemplate:
             except _NoSuchReference as error:
                 raise CampaignError(self._source, where, str(error), "list it under references") from None
             except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-                raise CampaignError(
-                    self._source, where, f"template: {error}", "correct the template"
-                ) from None
+                raise CampaignError(self._source, where, f"template: {error}", "correct the template") from None
 
         return render
 
@@ -180,6 +174,7 @@ def _columns_read(tree: nodes.Template) -> Iterator[tuple[str, str]]:
     local = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
     inner: set[int] = set()
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        assert isinstance(node, nodes.Getattr | nodes.Getitem)
         target = node.node
         if isinstance(target, nodes.Name) and target.name in SCOPES:
             inner.add(id(target))
@@ -198,9 +193,7 @@ def _attribute(node: nodes.Getattr | nodes.Getitem) -> str:
     return str(node.arg.value) if isinstance(node.arg, nodes.Const) else "*"
 
 
-def _empty_field(
-    tree: nodes.Template, context: Mapping[str, Any], where: str, error: UndefinedError
-) -> EmptyField:
+def _empty_field(tree: nodes.Template, context: Mapping[str, Any], where: str, error: UndefinedError) -> EmptyField:
     """Say which column it was: the first one the template reads and the row leaves empty."""
     read = [(scope, column) for scope, column in _columns_read(tree) if column != "*"]
     for scope, column in read:

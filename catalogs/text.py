@@ -49,10 +49,7 @@ _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 
 _BREAK = "\ue001"
-_UNSEEN = (
-    "\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ue001\U000e0000-\U000e007f"
-)
+_UNSEEN = "\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ue001\U000e0000-\U000e007f"
 _JOINERS = "\u200c\u200d"
 _INVISIBLE = re.compile(
     f"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f{_UNSEEN}]"

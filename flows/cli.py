@@ -90,9 +90,7 @@ def check(campaign: str, all_references: bool, as_json: bool) -> None:
     from tasks.planning import check_catalogs
 
     rejects = check_catalogs(campaign, all_references)
-    rows = [
-        {"file": r.file, "row": r.row, "column": r.column, "value": r.value, "reason": r.reason} for r in rejects
-    ]
+    rows = [{"file": r.file, "row": r.row, "column": r.column, "value": r.value, "reason": r.reason} for r in rejects]
     lines = [f"{r['file']}: row {r['row']}: {r['column']}: {r['reason']}" for r in rows]
     _answer(as_json, {"problems": rows}, lines or ["no problems found"])
     if rows:
@@ -274,5 +272,3 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return str(value)
-
-

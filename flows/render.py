@@ -16,11 +16,11 @@ from prefect.artifacts import (
 )
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalogs.errors import PackshotError, WorkError
+from catalogs.errors import PackshotError
 from catalogs.plan import PlanFile, Shard, lay_out
-from catalogs.storage import Store
 from tasks.planning import Prepared, prepare
 from tasks.progress import asset_progress
 from tasks.render import render_shard, restate_known, retire_unwanted, write_report
@@ -52,7 +52,7 @@ def render_catalog(
     options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen
     plan: str | None = None,
     run_id: str | None = None,
-) -> dict[str, Any]:
+) -> Any:
     """Render what a campaign wants and does not have.
 
     Args:
@@ -61,14 +61,12 @@ def render_catalog(
         plan: a plan file to make exactly, instead of planning anew.
         run_id: a start whose plan is in the store already.
 
-    Raises:
-        WorkError: not every planned asset was delivered; everything that was is committed.
+    Returns:
+        The run's summary; the state Failed around it when not every planned asset was delivered.
     """
     prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
     summary = _run(prepared, options)
-    if not summary["complete"]:
-        raise WorkError(_incomplete(summary))
-    return summary
+    return summary if summary["complete"] else Failed(message=_incomplete(summary), data=summary)
 
 
 def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:

@@ -48,12 +48,10 @@ def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> 
 
     workers = _workers(options, prepared.summary["kind"])
     chosen = RenderOptions(**{**options, "workers": workers})
-    state = render_catalog(
-        campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True
-    )
-    if state.is_completed():
+    state = render_catalog(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
+    if isinstance(state.data, BaseException) or state.data is None:
         return dict(state.result())
-    return _summary_of_failed(state, prepared)
+    return dict(state.result(raise_on_failure=False))
 
 
 def _workers(options: Mapping[str, Any], kind: str) -> int:
@@ -63,19 +61,3 @@ def _workers(options: Mapping[str, Any], kind: str) -> int:
     if asked and asked > 1:
         raise OptionError("--workers", str(asked), "one process drives one GPU", "leave it out")
     return 1
-
-
-def _summary_of_failed(state: Any, prepared: Prepared) -> dict[str, Any]:
-    """The summary of a run that did not deliver everything; other errors are raised as they are."""
-    import json
-
-    from catalogs.errors import WorkError
-
-    try:
-        state.result()
-    except WorkError:
-        data = prepared.store.read_or_none(f"runs/{prepared.run_id}/summary.json")
-        if data is None:
-            raise
-        return dict(json.loads(data))
-    raise AssertionError("a failed flow has an exception")

@@ -195,9 +195,7 @@ def _cropped(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
 
-def _encode_within_limit(
-    picture: Image.Image, channel: Channel, embedded: dict[str, Any]
-) -> tuple[bytes, int | None]:
+def _encode_within_limit(picture: Image.Image, channel: Channel, embedded: dict[str, Any]) -> tuple[bytes, int | None]:
     """Bytes and quality: the highest quality up to the channel's that keeps its limit, by bisection."""
     limit = channel.max_bytes
     lossless = channel.format == "png"
@@ -205,9 +203,7 @@ def _encode_within_limit(
     if limit is None or len(data) <= limit:
         return data, None if lossless else channel.quality
     if lossless:
-        raise OverByteLimit(
-            f"the PNG has {len(data):,} bytes, over {channel.name}'s {limit:,}; use jpeg or webp"
-        )
+        raise OverByteLimit(f"the PNG has {len(data):,} bytes, over {channel.name}'s {limit:,}; use jpeg or webp")
     smallest = _encode(picture, channel.format, QUALITY_FLOOR, embedded)
     if len(smallest) > limit:
         problem = f"{len(smallest):,} bytes even at quality {QUALITY_FLOOR}, over {channel.name}'s {limit:,}"

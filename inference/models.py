@@ -164,13 +164,9 @@ _SPECS = (
         **_RESEARCH,
     ),
     _guided("klein-base-4b", _BFL + "klein-base-4B", "a3b4f4849157f664bdbc776fd7453c2783562f4d", 12.0),
-    _guided(
-        "klein-base-9b", _BFL + "klein-base-9B", "32773329fbe7e81a90ef971740e8ba4b0364ecf3", 25.0, **_RESEARCH
-    ),
+    _guided("klein-base-9b", _BFL + "klein-base-9B", "32773329fbe7e81a90ef971740e8ba4b0364ecf3", 25.0, **_RESEARCH),
     # BFL advises at most about six references for dev on one's own hardware.
-    _guided(
-        "dev", _BFL + "dev", "26afe3a78bb242c0a8bb181dcc8937bb16e5c66c", 28.0, max_references=6, **_RESEARCH
-    ),
+    _guided("dev", _BFL + "dev", "26afe3a78bb242c0a8bb181dcc8937bb16e5c66c", 28.0, max_references=6, **_RESEARCH),
     _hosted("klein-4b", "flux-2-klein-4b", _KLEIN_4B_PRICES, **_HOSTED_KLEIN),
     _hosted("klein-9b", "flux-2-klein-9b", _KLEIN_9B_PRICES, **_HOSTED_KLEIN),
     _hosted("klein-9b-preview", "flux-2-klein-9b-preview", _KLEIN_9B_PRICES, pinned=False, **_HOSTED_KLEIN),
@@ -361,9 +357,7 @@ def refuse_guidance(spec: ModelSpec, guidance: float | None) -> str | None:
         return f"guidance {guidance:g}: {spec.name} takes none; leave guidance out"
     if spec.guidance[0] <= guidance <= spec.guidance[1]:
         return None
-    return (
-        f"guidance {guidance:g}: {spec.name} takes {_range(spec.guidance)}; correct it or leave guidance out"
-    )
+    return f"guidance {guidance:g}: {spec.name} takes {_range(spec.guidance)}; correct it or leave guidance out"
 
 
 def estimate_seconds(spec: ModelSpec, width: int, height: int, references: int) -> float:
@@ -372,9 +366,7 @@ def estimate_seconds(spec: ModelSpec, width: int, height: int, references: int) 
     return spec.seconds_per_megapixel * megapixels
 
 
-def estimate_cost(
-    spec: ModelSpec, width: int, height: int, reference_pixels: Iterable[int]
-) -> tuple[float, float]:
+def estimate_cost(spec: ModelSpec, width: int, height: int, reference_pixels: Iterable[int]) -> tuple[float, float]:
     """Price of one image in USD, low and high; (0.0, 0.0) for local models.
 
     BFL's formula is first MP + further output MP + reference MP, and does not say how MP are rounded.

@@ -106,8 +106,7 @@ _PRODUCT_ROLES = frozenset(("hero", "product", "packshot", "front", "main"))
 _ROLE_CLAUSES = {
     "logo": "the logo is exactly the one in image {n}: keep its shape, letters and colors",
     "shot": (
-        "image {n} is another picture of this scene: "
-        "keep its pose, light and composition where not said otherwise"
+        "image {n} is another picture of this scene: keep its pose, light and composition where not said otherwise"
     ),
     "style": "take only the style of image {n}, not its objects",
     "swatch": "the color of image {n} is the exact color of the product",

@@ -342,9 +342,7 @@ def _draw_strip(canvas: Image.Image, palette: Sequence[Colour]) -> None:
         canvas.paste(colour, (left, canvas.height - height, right, canvas.height))
 
 
-def _write(
-    canvas: Image.Image, corner: tuple[int, int], text: str, size: float, colour: Colour, room: int
-) -> None:
+def _write(canvas: Image.Image, corner: tuple[int, int], text: str, size: float, colour: Colour, room: int) -> None:
     """One line with its top left at `corner`, ellipsised to `room` pixels."""
     line = "".join(wrapped(text, font(size), room, 1))
     ImageDraw.Draw(canvas).text(corner, line, fill=colour, font=font(size))

@@ -70,9 +70,7 @@ def _coloured(photo: Image.Image) -> Image.Image:
     return ImageChops.subtract(high, low).point(_EASED)
 
 
-_EASED = [
-    round(255 * share * share * (3 - 2 * share)) for share in (min(max(c - 7, 0) / 16, 1) for c in range(256))
-]
+_EASED = [round(255 * share * share * (3 - 2 * share)) for share in (min(max(c - 7, 0) / 16, 1) for c in range(256))]
 
 
 @lru_cache(maxsize=16)

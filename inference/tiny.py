@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inference.weights import cache_folder
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 TINY_MODEL = "tiny"
 TINY_REVISION = "1"

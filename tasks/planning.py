@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from catalogs.errors import CampaignError, CatalogError, ReferenceImageError
 from catalogs.expansion import Expander, Member, Planned, RowProblem, unknown_look_column
 from catalogs.looks import members
 from catalogs.plan import (
+    SUMMARY_COLUMNS,
     Action,
     PlanFile,
     PlanHeader,
@@ -33,9 +33,9 @@ from catalogs.plan import (
     retired_row,
 )
 from catalogs.reader import Catalog
-from catalogs.records import History, identity_of
+from catalogs.records import History
 from catalogs.references import ReferenceBook
-from catalogs.rejects import Reject, RejectWriter
+from catalogs.rejects import Reject, RejectWriter, read_rejects
 from catalogs.rows import ProductChecker, load_brands
 from catalogs.storage import Store
 from tasks.models import ChosenModel, choose_model
@@ -104,6 +104,24 @@ def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: Pla
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 
 
+def check_catalogs(campaign_path: str, all_references: bool) -> list[Reject]:
+    """Every problem of a campaign's catalogs and references that planning would find; writes nothing.
+
+    Args:
+        all_references: read also the pictures that no shot uses.
+    """
+    campaign = load_campaign(campaign_path)
+    with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
+        planning = _Planning(campaign, choose_model(campaign), Store.at(campaign.output), PlanOptions(), Path(folder))
+        planning.check_every_reference = all_references
+        try:
+            planning.run()
+        except CatalogError:
+            if not planning.first_reject:
+                raise
+        return read_rejects(planning.rejects_path)
+
+
 class _Planning:
     """One pass over the catalogs; what grows with them goes to files, not into memory."""
 
@@ -116,8 +134,9 @@ class _Planning:
         self._history = History.read(store, campaign.name)
         self._book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
         self._wanted: set[bytes] = set()
-        self._spared: set[str] = set()
-        self._first_reject: Reject | None = None
+        self._bad_rows = 0
+        self.first_reject: Reject | None = None
+        self.check_every_reference = False
         run_id = new_run_id()
         self._summary = PlanSummary(
             run_id=run_id,
@@ -151,14 +170,16 @@ class _Planning:
             rows = self._product_rows(product_catalog, brands, expander)
             looks = members(rows, brands, self._campaign, expander.columns, self._folder)
             self._write(self._chosen(looks), expander)
-        if not self._summary.assets and self._first_reject:
-            raise self._nothing_left(self._first_reject)
+        if not self._summary.assets and self.first_reject:
+            raise self._nothing_left(self.first_reject)
         return self._summary
 
     def _nothing_left(self, first: Reject) -> CatalogError:
         count = self._summary.rejected
         return CatalogError(
-            first.file, f"row {first.row}", f"{first.reason} (column {first.column}; {count} rows rejected, none left)"
+            first.file,
+            f"row {first.row}",
+            f"{first.reason} (column {first.column}; {count} rows rejected, none left)",
         )
 
     def _product_rows(
@@ -166,17 +187,29 @@ class _Planning:
     ) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
         checker = ProductChecker(brands, catalog.uri)
         columns = self._columns(catalog, expander)
-        for batch in catalog.scan(columns=columns, select=self._campaign.select):
+        for batch in catalog.scan(columns, self._campaign.select, source=self._campaign.source):
             clean, rejects = checker.check(batch)
             self._reject(rejects)
             for row in clean:
                 self._summary.products += 1
+                if self.check_every_reference:
+                    self._check_references(row)
                 yield row
+
+    def _check_references(self, clean: tuple[str, int, Mapping[str, Any]]) -> None:
+        file, number, row = clean
+        for image in row.get("reference_images") or ():
+            try:
+                self._book.probe(self._campaign.catalogs.products, image["uri"])
+            except ReferenceImageError as error:
+                self._reject([Reject(file, number, "reference_images", image["uri"], str(error))])
 
     def _columns(self, catalog: Catalog, expander: Expander) -> set[str] | None:
         """Columns to read: what shots and looks use and what every row must have; all for a whole-row template."""
         if "*" in expander.columns:
             return None
+        if self.check_every_reference:
+            return set(catalog.columns)
         needed = {"product_id", "brand_id", "title", *expander.columns, *self._campaign.look_by}
         return needed & set(catalog.columns)
 
@@ -193,7 +226,7 @@ class _Planning:
                 self._probe_ahead(window)
                 for member in window:
                     self._add(member, expander, writer)
-            if not self._options.partial:
+            if not self._options.partial and not self._bad_rows:
                 writer.add(self._unwanted())
         finally:
             writer.close()
@@ -202,10 +235,7 @@ class _Planning:
         """Measure the references of a window side by side; problems are told when they are used."""
         base = self._campaign.catalogs.products
         uris = {
-            image["uri"]
-            for member in window
-            for image in member.row.get("reference_images") or ()
-            if image.get("uri")
+            image["uri"] for member in window for image in member.row.get("reference_images") or () if image.get("uri")
         }
         if len(uris) > 1:
             with ThreadPoolExecutor(PROBERS) as pool:
@@ -223,11 +253,10 @@ class _Planning:
         self._summary.looks += 1
         rows = [row for asset in planned if (row := self._row(member, asset))]
         estimate(rows, self._estimates(planned))
-        self._count(rows)
+        self._summary.count(rows)
         writer.add(rows)
 
     def _leave_out(self, member: Member, column: str, value: str, reason: str) -> None:
-        self._spared.add(member.look)
         self._reject([Reject(member.file, member.number, column, value, reason)])
 
     def _row(self, member: Member, planned: Planned) -> dict[str, Any] | None:
@@ -243,7 +272,8 @@ class _Planning:
         self._wanted.add(digest)
         current = self._history.current(digest)
         where = f"shot {planned.identity.shot}, channel {planned.identity.channel}"
-        self._reject([Reject(member.file, member.number, "reference_images", "", f"{where}: {planned.refused}")])
+        refused = Reject(member.file, member.number, "reference_images", "", f"{where}: {planned.refused}")
+        self._reject([refused], bad_row=False)
         if current is None or current[1].status != "delivered":
             return None
         return retired_row(planned.identity, current[0].hex(), self._model.engine, Action.WITHDRAW)
@@ -264,37 +294,23 @@ class _Planning:
     def _unwanted(self) -> list[dict[str, Any]]:
         """Delivered assets that nothing in the catalogs asks for any more.
 
-        Looks of rejected rows are spared: a typing error in a catalog must retire nothing.
+        Not asked when rows were rejected: a typing error in a catalog must retire nothing.
         """
         rows = []
         for identity, fingerprint in self._history.delivered():
-            spared = identity.look in self._spared or self._summary.rejected_products
-            if identity.kind == self._model.kind and identity.digest() not in self._wanted and not spared:
+            if identity.kind == self._model.kind and identity.digest() not in self._wanted:
                 rows.append(retired_row(identity, fingerprint, self._model.engine, Action.RETIRED))
-        self._count(rows)
+        self._summary.count(rows)
         return rows
 
-    def _count(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        summary = self._summary
-        for row in rows:
-            summary.actions[row["action"]] += 1
-            summary.work[row["work"]] += 1
-            if row["action"] in (Action.RETIRED, Action.WITHDRAW):
-                continue
-            summary.assets += 1
-            summary.failed_before += row["status"] == "failed"
-            summary.renders += row["estimated_seconds"] > 0
-            summary.seconds += row["estimated_seconds"]
-            summary.cost_low += row["estimated_cost_low"]
-            summary.cost_high += row["estimated_cost_high"]
-
-    def _reject(self, rejects: Sequence[Reject]) -> None:
+    def _reject(self, rejects: Sequence[Reject], bad_row: bool = True) -> None:
         if not rejects:
             return
+        self._bad_rows += len(rejects) * bad_row
         first = rejects[0]
         if self._options.strict:
             raise CatalogError(first.file, f"row {first.row}, column {first.column}", first.reason, "correct the row")
-        self._first_reject = self._first_reject or first
+        self.first_reject = self.first_reject or first
         self._summary.rejected += len(rejects)
         self._rejects.write(rejects)
 

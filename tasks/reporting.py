@@ -9,15 +9,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from catalogs.campaign import Campaign
 from catalogs.delivered import delivered_in
 from catalogs.gallery import write_gallery
 from catalogs.plan import Action, PlanFile
 from catalogs.records import Status, identity_of, read_current
 from catalogs.storage import Store
 
-_STATUS_COLUMNS = (
-    "campaign kind brand_id look shot channel variation fingerprint action status reason final".split()
-)
+_STATUS_COLUMNS = [
+    "campaign",
+    "kind",
+    "brand_id",
+    "look",
+    "shot",
+    "channel",
+    "variation",
+    "fingerprint",
+    "action",
+    "status",
+    "reason",
+    "final",
+]
 
 
 @dataclass
@@ -109,8 +121,22 @@ def make_report(store: Store, campaign: str, run_id: str) -> str:
     """Write the gallery of the campaign's current assets; returns the URI of its page."""
     from inference.finishing import thumbnail_of
 
-    table = read_current(store, campaign)
+    order = [(name, "ascending") for name in ("brand_id", "look", "shot", "channel", "variation")]
+    table = read_current(store, campaign).sort_by(order)
     rows = (row for batch in table.to_batches(max_chunksize=1000) for row in batch.to_pylist())
     shown = (row for row in rows if row["status"] != Status.RETIRED)
     key = write_gallery(store, run_id, campaign, shown, make_thumbnail=thumbnail_of)
     return store.uri(key)
+
+
+def latest_run(store: Store, campaign: Campaign) -> str:
+    """The newest start that has a plan of this campaign.
+
+    Raises:
+        CampaignError: nothing was planned yet.
+    """
+    keys = [key for key in store.list("runs") if key.endswith("/plan.parquet")]
+    for key in sorted(keys, reverse=True):
+        if PlanFile(store, key).header.campaign == campaign.name:
+            return key.split("/")[1]
+    raise campaign.problem("output", "nothing was planned here yet", "run `packshot plan` or `packshot render`")

@@ -18,6 +18,7 @@ from datetime import datetime
 from time import perf_counter
 from typing import Any
 
+from inference.batching import batches
 from PIL import Image
 
 from catalogs.channels import Channel
@@ -30,7 +31,6 @@ from catalogs.records import Clock, Status, commit, identity_of
 from catalogs.references import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage import Store
-from inference.batching import batches
 from inference.engine import Engine, EngineFactory, Failed, Rendered
 from inference.finishing import (
     AssetMetadata,
@@ -342,9 +342,32 @@ class _ShardRun:
 
 
 _ROW_COLUMNS = frozenset(
-    "campaign kind brand_id look product_id covers shot channel variation take render_fingerprint fingerprint "
-    "format width height prompt references engine model model_revision seed steps guidance "
-    "ai_label_required".split()
+    [
+        "campaign",
+        "kind",
+        "brand_id",
+        "look",
+        "product_id",
+        "covers",
+        "shot",
+        "channel",
+        "variation",
+        "take",
+        "render_fingerprint",
+        "fingerprint",
+        "format",
+        "width",
+        "height",
+        "prompt",
+        "references",
+        "engine",
+        "model",
+        "model_revision",
+        "seed",
+        "steps",
+        "guidance",
+        "ai_label_required",
+    ]
 )
 
 

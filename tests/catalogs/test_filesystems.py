@@ -131,9 +131,7 @@ def test_a_plain_write_outlives_a_lost_answer(flaky_s3: FlakyS3) -> None:
 
 
 @pytest.mark.parametrize(("code", "kind"), [("InternalError", StorageError), ("AccessDenied", OptionError)])
-def test_a_key_that_a_bulk_delete_kept_is_told(
-    flaky_s3: FlakyS3, code: str, kind: type[PackshotError]
-) -> None:
+def test_a_key_that_a_bulk_delete_kept_is_told(flaky_s3: FlakyS3, code: str, kind: type[PackshotError]) -> None:
     flaky_s3.objects |= {"bucket/a": b"1", "bucket/b": b"2"}
     flaky_s3.locked["bucket/b"] = code
     with pytest.raises(kind, match=rf"not deleted: b \({code}\), 1 in all"):

@@ -70,9 +70,7 @@ def picture(width: int, height: int, number: int) -> bytes:
     centre = width * (0.42 + 0.04 * (number % 5))
     shadow = Image.new("L", image.size)
     reach = side * 0.44
-    ImageDraw.Draw(shadow).ellipse(
-        (centre - reach * 0.4, floor, centre + reach, floor + side * 0.1), fill=150
-    )
+    ImageDraw.Draw(shadow).ellipse((centre - reach * 0.4, floor, centre + reach, floor + side * 0.1), fill=150)
     image.paste(dark, (0, 0, width, height), shadow.filter(ImageFilter.GaussianBlur(side / 30)))
     draw = ImageDraw.Draw(image, "RGBA")
     half, tall = side * (0.13 + 0.02 * (number % 3)), side * (0.38 + 0.05 * (number % 4))
@@ -174,9 +172,7 @@ def row_of(number: int, **changes: Any) -> dict[str, Any]:
     identity = Identity(
         *(row[name] for name in ("campaign", "kind", "brand_id", "look", "shot", "channel", "variation"))
     )
-    row["asset_key"] = asset_key(identity, row["fingerprint"], digest, "webp").replace(
-        "26/27", "26 #1 100%+ü"
-    )
+    row["asset_key"] = asset_key(identity, row["fingerprint"], digest, "webp").replace("26/27", "26 #1 100%+ü")
     if number % 50 == 7:
         row |= {
             "status": "failed",
@@ -272,9 +268,7 @@ def test_row_of_nothing_is_shown(disk: Store) -> None:
 
 
 def test_nothing_html_could_act_on_leaves_the_data(disk: Store) -> None:
-    row = row_of(
-        0, brand_id=HOSTILE, prompt=HOSTILE, covers=[HOSTILE], quality={HOSTILE: 1.0, "__proto__": 2.0}
-    )
+    row = row_of(0, brand_id=HOSTILE, prompt=HOSTILE, covers=[HOSTILE], quality={HOSTILE: 1.0, "__proto__": 2.0})
     key = write_gallery(disk, "r1", HOSTILE, [row], title=HOSTILE, details={HOSTILE: HOSTILE})
     for name in ("data-0001", "details-0001"):
         assert not re.search(r"[<>&\u2028]", disk.read(f"runs/r1/report/{name}.js").decode())
@@ -561,9 +555,7 @@ def test_policy_refuses_markup_that_would_run(page: Any, disk: Store) -> None:
     write_gallery(disk, "r1", "Autumn", [row_of(7)])
     page.goto(page_uri(disk))
     ready(page, 1)
-    page.evaluate(
-        "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.hacked=1\">')"
-    )
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.hacked=1\">')")
     page.wait_for_timeout(200)
     assert page.evaluate("window.hacked") is None
     assert any("Content Security Policy" in problem for problem in page.problems)

@@ -88,9 +88,7 @@ def test_a_filter_keeps_original_row_numbers(tmp_path: Path, select: list[Any], 
     assert found == [(number, f"P{number - 1}") for number in expected]
 
 
-@pytest.mark.parametrize(
-    "price_type", [pa.decimal128(10, 2), pa.int32(), pa.float32(), pa.decimal256(40, 2)], ids=str
-)
+@pytest.mark.parametrize("price_type", [pa.decimal128(10, 2), pa.int32(), pa.float32(), pa.decimal256(40, 2)], ids=str)
 def test_a_whole_number_compares_with_any_price(tmp_path: Path, price_type: pa.DataType) -> None:
     table = products(10)
     table = table.set_column(4, "price", table["price"].cast(pa.decimal128(10, 2)).cast(price_type))
@@ -98,16 +96,12 @@ def test_a_whole_number_compares_with_any_price(tmp_path: Path, price_type: pa.D
     assert [n for n, _ in numbered(catalog.scan(select=[["price", ">", 7]]))] == [9, 10]
 
 
-@pytest.mark.parametrize(
-    "kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()], ids=str
-)
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()], ids=str)
 def test_text_of_any_kind_is_read_and_compared(tmp_path: Path, kind: pa.DataType) -> None:
     table = products(20)
     fields = [f.with_type(kind) if pa.types.is_string(f.type) else f for f in table.schema]
     catalog = Catalog.open(write(tmp_path / "p.parquet", table.cast(pa.schema(fields))), "products")
-    assert numbered(catalog.scan(select=[["category", "in", ["shoes"]], ["product_id", "=", "P11"]])) == [
-        (12, "P11")
-    ]
+    assert numbered(catalog.scan(select=[["category", "in", ["shoes"]], ["product_id", "=", "P11"]])) == [(12, "P11")]
 
 
 def test_columns_not_asked_for_are_not_read(tmp_path: Path) -> None:
@@ -117,9 +111,7 @@ def test_columns_not_asked_for_are_not_read(tmp_path: Path) -> None:
     rows = [row for batch in catalog.scan({"category", "no_such"}) for row in batch.rows]
     assert len(rows) == ROWS
     assert set(rows[0]) == {"product_id", "brand_id", "title", "category"}
-    with pytest.raises(
-        CatalogError, match=r"p\.parquet: the Parquet file is damaged .*; write or copy it again$"
-    ):
+    with pytest.raises(CatalogError, match=r"p\.parquet: the Parquet file is damaged .*; write or copy it again$"):
         list(catalog.scan())
 
 
@@ -367,9 +359,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, row_group: int) -> N
     def big(count: int) -> str:
         texts = [f"{i} {'words ' * 40}{i * 7919}" for i in range(count)]
         path = tmp_path / f"{count}.parquet"
-        pq.write_table(
-            products(count, description=texts), path, row_group_size=row_group, use_dictionary=False
-        )
+        pq.write_table(products(count, description=texts), path, row_group_size=row_group, use_dictionary=False)
         return str(path)
 
     small, large = peak_memory(big(40_000)), peak_memory(big(80_000))

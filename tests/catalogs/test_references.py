@@ -58,12 +58,7 @@ def png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def rotated(orientation: int, kind: str = "JPEG") -> bytes:
@@ -92,9 +87,7 @@ def test_an_image_of_each_format_is_measured(tmp_path: Path, book: ReferenceBook
     image = photo("P" if kind == "GIF" else "RGB", colour=0 if kind == "GIF" else RED)
     reference = saved(tmp_path / "photo.bin", encoded(image, kind))
     probe = book.probe(str(tmp_path / "products.parquet"), "photo.bin")
-    assert probe == ReferenceProbe(
-        reference.uri, reference.sha256, 6, 4, kind, "P" if kind == "GIF" else "RGB"
-    )
+    assert probe == ReferenceProbe(reference.uri, reference.sha256, 6, 4, kind, "P" if kind == "GIF" else "RGB")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -154,9 +147,7 @@ NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 64, 3), n
         pytest.param(encoded(NOISE)[:3000], "the image is cut short or damaged", id="cut png"),
         pytest.param(encoded(NOISE, "JPEG")[:900], "the image is cut short or damaged", id="cut jpeg"),
         pytest.param(encoded(NOISE, "WEBP")[:900], "the image is cut short or damaged", id="cut webp"),
-        pytest.param(
-            encoded(NOISE)[:60] + b"\0" * 40 + encoded(NOISE)[100:], "the image is cut short", id="damaged"
-        ),
+        pytest.param(encoded(NOISE)[:60] + b"\0" * 40 + encoded(NOISE)[100:], "the image is cut short", id="damaged"),
         pytest.param(png_header(30_000, 30_000), "over the limit of 100 million; scale it down", id="bomb"),
         pytest.param(png_header(12_000, 12_000), "over the limit of 100 million", id="warned"),
         pytest.param(png_header(10_001, 10_000), "over the limit of 100 million", id="large"),
@@ -313,9 +304,7 @@ def test_an_embedded_profile_is_converted_to_srgb(tmp_path: Path, mode: str) -> 
     assert "icc_profile" not in loaded.info
 
 
-@pytest.mark.parametrize(
-    "profile", [b"garbage", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()]
-)
+@pytest.mark.parametrize("profile", [b"garbage", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()])
 def test_srgb_and_broken_profiles_change_no_pixel(tmp_path: Path, profile: bytes) -> None:
     loaded = load_reference(saved(tmp_path / "p", encoded(NOISE, icc_profile=profile)))
     assert np.array_equal(np.asarray(loaded), np.asarray(NOISE))
@@ -346,9 +335,7 @@ def test_an_unchanged_file_is_read_once_and_a_changed_one_again(
     assert (probe.sha256, probe.width) == (second.sha256, 9)
 
 
-def test_threads_share_one_measurement(
-    tmp_path: Path, book: ReferenceBook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_share_one_measurement(tmp_path: Path, book: ReferenceBook, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     read = references.read_uri
     monkeypatch.setattr(references, "read_uri", lambda uri: (reads.append(uri), read(uri))[1])
@@ -377,9 +364,7 @@ def test_a_store_that_fails_is_asked_again(
     assert book.probe("", reference.uri).sha256 == reference.sha256
 
 
-@pytest.mark.parametrize(
-    "content", [b"not a database at all" * 100, b"", b"SQLite format 3\0" + b"\xff" * 5000]
-)
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"", b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_broken_cache_is_rebuilt(tmp_path: Path, content: bytes) -> None:
     reference = saved(tmp_path / "p.png", encoded(photo()))
     (tmp_path / "references-1.sqlite").write_bytes(content)

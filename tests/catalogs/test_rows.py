@@ -22,9 +22,7 @@ from catalogs.rows import ProductChecker, SeenIds, hex_colour, load_brands
 GOOD = {"product_id": "A1", "brand_id": "acme", "title": "Bag"}
 
 
-def check(
-    *rows: Mapping[str, Any], brands: Mapping[str, Any] | None = None
-) -> tuple[list[Any], list[Reject]]:
+def check(*rows: Mapping[str, Any], brands: Mapping[str, Any] | None = None) -> tuple[list[Any], list[Reject]]:
     columns = dict.fromkeys(column for row in rows for column in row)
     full = [{**columns, **GOOD, **row} for row in rows]
     unreadable = frozenset(k for row in full for k, v in row.items() if isinstance(v, Unreadable))
@@ -160,9 +158,7 @@ def test_later_rows_of_an_id_are_rejected_across_batches() -> None:
     found = []
     for start in (1, 3):
         numbers = range(start, start + 2)
-        rows, rejects = checker.check(
-            Batch("p.parquet", numbers, [dict(GOOD), {**GOOD, "product_id": f"B{start}"}])
-        )
+        rows, rejects = checker.check(Batch("p.parquet", numbers, [dict(GOOD), {**GOOD, "product_id": f"B{start}"}]))
         found.append(([number for _, number, _ in rows], [(r.row, r.reason) for r in rejects]))
     assert found == [([1, 2], []), ([4], [(3, "an earlier row of p.parquet has the same id")])]
 
@@ -181,9 +177,7 @@ def test_ids_are_told_apart_exactly_and_in_little_memory() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("#a1b2c3", "#A1B2C3"), ("a1b2c3", "#A1B2C3"), ("#abc", "#AABBCC"), (" FFF ", "#FFFFFF")]
-    + [
-        (bad, None) for bad in ("", "#", "#ab", "#abcd", "#1234567", "red", "#GGGGGG", "##ffffff", "0x123456")
-    ],
+    + [(bad, None) for bad in ("", "#", "#ab", "#abcd", "#1234567", "red", "#GGGGGG", "##ffffff", "0x123456")],
 )
 def test_hex_colours(text: str, expected: str | None) -> None:
     assert hex_colour(text) == expected

@@ -66,12 +66,8 @@ def test_three_sizes_are_one_look_and_every_template_expands(sample: Path, tmp_p
     campaign = load_campaign(str(sample / CAMPAIGN))
     brands = {brand["brand_id"]: brand for brand in rows(sample, "brands.parquet")}
     products = [("products.parquet", i, row) for i, row in enumerate(rows(sample, "products.parquet"), 1)]
-    templates = {
-        name: PromptTemplate(shot.prompt, "campaign.yaml", name) for name, shot in campaign.shots.items()
-    }
-    read = {
-        column for template in templates.values() for scope, column in template.columns if scope == "product"
-    }
+    templates = {name: PromptTemplate(shot.prompt, "campaign.yaml", name) for name, shot in campaign.shots.items()}
+    read = {column for template in templates.values() for scope, column in template.columns if scope == "product"}
     looks = list(members(products, brands, campaign, read | {"reference_images"}, tmp_path))
     assert len(looks) == 8
     assert ("TW-RUN-40", "TW-RUN-41", "TW-RUN-42") in {tuple(look.covers) for look in looks}

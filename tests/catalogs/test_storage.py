@@ -185,9 +185,7 @@ def test_a_pickled_store_works_and_carries_no_connection(store: Store) -> None:
 
 def test_a_store_works_on_both_sides_of_a_fork(store: Store) -> None:
     # a process of its own: this one has threads, and forking it is a warning on newer Pythons
-    done = subprocess.run(
-        [sys.executable, "-c", FORK, store.root], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", FORK, store.root], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -221,9 +219,7 @@ def test_objects_carry_their_content_type(moto_s3: S3Server, name: str, given: s
     assert moto_s3.head(bucket, name)["ContentType"] == kept
 
 
-def test_options_name_an_endpoint_without_the_environment(
-    moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_options_name_an_endpoint_without_the_environment(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = moto_s3.bucket()
     for name in moto_s3.environment:
         monkeypatch.delenv(name)

@@ -49,9 +49,7 @@ def noise(width: int = 256, height: int = 256) -> Pixels:
 
 def gradient(width: int = 256, height: int = 256) -> Pixels:
     y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (width + height)], -1).astype(
-        np.uint8
-    )
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) * 127 // (width + height)], -1).astype(np.uint8)
 
 
 def channel(width: int = 256, height: int = 256, **rest: Any) -> Channel:

@@ -24,9 +24,7 @@ FULL: dict[str, Any] = {
     "color_palette": ["pale sand #e8d9b5"],
     "style": "commercial product photograph",
     "text": [{"content": "NORD", "font": "bold sans-serif", "color": "#1a1a1a", "position": "on the label"}],
-    "subjects": [
-        {"position": "centre", "type": "bottle", "description": "glass bottle, body in color #2F6F62 green"}
-    ],
+    "subjects": [{"position": "centre", "type": "bottle", "description": "glass bottle, body in color #2F6F62 green"}],
     "scene": "skincare bottle on a stone plinth",
 }
 
@@ -254,9 +252,7 @@ def test_a_wrong_key_is_named_with_the_nearest_right_one(prompt: Any, problem: s
 def test_a_template_of_the_plan_compiles() -> None:
     prompt = {
         "scene": "{{ product.title }}",
-        "subjects": [
-            {"description": "{{ product.colors[0] | bind('cap') }}, as in {{ image('product.hero') }}"}
-        ],
+        "subjects": [{"description": "{{ product.colors[0] | bind('cap') }}, as in {{ image('product.hero') }}"}],
     }
     row = {"title": "Nord", "colors": [{"name": "sand", "hex": "#e8d9b5"}]}
     expanded = PromptTemplate(prompt, "c.yaml", "shots.a.prompt").expand(row, {}, ["product.hero"])
@@ -313,10 +309,7 @@ def test_the_limit_is_the_last_token_that_fits() -> None:
 def test_hosted_models_read_more_and_proofs_anything() -> None:
     long = replace(REQUEST, prompt="zq " * 5000)
     assert ModelCompiler(MODELS["bfl/klein-4b"]).refuse(long) is None
-    assert (
-        ModelCompiler(MODELS["proof"]).refuse(replace(long, steps=50, guidance=7.0, prompt="x" * 10**6))
-        is None
-    )
+    assert ModelCompiler(MODELS["proof"]).refuse(replace(long, steps=50, guidance=7.0, prompt="x" * 10**6)) is None
 
 
 def test_a_model_without_the_licence_refuses_all() -> None:

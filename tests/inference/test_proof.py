@@ -57,9 +57,7 @@ def request(
     take: int = 0,
 ) -> RenderRequest:
     text = json.dumps(PROMPT) if prompt is None else prompt
-    listed = tuple(
-        Reference(uri, "0" * 64, "hero" if not i else "logo", 300, 300) for i, uri in enumerate(references)
-    )
+    listed = tuple(Reference(uri, "0" * 64, "hero" if not i else "logo", 300, 300) for i, uri in enumerate(references))
     return RenderRequest(text, listed, *size, seed, take, 1, None, "proof", PROOF_REVISION)
 
 
@@ -219,6 +217,4 @@ def test_wrapping_keeps_to_the_room_and_says_what_it_leaves_out() -> None:
 def test_white_ground_is_known_by_its_edge() -> None:
     assert stands_on_white(product())
     assert not stands_on_white(Image.new("RGB", (50, 50), "#808080"))
-    assert not stands_on_white(
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8))
-    )
+    assert not stands_on_white(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)))

@@ -148,9 +148,7 @@ def pipeline_count(folder: Path, prompt: str) -> int:
 
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     message = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(
-        message, tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     return len(tokenizer(text)["input_ids"])
 
 
@@ -168,9 +166,7 @@ def test_a_folder_without_a_template_gets_qwens(tiny_tokenizer: Path, tmp_path: 
     counter = TokenCounter.for_model(replace(KLEIN, repository=str(tmp_path)))
     assert counter.count("a cup") == pipeline_count(tiny_tokenizer, "a cup")
     (tmp_path / "tokenizer" / "chat_template.jinja").write_text("{% broken")
-    assert TokenCounter.for_model(replace(KLEIN, repository=str(tmp_path))).count("a cup") == counter.count(
-        "a cup"
-    )
+    assert TokenCounter.for_model(replace(KLEIN, repository=str(tmp_path))).count("a cup") == counter.count("a cup")
 
 
 def test_a_broken_tokenizer_leaves_the_estimate(tmp_path: Path) -> None:
