@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from catalogs.channels import Channel, resolve_channels
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, nearest
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 SIZE = re.compile(r"^(\d{2,5})x(\d{2,5})$")
@@ -296,15 +295,6 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     }
     model = sections.get(str(loc[0]), _File) if loc else _File
     return list(model.model_fields)
-
-
-def nearest(wrong: str, allowed: Iterable[str]) -> str:
-    """What to say of an unknown word: the nearest known ones, or all of them."""
-    known = sorted(allowed)
-    close = difflib.get_close_matches(wrong, known, n=2, cutoff=0.6)
-    if close:
-        return "did you mean " + " or ".join(repr(word) for word in close) + "?"
-    return "use one of " + ", ".join(known)
 
 
 def _check_names(file: _File, source: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -25,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, nearest
 
 FINISHING_RECIPE = "1"
 """Enters every asset fingerprint: raise it when `inference.finishing` makes other bytes on purpose."""
@@ -287,7 +286,7 @@ def _resolve(entry: object, source: str, where: str) -> Channel:
 def _named(name: object, source: str, where: str) -> Channel:
     known = _builtin()
     if not isinstance(name, str) or name not in known:
-        fix = f"{_nearest(str(name), known)}, or spell it out with name, width and height"
+        fix = f"{nearest(str(name), known)}, or spell it out with name, width and height"
         raise CampaignError(source, where, f"there is no channel {name!r}", fix)
     return known[name]
 
@@ -298,7 +297,7 @@ def _first_problem(error: ValidationError, values: Mapping[str, Any], source: st
     key = str(item["loc"][0]) if item["loc"] else ""
     place = f"{where}.{key}" if key else where
     if item["type"] == "extra_forbidden":
-        return CampaignError(source, place, f"unknown key {key!r}", _nearest(key, [*Channel.model_fields, "base"]))
+        return CampaignError(source, place, f"unknown key {key!r}", nearest(key, [*Channel.model_fields, "base"]))
     if item["type"] == "missing":
         in_table = values.get("name") in _builtin()
         fix = f"write `base: {values['name']}` to change that channel" if in_table else f"add `{key}:`"
@@ -306,11 +305,3 @@ def _first_problem(error: ValidationError, values: Mapping[str, Any], source: st
     message = item["msg"].removeprefix("Value error, ")
     found = f" (found {values[key]!r})" if key in values else ""
     return CampaignError(source, place, f"{message[0].lower()}{message[1:]}{found}", "correct the value")
-
-
-def _nearest(wrong: str, allowed: Iterable[str]) -> str:
-    known = list(allowed)
-    close = difflib.get_close_matches(wrong, known, n=3, cutoff=0.5)
-    if close:
-        return "did you mean " + " or ".join(repr(word) for word in close) + "?"
-    return "use one of " + ", ".join(known)

@@ -14,6 +14,9 @@ PackshotError
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class PackshotError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
@@ -76,3 +79,13 @@ class StorageError(WorkError):
 
 class EngineError(WorkError):
     """An engine could not be loaded or broke as a whole."""
+
+
+def nearest(wrong: str, allowed: Iterable[str]) -> str:
+    """What to say of an unknown word: the nearest known ones, or all of them."""
+    known = list(allowed)
+    close = difflib.get_close_matches(wrong, known, n=2, cutoff=0.6)
+    close = close or [word for word in known if len(wrong) > 2 and word.startswith(wrong[:3])][:2]
+    if close:
+        return "did you mean " + " or ".join(repr(word) for word in close) + "?"
+    return "use one of " + ", ".join(known)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from catalogs.campaign import Campaign, ShotReference
 from catalogs.channels import Channel
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, nearest
 from catalogs.identity import (
     Identity,
     Kind,
@@ -383,8 +383,6 @@ def _reference(probe: ReferenceProbe, role: str) -> Reference:
 
 def unknown_look_column(campaign: Campaign, columns: Iterable[str]) -> CampaignError | None:
     """`look_by` naming a column the catalog does not have."""
-    from catalogs.campaign import nearest
-
     known = list(columns)
     for column in campaign.look_by:
         if column not in known:

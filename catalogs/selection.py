@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, nearest
 
 OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in")
 _SHAPE = "write [[column, operator, value], ...] for AND, a list of such lists for OR"
@@ -92,8 +92,6 @@ def _triple(triple: Any, types: pa.Schema, where: str, source: str) -> tuple[str
         raise CampaignError(source, where, f"{triple!r} is no [column, operator, value]", _SHAPE)
     column, operator, value = triple
     if column not in types.names:
-        from catalogs.campaign import nearest
-
         raise CampaignError(source, where, f"there is no column {column!r}", nearest(column, types.names))
     if operator not in OPERATORS:
         known = " ".join(OPERATORS)

@@ -9,7 +9,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, nearest
 
 SCOPES = ("product", "brand")
 MAX_REPEAT = 10_000
@@ -65,7 +65,14 @@ def bind_colour(colour: object, part: str) -> str:
     return f"{part} in color {colour}"
 
 
-_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+class _Empty(StrictUndefined):
+    """Strict about being written, but `{% if product.materials %}` may ask whether it is there."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+_ENVIRONMENT = _Environment(undefined=_Empty, autoescape=False, keep_trailing_newline=False)
 _ENVIRONMENT.filters["bind"] = bind_colour
 _FREE_NAMES = {"image", "loop", *_ENVIRONMENT.globals}
 
@@ -108,8 +115,6 @@ class PromptTemplate:
         Raises:
             CampaignError: naming the shot, the column and the nearest right one.
         """
-        from catalogs.campaign import nearest
-
         known = {"product": sorted(product_columns), "brand": sorted(brand_columns)}
         for scope, column in sorted(self.columns):
             if column != "*" and column not in known[scope]:
