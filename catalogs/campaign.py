@@ -51,7 +51,7 @@ class ModelChoice(_Section):
 
     name: str
     revision: str | None = None
-    weight_precision: Literal["bfloat16", "float32"] = "bfloat16"
+    weight_precision: Literal["bfloat16", "float32"] | None = None
 
 
 class Finishing(_Section):

@@ -28,6 +28,9 @@ _HEADS = 4
 _CONTEXT_LAYERS = 3
 _LATENT_CHANNELS = 8
 _PATCH = 4
+_GAIN = 1.6
+_SHARPNESS = 3.0
+"""Scale of queries and keys: random attention is nearly even, and 512 text tokens would drown a reference."""
 _SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
 _CORPUS = [
     '{"scene":"studio","subjects":[{"description":"red shoe","position":"center"}],"mood":"calm"}',
@@ -141,7 +144,28 @@ def _transformer() -> Any:
         axes_dims_rope=(4, 4, 4, 4),
         guidance_embeds=False,
     )
-    for parameter in model.parameters():
-        if parameter.ndim == 2:
-            _scaled_normal(parameter, GAIN)
+    for name, parameter in model.named_parameters():
+        if ".norm_" in name and parameter.ndim == 1:
+            parameter.mul_(_SHARPNESS)
+        elif parameter.ndim == 2:
+            # diffusers' own start leaves the blocks near the identity: references and prompt would not show
+            parameter.normal_(0.0, _GAIN / parameter.shape[1] ** 0.5)
     return model.eval()
+
+
+def _vae() -> Any:
+    from diffusers import AutoencoderKLFlux2
+
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        latent_channels=_LATENT_CHANNELS,
+        norm_num_groups=2,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+    vae.encoder.conv_out.weight.mul_(4.0)  # reference latents of about unit variance
+    # the real checkpoint's normalisation is not the identity either
+    vae.bn.running_mean.normal_(0.0, 0.1)
+    vae.bn.running_var.uniform_(0.5, 1.5)
+    return vae.eval()

@@ -71,7 +71,7 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     return ChosenModel(
         spec=spec,
         revision=_revision(spec, campaign),
-        weight_precision=campaign.model.weight_precision,
+        weight_precision=campaign.model.weight_precision or spec.weight_precision,
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
     )
 
