@@ -68,7 +68,7 @@ def bind_colour(colour: object, part: str) -> str:
 class _Empty(StrictUndefined):
     """Strict about being written, but `{% if product.materials %}` may ask whether it is there."""
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # type: ignore[override]
         return False
 
 

@@ -313,11 +313,13 @@ def _load_pipeline(model: str, revision: str, weight_precision: str) -> Any:
         import torch
         from diffusers import Flux2KleinPipeline
         from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
     except ImportError as error:
         message = f"the diffusers engine is not installed ({error.name}): pip install 'packshot[diffusers]'"
         raise EngineError(message) from None
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     source, options = _source_of(model, revision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,0 +1,137 @@
+"""Small campaigns on disk for the tests of the whole path, and the path without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from PIL import Image
+
+from catalogs.plan import PlanFile, lay_out
+from catalogs.records import read_current
+from catalogs.restate import restate, retire
+from catalogs.schemas import BRANDS, PRODUCTS
+from catalogs.storage import Store
+from tasks.models import engine_factory
+from tasks.planning import Prepared, prepare
+from tasks.shard import ShardJob, ShardReport, run_shard
+
+SHOTS: dict[str, Any] = {
+    "hero": {
+        "size": "64x64",
+        "references": ["product.hero"],
+        "prompt": {"scene": "{{ product.title }} on {{ brand.palette[0] | bind('table') }}"},
+    },
+    "scene": {
+        "size": "64x64",
+        "references": ["shot.hero"],
+        "prompt": {"scene": "a kitchen with {{ image('shot.hero') }}"},
+    },
+}
+CHANNELS: list[Any] = [
+    {"name": "square", "width": 48, "height": 48, "format": "jpeg"},
+    {"name": "wide", "width": 64, "height": 32, "format": "png"},
+]
+
+
+@dataclass
+class Project:
+    """A campaign with its catalogs below one folder; change a field and call `write`."""
+
+    folder: Path
+    products: list[dict[str, Any]] = field(default_factory=list)
+    brands: list[dict[str, Any]] = field(default_factory=list)
+    campaign: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path, products: int = 4, **campaign: Any) -> Project:
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 60), "#AA3344").save(folder / "photo.png")
+        made = [
+            {
+                "product_id": f"p{number:03}",
+                "brand_id": "acme" if number % 2 == 0 else "nord",
+                "title": f"Mug {number}",
+                "product_group": f"g{number}",
+                "colors": [{"name": "red", "hex": "#AA3344"}],
+                "reference_images": [{"uri": "photo.png", "role": "hero"}],
+            }
+            for number in range(products)
+        ]
+        brands = [
+            {"brand_id": name, "name": name.title(), "palette": [{"name": "grey", "hex": code}], "legal_line": "(c)"}
+            for name, code in (("acme", "#808080"), ("nord", "#202020"))
+        ]
+        basis: dict[str, Any] = {
+            "name": "spring",
+            "model": "proof",
+            "catalogs": {"brands": "brands.parquet", "products": "products.parquet"},
+            "output": "output",
+            "shots": SHOTS,
+            "channels": CHANNELS,
+        }
+        project = cls(folder, made, brands, yaml.safe_load(yaml.safe_dump({**basis, **campaign})))
+        project.write()
+        return project
+
+    @property
+    def path(self) -> str:
+        return str(self.folder / "campaign.yaml")
+
+    @property
+    def store(self) -> Store:
+        output = self.campaign["output"]
+        return Store.at(output if "://" in output else str(self.folder / output))
+
+    def write(self) -> None:
+        pq.write_table(_table(self.products, PRODUCTS), self.folder / "products.parquet")
+        pq.write_table(_table(self.brands, BRANDS), self.folder / "brands.parquet")
+        (self.folder / "campaign.yaml").write_text(yaml.safe_dump(self.campaign, sort_keys=False))
+
+    def plan(self, **options: Any) -> Prepared:
+        return prepare(self.path, options)
+
+    def render(self, **options: Any) -> list[ShardReport]:
+        """Plan and render without Prefect, as the flow does it."""
+        return make(self.plan(**options), retiring=bool(options.get("retire")))
+
+    def view(self) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """The current view by (kind, look, shot, channel, variation)."""
+        names = ("kind", "look", "shot", "channel", "variation")
+        return {tuple(row[name] for name in names): row for row in read_current(self.store).to_pylist()}
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    loose = pa.schema([pa.field(column.name, column.type) for column in schema])
+    extra = sorted({name for row in rows for name in row} - set(schema.names))
+    return pa.Table.from_pylist(rows, schema=pa.schema([*loose, *(pa.field(name, pa.string()) for name in extra)]))
+
+
+def make(prepared: Prepared, assets_a_shard: int = 1000, retiring: bool = False) -> list[ShardReport]:
+    """Everything a plan asks for, stage by stage in this thread."""
+    plan = PlanFile(prepared.store, prepared.plan_key)
+    restate(prepared.store, plan, prepared.run_id)
+    reports = []
+    for stage in lay_out(plan, 1e9, assets_a_shard):
+        for shard in stage:
+            job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
+            reports.append(run_shard(job, engine_factory(plan.header), lambda delivered, failed: None))
+    if retiring:
+        retire(prepared.store, plan, prepared.run_id)
+    return reports
+
+
+def plan_rows(prepared: Prepared, keep: Callable[[Mapping[str, Any]], bool] = lambda row: True) -> list[dict[str, Any]]:
+    """Rows of a plan."""
+    tables = PlanFile(prepared.store, prepared.plan_key).tables()
+    return [row for table in tables for row in table.to_pylist() if keep(row)]
+
+
+def rendered(reports: list[ShardReport]) -> int:
+    """Pictures the engine made."""
+    return sum(report.rendered for report in reports)
