@@ -113,7 +113,7 @@ def check_catalogs(campaign_path: str, all_references: bool) -> list[Reject]:
     campaign = load_campaign(campaign_path)
     with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
         planning = _Planning(campaign, choose_model(campaign), Store.at(campaign.output), PlanOptions(), Path(folder))
-        planning.check_every_reference = all_references
+        planning.check_every_column, planning.check_every_reference = True, all_references
         try:
             planning.run()
         except CatalogError:
@@ -136,7 +136,7 @@ class _Planning:
         self._wanted: set[bytes] = set()
         self._bad_rows = 0
         self.first_reject: Reject | None = None
-        self.check_every_reference = False
+        self.check_every_column = self.check_every_reference = False
         run_id = new_run_id()
         self._summary = PlanSummary(
             run_id=run_id,
@@ -208,7 +208,7 @@ class _Planning:
         """Columns to read: what shots and looks use and what every row must have; all for a whole-row template."""
         if "*" in expander.columns:
             return None
-        if self.check_every_reference:
+        if self.check_every_column:
             return set(catalog.columns)
         needed = {"product_id", "brand_id", "title", *expander.columns, *self._campaign.look_by}
         return needed & set(catalog.columns)

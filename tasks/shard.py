@@ -264,7 +264,8 @@ class _ShardRun:
             try:
                 finished = self._deliver(row, render, master, pixels)
             except FinishingError as error:
-                self._fail_row(row, error.reason, str(error), final=True)
+                kept = master.key if self._keeps_master(render) else None
+                self._fail_row(row, error.reason, str(error), final=True, render_key=kept)
             except PackshotError:
                 raise
             except Exception as error:
@@ -316,11 +317,11 @@ class _ShardRun:
         for row in render.rows:
             self._fail_row(row, reason, detail, final)
 
-    def _fail_row(self, row: Row, reason: Reason, detail: str, final: bool) -> None:
+    def _fail_row(self, row: Row, reason: Reason, detail: str, final: bool, render_key: str | None = None) -> None:
         base = self._base(row)
         final = final or base["attempts"] >= MAX_ATTEMPTS
         outcome = {"status": Status.FAILED.value, "reason": reason.value, "detail": detail, "final": final}
-        self._add({**base, "asset_key": None, "render_key": None, **outcome})
+        self._add({**base, "asset_key": None, "render_key": render_key, **outcome})
 
     def _add(self, row: Row) -> None:
         failed = row["status"] == Status.FAILED

@@ -188,7 +188,7 @@ def test_what_leaves_is_retired_on_request_and_comes_back_for_nothing(project: P
 
 
 def test_a_bad_row_retires_nothing(project: Project) -> None:
-    project.products[3]["colors"] = [{"name": "red", "hex": "tomato"}]
+    project.products[3]["title"] = " "
     project.write()
     summary = project.plan().summary
     assert summary["rejected"] == 1
