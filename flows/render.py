@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -15,10 +17,12 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
+from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
 from catalogs.plan import PlanFile, Shard, lay_out
 from tasks.planning import Prepared, prepare
@@ -46,7 +50,16 @@ class RenderOptions(BaseModel):
     shard_assets: int = Field(default=SHARD_ASSETS, ge=1, description="Assets a shard at most")
 
 
-@flow(name="render-catalog", flow_run_name="{campaign}", persist_result=False)
+def _run_name() -> str:
+    """Campaign and start, as they are called everywhere else."""
+    parameters = flow_run.parameters
+    name = Path(parameters["campaign"]).stem
+    with suppress(PackshotError):  # the flow itself says what is wrong with it
+        name = load_campaign(parameters["campaign"]).name
+    return " · ".join(filter(None, (name, parameters.get("run_id"))))
+
+
+@flow(name="render-catalog", flow_run_name=_run_name, persist_result=False)
 def render_catalog(
     campaign: str,
     options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen

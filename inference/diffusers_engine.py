@@ -23,7 +23,7 @@ from catalogs.errors import EngineError, ModelError, ReferenceImageError
 from catalogs.identity import PIXEL_RECIPE
 from catalogs.requests import Reason, Reference, RenderRequest
 from inference.batching import MAX_REFERENCE_AREA, TOKEN_BUDGET, batch_size_for, bucket_key, reference_geometry
-from inference.engine import Failed, LoadReference, Rendered
+from inference.engine import Failed, LoadReference, Rendered, failed_reference
 
 if TYPE_CHECKING:
     import torch
@@ -120,9 +120,7 @@ class DiffusersEngine:
             try:
                 samples.append(self._sample(request))
             except ReferenceImageError as error:
-                reason = getattr(error, "reason", Reason.REFERENCE_INVALID)
-                final = reason != Reason.REFERENCE_MISSING
-                failures[request] = Failed(request, reason, str(error), final)
+                failures[request] = failed_reference(request, error)
             except PromptTooLong as error:
                 failures[request] = Failed(request, Reason.ENGINE_ERROR, str(error), True)
         return samples, failures

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from catalogs.errors import ReferenceImageError
 from catalogs.requests import Reason, Reference, RenderRequest
 
 Pixels = npt.NDArray[np.uint8]
@@ -50,6 +51,12 @@ class Failed:
     reason: Reason
     detail: str
     final: bool
+
+
+def failed_reference(request: RenderRequest, error: ReferenceImageError) -> Failed:
+    """The failure of a request whose reference cannot be loaded; final only where the file itself is bad."""
+    reason = getattr(error, "reason", Reason.REFERENCE_INVALID)
+    return Failed(request, reason, str(error), final=reason == Reason.REFERENCE_INVALID)
 
 
 class Engine(Protocol):

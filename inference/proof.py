@@ -18,9 +18,9 @@ import numpy as np
 import PIL
 from PIL import Image, ImageDraw
 
-from catalogs.errors import StorageError, UserError
+from catalogs.errors import ReferenceImageError, UserError
 from catalogs.requests import Reason, Reference, RenderRequest
-from inference.engine import Failed, LoadReference, Rendered
+from inference.engine import Failed, LoadReference, Rendered, failed_reference
 from inference.staging import (
     INK,
     WHITE,
@@ -101,7 +101,9 @@ class ProofEngine:
         start = time.perf_counter()
         try:
             pictures = [self._picture(ref, i) for i, ref in enumerate(request.references, start=1)]
-        except (FileNotFoundError, StorageError) as error:
+        except ReferenceImageError as error:
+            return failed_reference(request, error)
+        except FileNotFoundError as error:
             return Failed(request, Reason.REFERENCE_MISSING, _one_line(error), final=False)
         except (UserError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             return Failed(request, Reason.REFERENCE_INVALID, _one_line(error), final=True)

@@ -18,7 +18,6 @@ from datetime import datetime
 from time import perf_counter
 from typing import Any
 
-from inference.batching import batches
 from PIL import Image
 
 from catalogs.channels import Channel
@@ -31,6 +30,7 @@ from catalogs.records import Clock, Status, commit, identity_of
 from catalogs.references import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage import Store
+from inference.batching import batches
 from inference.engine import Engine, EngineFactory, Failed, Rendered
 from inference.finishing import (
     AssetMetadata,

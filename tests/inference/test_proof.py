@@ -130,7 +130,6 @@ def test_the_label_does_not_show() -> None:
         ("bad", Reason.REFERENCE_INVALID, True),
         ("broken", Reason.REFERENCE_INVALID, True),
         ("gone", Reason.REFERENCE_MISSING, False),
-        ("down", Reason.REFERENCE_MISSING, False),
     ],
 )
 def test_a_bad_reference_fails_its_request_alone(uri: str, reason: Reason, final: bool) -> None:
@@ -218,3 +217,8 @@ def test_white_ground_is_known_by_its_edge() -> None:
     assert stands_on_white(product())
     assert not stands_on_white(Image.new("RGB", (50, 50), "#808080"))
     assert not stands_on_white(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)))
+
+
+def test_a_store_that_is_down_is_nobodys_bad_reference() -> None:
+    with pytest.raises(StorageError):
+        ProofEngine(load).render([request("down")])
