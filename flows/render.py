@@ -29,7 +29,7 @@ from tasks.planning import Prepared, prepare
 from tasks.progress import asset_progress
 from tasks.render import render_shard, restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
-from tasks.shard import ShardJob
+from tasks.shard import ShardJob, stopping
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000
@@ -109,18 +109,24 @@ def _render_stages(
     if not total:
         return reports
     shards = sum(map(len, stages))
+    stopping.clear()
     artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
     with asset_progress(total, sys.stderr), ThreadPoolTaskRunner(max_workers=workers) as runner:
-        for stage in stages:
-            futures = [_submit(runner, prepared, shard) for shard in stage]
-            for future in as_completed(futures):
-                reports.append(_result(future))
-                done = len(reports)
-                update_progress_artifact(
-                    artifact_id=artifact,
-                    progress=100.0 * done / shards,
-                    description=f"{done} / {shards} shards",
-                )
+        try:
+            for stage in stages:
+                futures = [_submit(runner, prepared, shard) for shard in stage]
+                for future in as_completed(futures):
+                    reports.append(_result(future))
+                    done = len(reports)
+                    update_progress_artifact(
+                        artifact_id=artifact,
+                        progress=100.0 * done / shards,
+                        description=f"{done} / {shards} shards",
+                    )
+        except BaseException:
+            # Ctrl-C or a cancel: leaving the block waits for the shards, so let them come to their end.
+            stopping.set()
+            raise
     return [report for report in reports if report]
 
 

@@ -47,6 +47,9 @@ FINISHERS = 4
 QUEUE_DEPTH = 8
 MAX_ATTEMPTS = 3
 
+# Set to end a run early: shards stop between batches and commit what they have.
+stopping = threading.Event()
+
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
 
@@ -138,6 +141,8 @@ class _ShardRun:
         self._index.refresh()
         wanted = [row for row in self._rows if not self._is_delivered(row)]
         self._report.skipped = len(self._rows) - len(wanted)
+        if stopping.is_set():
+            return self._report
         self._progress(self._report.skipped, 0)
         try:
             with ThreadPoolExecutor(FINISHERS, thread_name_prefix="finish") as pool:
@@ -206,6 +211,8 @@ class _ShardRun:
         # One request can stand for several rows, and two looks can ask for the very same picture.
         by_request = {render.request: render for render in renders}
         for batch in batches(list(by_request), engine):
+            if stopping.is_set():
+                return
             started = perf_counter()
             results = engine.render(batch)
             self._report.engine_seconds += perf_counter() - started

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalogs.errors import CatalogError
 from tests.flows.projects import Project
 
 READ = """
@@ -91,6 +94,42 @@ def test_a_failed_asset_fails_the_run_and_a_delivered_shard_is_skipped(
     assert "Completed" in states
     photo.write_bytes(content)
     assert packshot(prefect_server, *arguments).returncode == 0
+
+
+@pytest.mark.timeout(240)
+def test_ctrl_c_drains_and_commits(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    project = Project.of(tmp_path, products=300)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from flows.cli import main; main()", "render", project.path, "--workers", "1"],
+        env={**os.environ, **prefect_server},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not project.store.list("renders"):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    view = project.view()
+    assert 0 < len(view) < 1500
+    assert all(project.store.exists(row["asset_key"]) for row in view.values())
+
+
+def test_the_flow_under_prefects_own_harness(tmp_path: Path, prefect_harness: None) -> None:
+    from flows.render import RenderOptions, render_catalog
+
+    project = Project.of(tmp_path, products=2)
+    summary = render_catalog(project.path, RenderOptions(shard_assets=3))
+    assert summary["complete"]
+    assert summary["work"]["rendered"] == 4
+    state = render_catalog(project.path, RenderOptions(only=["p000"]), return_state=True)
+    assert state.name == "Completed"
+    (tmp_path / "photo.png").write_bytes(b"no image")
+    with pytest.raises(CatalogError):
+        render_catalog(project.path)
 
 
 @pytest.mark.timeout(240)
