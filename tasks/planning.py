@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from catalogs.campaign import Campaign, load_campaign
-from catalogs.errors import CampaignError, CatalogError, ReferenceImageError
+from catalogs.errors import CampaignError, CatalogError, OptionError, ReferenceImageError
 from catalogs.expansion import Expander, Member, Planned, RowProblem, unknown_look_column
 from catalogs.looks import members
 from catalogs.plan import (
@@ -172,6 +172,12 @@ class _Planning:
             self._write(self._chosen(looks), expander)
         if not self._summary.assets and self.first_reject:
             raise self._nothing_left(self.first_reject)
+        if not self._summary.products:
+            # An empty catalog is a mistake more often than a wish, and --retire would take it at its word.
+            where, what = (
+                ("select", "matches no product") if self._campaign.select else ("catalogs.products", "is empty")
+            )
+            raise self._campaign.problem(where, what, "correct it, or name the products you mean")
         return self._summary
 
     def _nothing_left(self, first: Reject) -> CatalogError:
@@ -214,10 +220,18 @@ class _Planning:
         return needed & set(catalog.columns)
 
     def _chosen(self, looks: Iterable[Member]) -> Iterator[Member]:
-        only = set(self._options.only)
-        if only:
-            looks = (member for member in looks if only.intersection(member.covers))
+        if self._options.only:
+            looks = self._only(looks, set(self._options.only))
         return islice(iter(looks), self._options.limit)
+
+    def _only(self, looks: Iterable[Member], wanted: set[str]) -> Iterator[Member]:
+        missing = set(wanted)
+        for member in looks:
+            if found := wanted.intersection(member.covers):
+                missing -= found
+                yield member
+        if missing:
+            raise OptionError("--only", min(missing), "is no product of this campaign's selection", "correct the id")
 
     def _write(self, looks: Iterable[Member], expander: Expander) -> None:
         writer = PlanWriter(self.plan_path, self._header())

@@ -122,6 +122,7 @@ CAMPAIGN = [
     ("select column", setting("select", [["prize", ">", 1]]), ["prize", "price"]),
     ("select operator", setting("select", [["price", "=>", 1]]), ["select"]),
     ("select shape", setting("select", ["price > 1"]), ["select"]),
+    ("select nothing", setting("select", [["product_id", "==", "none"]]), ["select", "matches no product"]),
     ("budget", setting("budget", {"max_gpu_hours": 1e-9}), ["budget.max_gpu_hours", "GPU hours"]),
     ("quality", setting("quality", {"blur": 1}), ["quality", "not built yet"]),
     ("catalog missing", file("products.parquet", None), ["products.parquet"]),
@@ -251,6 +252,7 @@ def test_no_row_left_is_an_error(project: Project, monkeypatch: pytest.MonkeyPat
     [
         (["plan"], "CAMPAIGN"),
         (["plan", "{}", "--limit", "0"], "--limit"),
+        (["plan", "{}", "--only", "p999"], "p999"),
         (["plan", "{}", "--lmit", "1"], "--limit"),
         (["pln", "{}"], "pln"),
         (["render", "{}", "--plan", "nothing.parquet"], "nothing.parquet"),
