@@ -132,7 +132,7 @@ def _render_stages(
 
 def _submit(runner: ThreadPoolTaskRunner[Any], prepared: Prepared, shard: Shard) -> PrefectFuture[Any]:
     job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
-    label = f"shard {shard.number:04d} · stage {shard.stage} · {shard.assets} assets"
+    label = f"shard {shard.number:04d}, stage {shard.stage}, {shard.assets} assets"
     return runner.submit(render_shard, {"job": job, "label": label})
 
 

@@ -54,19 +54,33 @@ def render_shard(job: ShardJob, label: str) -> Any:
     return report
 
 
-@task(name="restate", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=RETRY_DELAYS)
+@task(
+    name="restate",
+    task_run_name="restate",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+)
 def restate_known(store: Store, plan: str, run_id: str) -> int:
     """Commit the rows that need no pixels."""
     return restate(store, PlanFile(store, plan), run_id)
 
 
-@task(name="retire", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=RETRY_DELAYS)
+@task(
+    name="retire",
+    task_run_name="retire",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+)
 def retire_unwanted(store: Store, plan: str, run_id: str) -> int:
     """Commit tombstones."""
     return retire(store, PlanFile(store, plan), run_id)
 
 
-@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def write_report(store: Store, campaign: str, run_id: str) -> str:
     """Write the gallery; returns its URI."""
     return make_report(store, campaign, run_id)

@@ -106,6 +106,19 @@ def check_view(project: Project) -> None:
         assert (row["status"], row["fingerprint"]) == ("delivered", plan[key]["fingerprint"])
         assert hashlib.sha256(project.store.read(row["asset_key"])).hexdigest() == row["sha256"]
         assert project.products[int(row["product_id"][1:])]["title"] in row["prompt"] or row["shot"] == "scene"
+    check_pictures(project, view)
+
+
+def check_pictures(project: Project, view: Mapping[tuple[Any, ...], dict[str, Any]]) -> None:
+    """Proofs are the same bytes wherever they are drawn: each picture is what a clean output gets."""
+    output = project.campaign["output"]
+    project.campaign["output"] = "clean"
+    project.write()
+    project.render()
+    clean = project.view()
+    project.campaign["output"] = output
+    project.write()
+    assert {key: row["sha256"] for key, row in clean.items()} == {key: row["sha256"] for key, row in view.items()}
 
 
 NAMES = ("kind", "look", "shot", "channel", "variation")
