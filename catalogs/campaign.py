@@ -39,13 +39,6 @@ class Budget(_Section):
     max_gpu_hours: float | None = Field(default=None, ge=0)
 
 
-class Lora(_Section):
-    """LoRA weights by path, safetensors only."""
-
-    path: str
-    scale: float = 1.0
-
-
 class ModelChoice(_Section):
     """Which model renders; a plain string in the file is its name."""
 
