@@ -74,6 +74,10 @@ class ProbeCache:
         with self._lock:
             self._disconnect()
 
+    def __del__(self) -> None:
+        # A book may be dropped anywhere; since Python 3.13 SQLite complains of open connections.
+        self._disconnect()
+
     def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[str, str, int, int, str, str]]:
         with self._lock:
             try:
