@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,8 +71,8 @@ class Engine(Protocol):
     def batch_size(self, request: RenderRequest) -> int:
         """How many requests of this bucket go into one call."""
 
-    def render(self, batch: Sequence[RenderRequest]) -> list[Rendered | Failed]:
-        """Render requests of one bucket; answers in their order. A poisoned request fails alone.
+    def render(self, batch: Sequence[RenderRequest]) -> Iterable[Rendered | Failed]:
+        """Render requests of one bucket; one answer each, as they are done. A poisoned request fails alone.
 
         Raises:
             EngineError: the engine as a whole is broken; no request is to blame.

@@ -11,7 +11,7 @@ import hashlib
 import io
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -213,16 +213,23 @@ class _ShardRun:
         for batch in batches(list(by_request), engine):
             if stopping.is_set():
                 return
-            started = perf_counter()
-            results = engine.render(batch)
-            self._report.engine_seconds += perf_counter() - started
-            for result in results:
+            for result in self._answers(engine, batch):
                 render = by_request[result.request]
                 if isinstance(result, Failed):
                     self._fail(render, result.reason, result.detail, result.final)
                 else:
                     futures.append(self._submit(pool, self._finish_rendered, render, result, engine))
-            _raise_first(futures)
+                _raise_first(futures)
+
+    def _answers(self, engine: Engine, batch: Sequence[RenderRequest]) -> Iterator[Rendered | Failed]:
+        """The engine's answers as they come, counting the time spent waiting for them."""
+        started = perf_counter()
+        answers = iter(engine.render(batch))
+        while (answer := next(answers, None)) is not None:
+            self._report.engine_seconds += perf_counter() - started
+            yield answer
+            started = perf_counter()
+        self._report.engine_seconds += perf_counter() - started
 
     def _load_reference(self, reference: Reference) -> Any:
         if not reference.is_render:
