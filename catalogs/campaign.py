@@ -39,12 +39,25 @@ class Budget(_Section):
     max_gpu_hours: float | None = Field(default=None, ge=0)
 
 
+class Lora(_Section):
+    """A LoRA file that is merged into the model's weights."""
+
+    path: str
+    scale: float = Field(default=1.0, ge=-10, le=10)
+
+
 class ModelChoice(_Section):
-    """Which model renders; a plain string in the file is its name."""
+    """Which model renders; a plain string in the file is its name.
+
+    Attributes:
+        weight_precision: float8 stores the transformer's weights in 8 bits and computes in bfloat16: half the
+            memory, and other pictures.
+    """
 
     name: str
     revision: str | None = None
-    weight_precision: Literal["bfloat16", "float32"] | None = None
+    weight_precision: Literal["bfloat16", "float32", "float8"] | None = None
+    lora: tuple[Lora, ...] = ()
 
 
 class Finishing(_Section):
@@ -115,7 +128,6 @@ NOT_YET = {
     "finishing.overlay": "overlays are not built yet; leave the key out",
     "finishing.credentials": "content credentials are not built yet; leave the key out",
     "finishing.metadata": "every asset already carries its metadata; leave the key out",
-    "model.lora": "LoRA weights are not built yet; leave the key out",
 }
 
 
@@ -374,10 +386,12 @@ def _stages(
 
 
 def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:
+    lora = tuple(file.model_copy(update={"path": _placed(file.path, source)}) for file in choice.lora)
+    name = choice.name
     # Only what looks like a path is one: "klein-4b" and "bfl/pro" are names.
-    if choice.name.startswith((".", "/", "~", "file:")):
-        return choice.model_copy(update={"name": _placed(choice.name, source)})
-    return choice
+    if name.startswith((".", "/", "~", "file:")):
+        name = _placed(name, source)
+    return choice.model_copy(update={"name": name, "lora": lora})
 
 
 def _placed(uri: str, source: str) -> str:

@@ -103,6 +103,7 @@ class PlanHeader:
     """What a plan file says of itself, in its schema metadata: enough to render it without the campaign.
 
     Attributes:
+        lora: path, sha256 and scale of each LoRA file, in order.
         channels: finishing rules of every channel, by name.
         clock_floor: latest commit the plan was made against; commits made for it are later.
         partial: made with --only or --limit, or with rows rejected: it must not retire anything.
@@ -124,6 +125,7 @@ class PlanHeader:
     clock_floor: str | None
     partial: bool
     created_at: str
+    lora: tuple[dict[str, Any], ...] = ()
     format: int = PLAN_FORMAT
 
     def encode(self) -> dict[bytes, bytes]:

@@ -65,7 +65,7 @@ class RenderRequest:
         model: name in the model table, or the absolute path of a local folder.
         model_revision: pinned revision, or the hash of local weights.
         weight_precision: data type of the weights, e.g. "bfloat16".
-        lora: `path@scale` of each LoRA file, in order.
+        lora: `sha256@scale` of each LoRA file, in order.
         label: for people, in logs and messages; not hashed.
     """
 

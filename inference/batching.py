@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import chain
 
-from catalogs.requests import Reference, RenderRequest
+from catalogs.requests import RenderRequest
 from inference.engine import Engine
 
 TEXT_TOKENS = 512
@@ -13,6 +14,8 @@ TOKEN_SIDE = 16
 MAX_REFERENCE_AREA = 1024 * 1024
 TOKEN_BUDGET = 16_384
 MAX_BATCH = 16
+LOOK_AHEAD = 16
+"""Requests whose references are loaded and prompts known before their turn."""
 
 Geometry = tuple[int, int]
 Bucket = tuple[int, int, int, float, tuple[Geometry, ...]]
@@ -40,25 +43,43 @@ def bucket_key(request: RenderRequest) -> Bucket:
     return request.width, request.height, request.steps, request.guidance or 0.0, geometry
 
 
-def batch_size_for(request: RenderRequest, token_budget: int = TOKEN_BUDGET) -> int:
-    """Samples of one batch: past some 16k tokens a GPU gains nothing from more."""
-    area = request.width * request.height
-    area += sum(w * h for w, h in (reference_geometry(r.width, r.height) for r in request.references))
-    tokens = TEXT_TOKENS + area // TOKEN_SIDE**2
-    return max(1, min(MAX_BATCH, token_budget // tokens))
+def tokens_of(request: RenderRequest) -> tuple[int, int]:
+    """Tokens of the picture and of all its references."""
+    area = sum(w * h for w, h in (reference_geometry(r.width, r.height) for r in request.references))
+    return request.width * request.height // TOKEN_SIDE**2, area // TOKEN_SIDE**2
 
 
-def batches(requests: Sequence[RenderRequest], engine: Engine) -> Iterator[list[RenderRequest]]:
-    """Requests in batches: bucket by bucket, inside one by reference set, then as they came."""
+def batch_size_for(request: RenderRequest, shares_references: bool = False) -> int:
+    """Samples of one batch: past some 16k tokens a GPU gains nothing from more.
+
+    Args:
+        shares_references: reference tokens are not computed with every sample (the KV family).
+    """
+    target, references = tokens_of(request)
+    each = TEXT_TOKENS + target + (0 if shares_references else references)
+    return max(1, min(MAX_BATCH, TOKEN_BUDGET // each))
+
+
+Batch = tuple[list[RenderRequest], list[RenderRequest]]
+
+
+def batches(requests: Sequence[RenderRequest], engine: Engine) -> Iterator[Batch]:
+    """Requests in batches, each with what comes next: bucket by bucket, inside one by reference set, then as given."""
     buckets: dict[Hashable, list[RenderRequest]] = {}
     for request in requests:
         buckets.setdefault(engine.bucket(request), []).append(request)
-    for bucket in sorted(buckets, key=repr):
-        ordered = sorted(buckets[bucket], key=lambda request: _contents(request.references))
-        size = engine.batch_size(ordered[0])
-        for start in range(0, len(ordered), size):
-            yield ordered[start : start + size]
+    waiting = [sorted(buckets[bucket], key=contents) for bucket in sorted(buckets, key=repr)]
+    ordered = list(chain.from_iterable(waiting))
+    place = 0
+    for bucket_requests in waiting:
+        end = place + len(bucket_requests)
+        while place < end:
+            # Asked each time: an engine may have learned that less, or more, is better.
+            size = min(engine.batch_size(ordered[place]), end - place)
+            yield ordered[place : place + size], ordered[place + size : place + size + LOOK_AHEAD]
+            place += size
 
 
-def _contents(references: Sequence[Reference]) -> tuple[str, ...]:
-    return tuple(reference.sha256 for reference in references)
+def contents(request: RenderRequest) -> tuple[str, ...]:
+    """What a request's references hold, in order."""
+    return tuple(reference.sha256 for reference in request.references)

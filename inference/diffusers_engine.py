@@ -1,62 +1,33 @@
-"""Local FLUX.2 klein through diffusers' modules, with a loop of our own around them.
+"""Local FLUX.2 through diffusers' modules, with a loop of our own around them.
 
-The stock pipeline gives one set of references to a whole batch, encodes everything again at each call and cuts
+The stock pipelines give one set of references to a whole batch, encode everything again at each call and cut
 long prompts without a word. Here every sample has its own references and its own generator, prompts and
-references are encoded once, and the pictures are those of the stock pipeline called once a request.
+references are encoded once, and the pictures are those of the stock pipelines called once a request.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from catalogs.errors import EngineError, ModelError, ReferenceImageError
+from catalogs.errors import EngineError, ReferenceImageError
 from catalogs.identity import PIXEL_RECIPE
-from catalogs.requests import Reason, Reference, RenderRequest
-from inference.batching import MAX_REFERENCE_AREA, TOKEN_BUDGET, batch_size_for, bucket_key, reference_geometry
-from inference.engine import Failed, LoadReference, Rendered, failed_reference
+from catalogs.requests import Reason, RenderRequest
+from inference.batching import bucket_key, contents
+from inference.checkpoints import Checkpoint, Source, load_checkpoint
+from inference.clock import StageClock, device_event
+from inference.decoding import decode
+from inference.denoising import Conditions, denoise, flops_of, is_guided, noise
+from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
+from inference.machine import BatchSizes, dense_flops, device_name, peak_bytes
+from inference.reference_encoding import ReferenceEncoder
+from inference.text_encoding import PromptTooLong, TextEncoder
 
 if TYPE_CHECKING:
-    import torch
-
-TEXT_TOKENS = 512
-# Hidden layers klein reads of its text encoder (Flux2KleinPipeline's default).
-TEXT_LAYERS = (9, 18, 27)
-TEXT_CACHE = 64
-REFERENCE_CACHE = 256
-
-Result = Rendered | Failed
-Value = TypeVar("Value")
-
-
-class _Cache(OrderedDict[Hashable, Any]):
-    """The last `size` values used."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def get_or(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        if key not in self:
-            self[key] = make()
-            if len(self) > self._size:
-                self.popitem(last=False)
-        self.move_to_end(key)
-        value: Value = self[key]
-        return value
-
-
-class PromptTooLong(Exception):
-    """The model would read only the beginning of this prompt."""
+    pass
 
 
 @dataclass(frozen=True)
@@ -65,277 +36,329 @@ class _Sample:
 
     Attributes:
         text: (1, 512, context).
-        references: packed latents (1, tokens, channels) of each reference, in order.
-        reference_grids: (1, channels, h/16, w/16) views that the position ids are made from.
+        references: packed latents (1, tokens, channels) of all its references, None without.
+        reference_ids: (1, tokens, 4).
     """
 
     request: RenderRequest
     text: Any
-    references: tuple[Any, ...]
-    reference_grids: tuple[Any, ...]
+    references: Any = None
+    reference_ids: Any = None
 
 
-class DiffusersEngine:
-    """Renders with a distilled klein checkpoint on one device."""
+@dataclass(frozen=True)
+class _Flight:
+    """A batch whose work has been given to the device.
+
+    Attributes:
+        pixels: uint8 (batch, height, width, 3) on the host, complete once `done` has passed.
+        verdicts: bool (batch, 2): finite, more than one colour.
+        done: event of the device, None where work is done at once.
+        seconds: how long a CPU took, or the events around a GPU's work.
+    """
+
+    samples: list[_Sample]
+    pixels: Any
+    verdicts: Any
+    done: Any
+    begun: Any
+
+    def seconds(self) -> float:
+        """Of the whole batch, on the device; waits until it is done."""
+        if self.done is None:
+            return float(self.begun)
+        self.done.synchronize()
+        return float(self.begun.elapsed_time(self.done)) / 1000
+
+
+class DiffusersEngine(Engine):
+    """Renders with one checkpoint on one device."""
 
     name = "diffusers"
 
-    def __init__(self, pipeline: Any, load_reference: LoadReference, token_budget: int = TOKEN_BUDGET) -> None:
-        self._pipe, self.load_reference, self._token_budget = pipeline, load_reference, token_budget
-        self._text_cache, self._reference_cache = _Cache(TEXT_CACHE), _Cache(REFERENCE_CACHE)
-        self._smaller: dict[Hashable, int] = {}
-        self._lock = threading.Lock()
+    def __init__(
+        self, checkpoint: Checkpoint, load_reference: LoadReference, options: EngineOptions | None = None
+    ) -> None:
+        self._checkpoint, self._options = checkpoint, options or EngineOptions()
+        self._clock = StageClock(checkpoint.device)
+        self._text = TextEncoder(checkpoint, self._clock)
+        self._references = ReferenceEncoder(checkpoint, self._clock, load_reference)
+        self._sizes = BatchSizes(checkpoint, self._options)
+        self._profile = Profile(device_name(checkpoint.device))
+        self._warm: set[Hashable] = set()
+        self._taken: dict[str, int] = {}
+        # Answers are consumed while the next batch is started, and a retry starts work too.
+        self._lock = threading.RLock()
         self.versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
         self.versions["pixel_recipe"] = str(PIXEL_RECIPE)
 
+    def load_with(self, load_reference: LoadReference) -> None:
+        """Load references as the next shard does."""
+        self._references.load_with(load_reference)
+
     def bucket(self, request: RenderRequest) -> Hashable:
-        return bucket_key(request)
+        """One geometry; for the KV family one reference set, whose keys and values the whole batch shares."""
+        key = bucket_key(request)
+        if self._checkpoint.family == "kv" and request.references:
+            return (contents(request), key)
+        return ((), key)
 
     def batch_size(self, request: RenderRequest) -> int:
-        size = batch_size_for(request, self._token_budget)
-        return min(size, self._smaller.get(bucket_key(request), size))
+        return self._sizes.size(request)
 
-    def render(self, batch: Sequence[RenderRequest]) -> list[Result]:
-        """Render requests of one geometry; see `inference.engine.Engine`.
+    def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
+        with self._lock:
+            self._text.expect(request.prompt for request in upcoming)
+        self._references.prefetch([reference for request in upcoming for reference in request.references])
+
+    def render(self, batch: Sequence[RenderRequest]) -> Iterable[Result]:
+        """Render requests of one bucket; see `inference.engine.Engine`.
 
         Raises:
             EngineError: the batch mixes geometries, of which the transformer would take the first for all.
         """
-        if len({bucket_key(request) for request in batch}) > 1:
-            raise EngineError("a batch must hold one geometry: size, steps, guidance and reference sizes")
+        if len({self.bucket(request) for request in batch}) > 1:
+            raise EngineError("a batch must hold one bucket: size, steps, guidance and reference sizes")
+        if self._checkpoint.device.type != "cuda":
+            # Work is done at once here: started when its answers are wanted, none of them waits for a later batch.
+            return self._when_asked(list(batch))
+        return self._collect(*self._start(list(batch)))
+
+    def _when_asked(self, batch: list[RenderRequest]) -> Iterator[Result]:
+        yield from self._collect(*self._start(batch))
+
+    def take_profile(self) -> Profile:
+        with self._lock:
+            taken, self._profile = self._profile, Profile(device_name(self._checkpoint.device))
+            for name, seconds in self._clock.take().items():
+                taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
+            counts = {**self._references.counts, "prompts_encoded": self._text.encoded}
+            taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
+            self._taken = counts
+            taken.limit_flops = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
+            taken.peak_bytes = peak_bytes(self._checkpoint.device)
+            return taken
+
+    def _start(self, batch: list[RenderRequest]) -> tuple[list[_Flight], list[Failed]]:
         import torch
 
         with self._lock, torch.no_grad():
-            return self._render(list(batch))
+            samples, failures = self._encoded(batch)
+            flights = self._launch(samples, failures)
+        return flights, failures
 
-    def _render(self, batch: list[RenderRequest]) -> list[Result]:
-        samples, failures = self._prepare(batch)
-        rendered = {sample.request: result for sample, result in self._denoise_safely(samples)}
-        return [failures[request] if request in failures else rendered[request] for request in batch]
-
-    def _prepare(self, batch: Sequence[RenderRequest]) -> tuple[list[_Sample], dict[RenderRequest, Failed]]:
+    def _encoded(self, batch: Sequence[RenderRequest]) -> tuple[list[_Sample], list[Failed]]:
         """Encode prompts and references; a request whose own inputs are bad fails here, alone."""
-        samples, failures = [], {}
+        self._references.prefetch([reference for request in batch for reference in request.references])
+        guided = any(is_guided(self._checkpoint, request) for request in batch)
+        texts = self._text.embeddings([request.prompt for request in batch] + [""] * guided)
+        samples: list[_Sample] = []
+        failures: list[Failed] = []
         for request in batch:
+            text = texts[request.prompt]
+            if isinstance(text, PromptTooLong):
+                failures.append(Failed(request, Reason.ENGINE_ERROR, str(text), True))
+                continue
             try:
-                samples.append(self._sample(request))
+                samples.append(self._sample(request, text))
             except ReferenceImageError as error:
-                failures[request] = failed_reference(request, error)
-            except PromptTooLong as error:
-                failures[request] = Failed(request, Reason.ENGINE_ERROR, str(error), True)
+                failures.append(failed_reference(request, error))
+            except Exception as error:
+                if not _is_out_of_memory(error):
+                    raise
+                failures.append(_out_of_memory(request, error))
         return samples, failures
 
-    def _sample(self, request: RenderRequest) -> _Sample:
-        text = self._text_cache.get_or(request.prompt, lambda: self._encode_text(request.prompt))
-        grids = tuple(self._reference(reference) for reference in request.references)
-        return _Sample(request, text, tuple(self._pipe._pack_latents(grid) for grid in grids), grids)
-
-    def _encode_text(self, prompt: str) -> Any:
-        """(1, 512, context): padded, since the model was trained with its padding; never cut."""
-        pipe = self._pipe
-        message = [{"role": "user", "content": prompt}]
-        text = pipe.tokenizer.apply_chat_template(
-            message, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-        count = len(pipe.tokenizer(text)["input_ids"])
-        if count > TEXT_TOKENS:
-            raise PromptTooLong(f"the prompt has {count} tokens, the model reads {TEXT_TOKENS}: shorten it")
-        inputs = pipe.tokenizer(text, return_tensors="pt", padding="max_length", max_length=TEXT_TOKENS)
-        # The bare model, not the language model around it: its head would make 150 MB of unused logits.
-        hidden = pipe.text_encoder.model(
-            input_ids=inputs["input_ids"].to(pipe.text_encoder.device),
-            attention_mask=inputs["attention_mask"].to(pipe.text_encoder.device),
-            output_hidden_states=True,
-            use_cache=False,
-        ).hidden_states
+    def _sample(self, request: RenderRequest, text: Any) -> _Sample:
+        if not request.references:
+            return _Sample(request, text)
         import torch
 
-        stacked = torch.stack([hidden[layer] for layer in TEXT_LAYERS], dim=1)
-        _, layers, length, width = stacked.shape
-        return stacked.permute(0, 2, 1, 3).reshape(1, length, layers * width)
+        pipe = self._checkpoint.pipe
+        grids = [self._references.latents(reference) for reference in request.references]
+        packed = torch.cat([pipe._pack_latents(grid) for grid in grids], dim=1)
+        return _Sample(request, text, packed, pipe._prepare_image_ids(grids).to(packed.device))
 
-    def _reference(self, reference: Reference) -> Any:
-        key = (reference.sha256, reference.width, reference.height)
-        return self._reference_cache.get_or(key, lambda: self._encode_reference(reference))
+    def _launch(self, samples: list[_Sample], failures: list[Failed], last: bool = False) -> list[_Flight]:
+        """Give samples to the device; halve the batch when memory runs out, take it apart when it breaks.
 
-    def _encode_reference(self, reference: Reference) -> Any:
-        """(1, 4 * latent channels, h/16, w/16), resized and cropped as the stock pipeline does."""
-        image, processor = self.load_reference(reference), self._pipe.image_processor
-        if (image.width, image.height) != (reference.width, reference.height):
-            found = f"is {image.width}x{image.height}, planned as {reference.width}x{reference.height}"
-            raise ReferenceImageError(reference.uri, "", found, "plan again")
-        if image.width * image.height > MAX_REFERENCE_AREA:
-            image = processor._resize_to_target_area(image, MAX_REFERENCE_AREA)
-        width, height = reference_geometry(reference.width, reference.height)
-        pixels = processor.preprocess(image, height=height, width=width, resize_mode="crop")
-        vae = self._pipe.vae
-        return self._pipe._encode_vae_image(pixels.to(vae.device, vae.dtype), None)
-
-    def _denoise_safely(self, samples: list[_Sample]) -> list[tuple[_Sample, Result]]:
-        """Denoise a batch; halve it when memory runs out, take it apart when something in it breaks."""
+        Args:
+            last: the caches were emptied for this one already.
+        """
         if not samples:
             return []
-        import torch
-
+        problem = None
         try:
-            return list(zip(samples, self._denoise(samples), strict=True))
-        except torch.OutOfMemoryError as error:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            if len(samples) == 1:
-                detail = f"one {samples[0].request.width}x{samples[0].request.height} image does not fit: {error}"
-                return [(samples[0], _failed(samples[0], Reason.OUT_OF_MEMORY, detail))]
-            half = len(samples) // 2
-            self._smaller[bucket_key(samples[0].request)] = half
-            return self._denoise_safely(samples[:half]) + self._denoise_safely(samples[half:])
+            return [self._fly(samples)]
         except Exception as error:
-            if len(samples) > 1:
-                return [pair for sample in samples for pair in self._denoise_safely([sample])]
-            return [(samples[0], _failed(samples[0], Reason.ENGINE_ERROR, f"{type(error).__name__}: {error}"))]
-
-    def _denoise(self, samples: Sequence[_Sample]) -> list[Result]:
-        started = perf_counter()
-        latents = self._latents([sample.request for sample in samples])
-        packed, ids = self._pipe._pack_latents(latents), self._pipe._prepare_latent_ids(latents)
-        final = self._steps(samples, packed, ids.to(packed.device))
-        pictures = self._decode(final, *latents.shape[-2:])
-        seconds = (perf_counter() - started) / len(samples)
+            problem = error.with_traceback(None)  # its frames hold the tensors that must go
+        out_of_memory = _is_out_of_memory(problem)
+        if out_of_memory:
+            self._references.drop_caches()
+            _empty_cache()
+        if len(samples) == 1:
+            if out_of_memory and not last:
+                return self._launch(samples, failures, last=True)
+            request = samples[0].request
+            failures.append(_out_of_memory(request, problem) if out_of_memory else _broken(request, problem))
+            return []
+        half = len(samples) // 2 if out_of_memory else 1
+        if out_of_memory:
+            self._sizes.limit(samples[0].request, half)
         return [
-            _checked(sample, picture, finite, seconds, len(samples))
-            for sample, (picture, finite) in zip(samples, pictures, strict=True)
+            flight
+            for start in range(0, len(samples), half)
+            for flight in self._launch(samples[start : start + half], failures)
         ]
 
-    def _latents(self, requests: Sequence[RenderRequest]) -> torch.Tensor:
-        """(batch, channels, h/16, w/16) noise, each sample from a CPU generator of its own seed."""
+    def _fly(self, samples: list[_Sample]) -> _Flight:
         import torch
 
-        transformer, side = self._pipe.transformer, self._pipe.vae_scale_factor * 2
-        shape = (1, transformer.config.in_channels, requests[0].height // side, requests[0].width // side)
-        noise = [
-            torch.randn(shape, generator=torch.Generator().manual_seed(r.seed), dtype=transformer.dtype)
-            for r in requests
-        ]
-        return torch.cat(noise).to(transformer.device)
+        checkpoint, request = self._checkpoint, samples[0].request
+        begun = _mark(checkpoint.device)
+        start = noise(checkpoint, [sample.request for sample in samples])
+        # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
+        with checkpoint.using("transformer"):
+            conditions = self._conditions(samples)
+            with self._clock.stage(self._stage("denoise", samples)):
+                final = denoise(checkpoint, request, start, conditions)
+        with self._clock.stage(self._stage("decode", samples)):
+            pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
+        self._count(samples)
+        if checkpoint.device.type != "cuda":
+            return _Flight(samples, pixels, verdicts, None, _mark(checkpoint.device) - begun)
+        host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+        host.copy_(pixels, non_blocking=True)
+        verdicts = verdicts.to("cpu", non_blocking=True)
+        return _Flight(samples, host, verdicts, _mark(checkpoint.device), begun)
 
-    def _steps(self, samples: Sequence[_Sample], latents: Any, ids: Any) -> Any:
-        """The denoised (batch, target tokens, channels); reference tokens follow the target's in every step."""
+    def _conditions(self, samples: list[_Sample]) -> Conditions:
         import torch
 
-        pipe, request = self._pipe, samples[0].request
-        text = torch.cat([sample.text for sample in samples]).to(pipe.transformer.dtype)
-        text_ids = pipe._prepare_text_ids(text).to(latents.device)
-        references = None
-        if request.references:
-            references = torch.cat([torch.cat(sample.references, dim=1) for sample in samples]).to(latents.device)
-            reference_ids = pipe._prepare_image_ids(list(samples[0].reference_grids)).to(latents.device)
-            ids = torch.cat([ids, reference_ids.expand(len(samples), -1, -1)], dim=1)
-        for timestep in self._timesteps(request.steps, latents.shape[1]):
-            tokens = latents if references is None else torch.cat([latents, references], dim=1)
-            predicted = pipe.transformer(
-                hidden_states=tokens.to(pipe.transformer.dtype),
-                timestep=timestep.expand(len(samples)).to(latents.dtype) / 1000,
-                guidance=None,
-                encoder_hidden_states=text,
-                txt_ids=text_ids,
-                img_ids=ids,
-                return_dict=False,
-            )[0]
-            velocity = predicted[:, : latents.shape[1]]
-            latents = pipe.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
-        return latents
+        text = torch.cat([sample.text for sample in samples])
+        first = samples[0]
+        unconditional: Any = None
+        if is_guided(self._checkpoint, first.request):
+            unconditional = self._text.embeddings([""])[""]
+        if first.references is None:
+            return Conditions(text, unconditional)
+        if self._checkpoint.family == "kv":
+            kept = self._references.keys_values(first.request.references, first.references, first.reference_ids)
+            return Conditions(text, keys_values=kept)
+        packed = torch.cat([sample.references for sample in samples])
+        return Conditions(text, unconditional, packed, first.reference_ids)
 
-    def _timesteps(self, steps: int, tokens: int) -> Any:
-        from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu, retrieve_timesteps
+    def _stage(self, name: str, samples: list[_Sample]) -> str:
+        """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""
+        device = self._checkpoint.device.type
+        shape = (name, len(samples), bucket_key(samples[0].request))
+        if shape in self._warm or not (self._options.compile or device == "cuda"):
+            return name
+        self._warm.add(shape)
+        return "warm-up"
 
-        scheduler = self._pipe.scheduler
-        sigmas = np.linspace(1.0, 1 / steps, steps)
-        mu = compute_empirical_mu(image_seq_len=tokens, num_steps=steps)
-        timesteps, _ = retrieve_timesteps(scheduler, steps, self._pipe.transformer.device, sigmas=sigmas, mu=mu)
-        scheduler.set_begin_index(0)
-        return timesteps
+    def _count(self, samples: list[_Sample]) -> None:
+        request = samples[0].request
+        shape = ("counted", len(samples), bucket_key(request))
+        if (self._options.compile or self._checkpoint.device.type == "cuda") and shape not in self._warm:
+            self._warm.add(shape)  # what was warm-up counts neither in pictures nor in operations
+            return
+        references = samples[0].references
+        count = 0 if references is None else references.shape[1]
+        self._profile.images += len(samples)
+        self._profile.flops += len(samples) * flops_of(self._checkpoint, request, count)
 
-    def _decode(self, latents: Any, rows: int, columns: int) -> list[tuple[Any, bool]]:
-        """uint8 (height, width, 3) of each sample, and whether its values were finite."""
-        import torch
+    def _collect(self, flights: list[_Flight], failures: list[Failed]) -> Iterator[Result]:
+        """Answers of batches that were started; a picture that came out bad is made once more, alone."""
+        yield from failures
+        for flight in flights:
+            for result in self._landed(flight):
+                if isinstance(result, Failed):
+                    yield self._once_more(result)
+                else:
+                    yield result
 
-        vae = self._pipe.vae
-        grid = latents.transpose(1, 2).reshape(len(latents), -1, rows, columns)
-        deviation = torch.sqrt(vae.bn.running_var.view(1, -1, 1, 1) + vae.config.batch_norm_eps).to(grid)
-        grid = self._pipe._unpatchify_latents(grid * deviation + vae.bn.running_mean.view(1, -1, 1, 1).to(grid))
-        image = vae.decode(grid.to(vae.dtype), return_dict=False)[0]
-        finite = torch.isfinite(image).flatten(1).all(dim=1).tolist()
-        unit = torch.nan_to_num(image * 0.5 + 0.5).clamp(0, 1)
-        # Rounded on the device: three bytes a pixel cross to the host.
-        pixels = (unit.permute(0, 2, 3, 1).float() * 255).round().to(torch.uint8).cpu().numpy()
-        return list(zip(pixels, finite, strict=True))
+    def _landed(self, flight: _Flight) -> Iterator[Result]:
+        try:
+            seconds, count = flight.seconds(), len(flight.samples)
+        except RuntimeError as error:  # a fault on the device shows only now, and ends its context
+            raise EngineError(f"the device failed: {' '.join(str(error).split())[:300]}") from error
+        self._sizes.measured(flight.samples[0].request, count, seconds)
+        pixels, verdicts = flight.pixels.numpy(), flight.verdicts.tolist()
+        for place, sample in enumerate(flight.samples):
+            finite, varied = verdicts[place]
+            if finite and varied:
+                # A copy of its own: a view would keep the whole batch alive until the last is stored.
+                yield Rendered(sample.request, pixels[place].copy(), seconds / count, count)
+            else:
+                yield _bad_picture(sample.request, finite)
+
+    def _once_more(self, failed: Failed) -> Result:
+        counts = self._profile.counts
+        counts["retries"] = counts.get("retries", 0) + 1
+        flights, failures = self._start([failed.request])
+        return next((result for flight in flights for result in self._landed(flight)), (failures or [failed])[0])
 
 
-def _failed(sample: _Sample, reason: Reason, detail: str) -> Failed:
-    return Failed(sample.request, reason, " ".join(detail.split())[:500], False)
+def _mark(device: Any) -> Any:
+    """Now: an event in the device's stream, or seconds where work is done at once."""
+    if device.type != "cuda":
+        from time import perf_counter
+
+        return perf_counter()
+    event = device_event()
+    event.record()
+    return event
 
 
-def _checked(sample: _Sample, pixels: Any, finite: bool, seconds: float, batch_size: int) -> Result:
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def _empty_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+def _out_of_memory(request: RenderRequest, error: BaseException) -> Failed:
+    detail = f"one {request.width}x{request.height} image does not fit the device: {_one_line(error)}"
+    return Failed(request, Reason.OUT_OF_MEMORY, detail, False)
+
+
+def _broken(request: RenderRequest, error: BaseException) -> Failed:
+    return Failed(request, Reason.ENGINE_ERROR, _one_line(error), False)
+
+
+def _bad_picture(request: RenderRequest, finite: bool) -> Failed:
     if not finite:
-        return _failed(sample, Reason.NON_FINITE, "the model's output is not finite")
-    if (pixels == pixels[0, 0]).all():
-        return _failed(sample, Reason.BLANK_IMAGE, "the picture has one colour")
-    return Rendered(sample.request, pixels, seconds, batch_size)
+        return Failed(request, Reason.NON_FINITE, "the model's output is not finite, twice", False)
+    return Failed(request, Reason.BLANK_IMAGE, "the picture has one colour, twice", False)
 
 
-_engines: dict[tuple[str, str, str], DiffusersEngine] = {}
+_engines: dict[tuple[Source, EngineOptions], DiffusersEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def load_engine(model: str, revision: str, load_reference: LoadReference, weight_precision: str) -> DiffusersEngine:
-    """The engine of a model in this process; loaded once and found again by the next shard.
-
-    Args:
-        model: name in the model table or absolute path of a local folder.
+def load_engine(source: Source, load_reference: LoadReference, options: EngineOptions) -> DiffusersEngine:
+    """The engine of a checkpoint in this process; loaded once and found again by the next shard.
 
     Raises:
         EngineError: diffusers is not installed, or the weights cannot be loaded.
+        ModelError: the model is none of this engine's.
     """
-    key = (model, revision, weight_precision)
     with _engines_lock:
-        if key not in _engines:
-            _engines[key] = DiffusersEngine(_load_pipeline(model, revision, weight_precision), load_reference)
-        engine = _engines[key]
-        engine.load_reference = load_reference
+        engine = _engines.get((source, options))
+        if engine is None:
+            engine = _engines[source, options] = DiffusersEngine(
+                load_checkpoint(source, options), load_reference, options
+            )
+        engine.load_with(load_reference)
     return engine
-
-
-def _load_pipeline(model: str, revision: str, weight_precision: str) -> Any:
-    """A Flux2KleinPipeline on the GPU if there is one; the one place where loading errors are translated."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        import torch
-        from diffusers import Flux2KleinPipeline
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
-    except ImportError as error:
-        message = f"the diffusers engine is not installed ({error.name}): pip install 'packshot[diffusers]'"
-        raise EngineError(message) from None
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    source, options = _source_of(model, revision)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        pipeline: Any = Flux2KleinPipeline.from_pretrained(source, dtype=getattr(torch, weight_precision), **options)
-        return pipeline.to(device)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise EngineError(f"{model}: the weights cannot be loaded: {type(error).__name__}: {reason}") from error
-
-
-def _source_of(model: str, revision: str) -> tuple[str, dict[str, Any]]:
-    from inference.models import MODELS
-    from inference.tiny import TINY_MODEL, tiny_checkpoint
-
-    if model == TINY_MODEL:
-        return str(tiny_checkpoint()), {"local_files_only": True}
-    if Path(model).is_absolute():
-        return model, {"local_files_only": True}
-    if model not in MODELS or not MODELS[model].repository:
-        raise ModelError(model, "", "is no model of this engine", "see `packshot models`")
-    return MODELS[model].repository, {"revision": revision}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,30 +53,105 @@ class Failed:
     final: bool
 
 
+Result = Rendered | Failed
+
+
 def failed_reference(request: RenderRequest, error: ReferenceImageError) -> Failed:
     """The failure of a request whose reference cannot be loaded; final only where the file itself is bad."""
     reason = getattr(error, "reason", Reason.REFERENCE_INVALID)
     return Failed(request, reason, str(error), final=reason == Reason.REFERENCE_INVALID)
 
 
+@dataclass
+class Profile:
+    """What an engine did and how long its device took; profiles of shards add up.
+
+    Attributes:
+        device: name of the device, "" for an engine without one.
+        seconds: by stage. Of the local engine: `text`, `references`, `denoise`, `decode`, `warm-up` (first
+            batch of a shape where kernels are chosen or compiled) and `wait` (for references to be loaded).
+        images: pictures made outside warm-up.
+        flops: of the transformer in stage `denoise`.
+        limit_flops: operations a second the device reached in a dense matrix product, 0.0 if not measured.
+        peak_bytes: most device memory held at once.
+        counts: cache hits and misses, encoded prompts and references, retries.
+    """
+
+    device: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+    flops: float = 0.0
+    limit_flops: float = 0.0
+    peak_bytes: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Profile) -> None:
+        self.device = self.device or other.device
+        for name, seconds in other.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        for name, count in other.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+        self.images += other.images
+        self.flops += other.flops
+        self.limit_flops = max(self.limit_flops, other.limit_flops)
+        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a local engine uses its machine; none of it is asked of a picture, so none enters a fingerprint.
+
+    Attributes:
+        memory: `resident` keeps all parts on the device; `two-phase` swaps text encoder and transformer, a
+            window of prompts at a time; `offload` streams their blocks from the host; `auto` takes the first
+            that fits.
+        compile: compile the repeated blocks and the decoder; pays from some hundred images of a size.
+        attention: a backend name of diffusers, e.g. `_native_cudnn`; "" for torch's own choice.
+        decoder: `folded` merges upsampling and convolution of the VAE decoder, equal but for rounding.
+        tune: try smaller batch sizes on a GPU once and remember the fastest.
+    """
+
+    memory: Literal["auto", "resident", "two-phase", "offload"] = "auto"
+    compile: bool = False
+    attention: str = ""
+    decoder: Literal["stock", "folded"] = "stock"
+    tune: bool = True
+
+
 class Engine(Protocol):
-    """What makes pixels. One instance a process; not called from two threads at once."""
+    """What makes pixels. One instance a process. Engines derive from it for `prepare` and `take_profile`."""
 
     name: str
     versions: dict[str, str]
 
     def bucket(self, request: RenderRequest) -> Hashable:
         """Requests of one bucket may share a batch; sortable among themselves."""
+        ...
 
     def batch_size(self, request: RenderRequest) -> int:
         """How many requests of this bucket go into one call."""
+        ...
 
-    def render(self, batch: Sequence[RenderRequest]) -> Iterable[Rendered | Failed]:
-        """Render requests of one bucket; one answer each, as they are done. A poisoned request fails alone.
+    def render(self, batch: Sequence[RenderRequest]) -> Iterable[Result]:
+        """Start to render requests of one bucket; one answer each, as they are done.
+
+        A poisoned request fails alone. The answers must be consumed; the next batch may be started first,
+        which keeps a device busy while the last pictures leave it.
 
         Raises:
             EngineError: the engine as a whole is broken; no request is to blame.
         """
+        ...
+
+    def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
+        """Told what comes next, so that references can be loaded ahead; never raises for a request's fault."""
+
+    def take_profile(self) -> Profile:
+        """What was done since it was last asked."""
+        return Profile()
 
 
 EngineFactory = Callable[[LoadReference], Engine]

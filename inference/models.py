@@ -14,8 +14,15 @@ from catalogs.errors import ModelError
 
 Use = Literal["commercial", "research"]
 EngineName = Literal["diffusers", "bfl", "proof"]
+Family = Literal["klein", "base", "kv", "dev"]
 
-PIPELINE_CLASS = "Flux2KleinPipeline"
+FAMILIES: dict[tuple[str, bool], Family] = {
+    ("Flux2KleinPipeline", True): "klein",
+    ("Flux2KleinPipeline", False): "base",
+    ("Flux2KleinKVPipeline", False): "kv",
+    ("Flux2Pipeline", False): "dev",
+}
+"""What a checkpoint is, by its pipeline class and whether it says it is distilled."""
 _TINY = "tiny"
 HOSTED_INPUT_PIXELS = 2**22
 """References above this are shrunk to it by the hosted models before they are counted."""
@@ -51,6 +58,7 @@ class ModelSpec:
         seconds_per_megapixel: estimated GPU seconds per 2**20 output pixels without references, on one
             H200; right to a factor of two. 0.0 for hosted models.
         reference_factor: what one reference of 2**20 pixels takes, in output megapixels.
+        family: which loop a local model was trained for, None for the others.
         available: whether the engine for it exists.
         max_pixels: 4 MP; BFL's own example of it is 2048x2048, so it is 2**22 and not 4,000,000.
     """
@@ -72,6 +80,7 @@ class ModelSpec:
     pinned: bool = True
     seconds_per_megapixel: float = 0.0
     reference_factor: float = 0.0
+    family: Family | None = None
     available: bool = False
     size_multiple: int = 16
     min_side: int = 64
@@ -100,12 +109,13 @@ def _klein(name: str, repository: str, revision: str, seconds: float, **rest: An
         steps=(4, 4),
         max_references=4,
         seconds_per_megapixel=seconds,
-        **{"reference_factor": 1.3, "licence": APACHE, "commercial": True, **rest},
+        available=True,
+        **{"family": "klein", "reference_factor": 1.3, "licence": APACHE, "commercial": True, **rest},
     )
 
 
 def _guided(name: str, repository: str, revision: str, seconds: float, **rest: Any) -> ModelSpec:
-    """An undistilled model: many steps, with guidance."""
+    """An undistilled klein, or dev: many steps, with guidance."""
     return ModelSpec(
         name=name,
         engine="diffusers",
@@ -117,7 +127,8 @@ def _guided(name: str, repository: str, revision: str, seconds: float, **rest: A
         guidance=(1.0, 20.0),
         seconds_per_megapixel=seconds,
         reference_factor=1.3,
-        **{"max_references": 4, "licence": APACHE, "commercial": True, **rest},
+        available=True,
+        **{"family": "base", "max_references": 4, "licence": APACHE, "commercial": True, **rest},
     )
 
 
@@ -145,28 +156,36 @@ _PRO_PRICES = Prices(0.03, 0.015, 0.015)
 
 # Times follow from the models' FLOPs at about 40 % of an H200's bf16 peak, plus text encoder and VAE.
 _SPECS = (
-    _klein("klein-4b", _BFL + "klein-4B", "e7b7dc27f91deacad38e78976d1f2b499d76a294", 0.5, available=True),
+    _klein("klein-4b", _BFL + "klein-4B", "e7b7dc27f91deacad38e78976d1f2b499d76a294", 0.5),
     _klein(
         "klein-9b",
         _BFL + "klein-9B",
         "92196c8e11f7b6cf2b7493e037d8c5345c559216",
         1.0,
-        available=True,
         **_RESEARCH,
     ),
-    # References run in the first of the four steps only.
+    # References run once a set, not at every step.
     _klein(
         "klein-9b-kv",
         _BFL + "klein-9b-kv",
         "a6dfb36eca3a3906eb2fd460795adfb844e5fcce",
         1.0,
+        family="kv",
         reference_factor=0.4,
         **_RESEARCH,
     ),
     _guided("klein-base-4b", _BFL + "klein-base-4B", "a3b4f4849157f664bdbc776fd7453c2783562f4d", 12.0),
     _guided("klein-base-9b", _BFL + "klein-base-9B", "32773329fbe7e81a90ef971740e8ba4b0364ecf3", 25.0, **_RESEARCH),
     # BFL advises at most about six references for dev on one's own hardware.
-    _guided("dev", _BFL + "dev", "26afe3a78bb242c0a8bb181dcc8937bb16e5c66c", 28.0, max_references=6, **_RESEARCH),
+    _guided(
+        "dev",
+        _BFL + "dev",
+        "26afe3a78bb242c0a8bb181dcc8937bb16e5c66c",
+        28.0,
+        family="dev",
+        max_references=6,
+        **_RESEARCH,
+    ),
     _hosted("klein-4b", "flux-2-klein-4b", _KLEIN_4B_PRICES, **_HOSTED_KLEIN),
     _hosted("klein-9b", "flux-2-klein-9b", _KLEIN_9B_PRICES, **_HOSTED_KLEIN),
     _hosted("klein-9b-preview", "flux-2-klein-9b-preview", _KLEIN_9B_PRICES, pinned=False, **_HOSTED_KLEIN),
@@ -184,7 +203,7 @@ _SPECS = (
     ),
     _hosted("max", "flux-2-max", Prices(0.07, 0.03, 0.03), pinned=False),
     # Random weights under klein's rules; seconds are those of a CPU.
-    _klein(_TINY, "", "1", 15.0, reference_factor=0.3, available=True, weight_precision="float32"),
+    _klein(_TINY, "", "1", 15.0, reference_factor=0.3, weight_precision="float32"),
     # Takes whatever the campaign's real model takes, so that the same file can be proofed.
     ModelSpec(
         name="proof",
@@ -237,7 +256,7 @@ def _nearest(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), MODELS, n=2, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(map(repr, close)) + "?"
-    return "use one of " + ", ".join(MODELS) + f" or a folder of a {PIPELINE_CLASS}"
+    return "use one of " + ", ".join(MODELS) + " or a folder saved by a FLUX.2 pipeline of diffusers"
 
 
 def _local_model(folder: Path, source: str) -> ModelSpec:
@@ -249,8 +268,9 @@ def _local_model(folder: Path, source: str) -> ModelSpec:
             f"{folder} holds no readable model_index.json",
             "name a folder saved by diffusers",
         )
-    if index.get("_class_name") != PIPELINE_CLASS:
-        problem = f"{folder} holds a {index.get('_class_name')}, not a {PIPELINE_CLASS}"
+    family = FAMILIES.get((index.get("_class_name", ""), bool(index.get("is_distilled", False))))
+    if family is None:
+        problem = f"{folder} holds a {index.get('_class_name')}, which is no FLUX.2 pipeline of this engine"
         raise ModelError(source, "model", problem, _usable())
     from inference.weights import weights_hash
 
@@ -260,19 +280,26 @@ def _local_model(folder: Path, source: str) -> ModelSpec:
         "revision": weights_hash(folder),
     }
     alike = _same_architecture(folder)
-    nine = alike.name == "klein-9b"
-    licence = NON_COMMERCIAL if nine else "that of the folder's weights"
-    common |= {"seconds": alike.seconds_per_megapixel, "licence": licence, "commercial": not nine}
-    if index.get("is_distilled", False):  # the pipeline's own default
-        return _klein(available=True, **common)
-    return _guided(**common)
+    licence = "that of the folder's weights" if alike.commercial else alike.licence
+    common |= {"seconds": _seconds(alike, family), "licence": licence, "commercial": alike.commercial}
+    if family in ("klein", "kv"):
+        return _klein(family=family, **common)
+    return _guided(family=family, **common)
 
 
 def _same_architecture(folder: Path) -> ModelSpec:
-    """The table's model of the same size: 24 attention heads are the 4B, 32 the 9B."""
+    """The table's model of the same size: 24 attention heads are the 4B, 32 the 9B, 48 dev."""
     config = _read_json(folder / "transformer" / "config.json") or {}
-    names = {24: "klein-4b", 32: "klein-9b"}
+    names = {24: "klein-4b", 32: "klein-9b", 48: "dev"}
     return MODELS[names.get(config.get("num_attention_heads", 0), _TINY)]
+
+
+def _seconds(alike: ModelSpec, family: Family) -> float:
+    """Time of a picture under the steps of another family of the same size."""
+    times = {"klein-4b": "klein-base-4b", "klein-9b": "klein-base-9b"}
+    if family == "base" and alike.name in times:
+        return MODELS[times[alike.name]].seconds_per_megapixel
+    return alike.seconds_per_megapixel
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -295,7 +322,7 @@ def require_engine(spec: ModelSpec, source: str) -> None:
 
 def _usable() -> str:
     names = [spec.name for spec in _SPECS if spec.available and spec.name != _TINY]
-    return f"use {', '.join(names)} or a folder of a distilled {PIPELINE_CLASS}"
+    return f"use {', '.join(names)} or a folder saved by a FLUX.2 pipeline"
 
 
 def refuse_use(spec: ModelSpec, use: Use) -> str | None:

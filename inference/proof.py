@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from catalogs.errors import ReferenceImageError, UserError
 from catalogs.requests import Reason, Reference, RenderRequest
-from inference.engine import Failed, LoadReference, Rendered, failed_reference
+from inference.engine import Engine, Failed, LoadReference, Rendered, failed_reference
 from inference.staging import (
     INK,
     WHITE,
@@ -79,7 +79,7 @@ class Picture:
     number: int
 
 
-class ProofEngine:
+class ProofEngine(Engine):
     """Draws proofs; implements `inference.engine.Engine`. The same request gives the same pixels."""
 
     name = "proof"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TEMPLATE_TOKENS = 12
 """What klein's chat template adds: user and assistant turn with an empty thought, in Qwen3's tokens."""
 
+SYSTEM_TOKENS = 40
+"""Upper bound of the system message that dev's pipeline puts before a prompt."""
+
 MAX_REMEMBERED = 50_000
 
 _TEMPLATE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
@@ -158,17 +161,18 @@ class TokenCounter:
 
     Args:
         encode: exact count of a prompt, template included; without it `token_bound` estimates.
+        extra: tokens the pipeline adds beside the template.
     """
 
-    def __init__(self, encode: Callable[[str], int] | None = None) -> None:
-        self._encode = encode
+    def __init__(self, encode: Callable[[str], int] | None = None, extra: int = 0) -> None:
+        self._encode, self._extra = encode, extra
         self._last = ("", self._count(""))
 
     @classmethod
     def for_model(cls, spec: ModelSpec) -> TokenCounter:
         """The counter of a model: exact where its tokenizer.json lies on this machine; nothing is fetched."""
         folder = _tokenizer_folder(spec)
-        return cls(_encoder(folder) if folder else None)
+        return cls(_encoder(folder) if folder else None, SYSTEM_TOKENS if spec.family == "dev" else 0)
 
     @property
     def is_exact(self) -> bool:
@@ -181,7 +185,7 @@ class TokenCounter:
         return self._last[1]
 
     def _count(self, text: str) -> int:
-        return self._encode(text) if self._encode else token_bound(text) + TEMPLATE_TOKENS
+        return self._extra + (self._encode(text) if self._encode else token_bound(text) + TEMPLATE_TOKENS)
 
 
 def _tokenizer_folder(spec: ModelSpec) -> Path | None:

@@ -11,6 +11,9 @@ from pathlib import Path
 from catalogs.errors import ModelError
 
 HASHED_SUFFIXES = (".safetensors", ".json", ".txt", ".jinja")
+MAX_HEADER = 100_000_000
+"""Bytes of a safetensors header; the format's own limit."""
+
 _HASHES = "weights.json"
 
 
@@ -41,6 +44,38 @@ def weights_hash(folder: Path | str) -> str:
     for name, path in files:
         total.update(f"{name}\0{digests[str(path)]}\n".encode())
     return total.hexdigest()
+
+
+def lora_hash(path: str, source: str) -> str:
+    """SHA-256 of a LoRA file that is safe to load.
+
+    Only safetensors: a pickle runs the code that is in it.
+
+    Raises:
+        ModelError: no such file, or no safetensors file.
+    """
+    file = Path(path)
+    try:
+        problem = _safetensors_problem(file)
+        digest = _file_digests([file])[str(file)]
+    except OSError as error:
+        raise ModelError(source, "model.lora", f"{path} cannot be read ({error.strerror})", "correct it") from None
+    if problem:
+        raise ModelError(source, "model.lora", f"{path} {problem}", "give a LoRA saved as .safetensors")
+    return digest
+
+
+def _safetensors_problem(file: Path) -> str | None:
+    """What is wrong with the header: eight bytes that count, then so many of JSON."""
+    with file.open("rb") as opened:
+        count = int.from_bytes(opened.read(8), "little")
+        try:
+            names = json.loads(opened.read(count)) if 2 <= count <= MAX_HEADER else None
+        except ValueError:
+            names = None
+    if not isinstance(names, dict):
+        return "is no safetensors file"
+    return None if any("lora" in name.lower() for name in names) else "holds no LoRA weights"
 
 
 def _checkpoint_files(root: Path) -> list[tuple[str, Path]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from catalogs.campaign import Campaign
 from catalogs.errors import ModelError
 from catalogs.identity import Kind
 from catalogs.plan import PlanHeader
-from inference.engine import EngineFactory
+from inference.engine import EngineFactory, EngineOptions
 from inference.models import (
     ModelSpec,
     estimate_cost,
@@ -19,16 +20,29 @@ from inference.models import (
 )
 from inference.prompts import ModelCompiler
 from inference.tokens import TokenCounter
+from inference.weights import lora_hash
 
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model of the table with the choices of one campaign; implements `catalogs.expansion.PlanningModel`."""
+    """A model of the table with the choices of one campaign; implements `catalogs.expansion.PlanningModel`.
+
+    Attributes:
+        lora_files: path, sha256 and scale of each LoRA file.
+    """
 
     spec: ModelSpec
-    revision: str
     weight_precision: str
     compiler: ModelCompiler
+    lora_files: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def lora(self) -> tuple[str, ...]:
+        return tuple(f"{file['sha256']}@{file['scale']:g}" for file in self.lora_files)
+
+    @property
+    def revision(self) -> str:
+        return self.spec.revision
 
     @property
     def name(self) -> str:
@@ -61,33 +75,50 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     """The campaign's model, allowed for its use and with an engine that exists.
 
     Raises:
-        ModelError: unknown, not built yet, or not licensed for the campaign's use.
+        ModelError: unknown, not built yet, or not licensed for the campaign's use; or a bad LoRA file.
     """
     spec = resolve_model(campaign.model.name, campaign.source)
     require_engine(spec, campaign.source)
     problem = refuse_use(spec, campaign.use)
     if problem:
         raise ModelError(campaign.source, "model", problem)
+    if campaign.model.revision:
+        spec = replace(spec, revision=campaign.model.revision)
     return ChosenModel(
         spec=spec,
-        revision=_revision(spec, campaign),
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
+        lora_files=_lora_files(spec, campaign),
     )
 
 
-def _revision(spec: ModelSpec, campaign: Campaign) -> str:
-    if campaign.model.revision:
-        return campaign.model.revision
-    return spec.revision
+def _lora_files(spec: ModelSpec, campaign: Campaign) -> tuple[dict[str, Any], ...]:
+    files = campaign.model.lora
+    if files and spec.engine == "bfl":
+        raise ModelError(campaign.source, "model.lora", f"{spec.name} takes no LoRA", "leave it out")
+    if spec.engine != "diffusers":
+        return ()  # a proof of the same campaign has no weights
+    return tuple(
+        {"path": file.path, "scale": file.scale, "sha256": lora_hash(file.path, campaign.source)} for file in files
+    )
 
 
-def engine_factory(header: PlanHeader) -> EngineFactory:
-    """How the shards of a plan get their engine; torch is imported only where one is built."""
+def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> EngineFactory:
+    """How the shards of a plan get their engine; torch is imported only where one is built.
+
+    Raises:
+        ModelError: a LoRA file is not the one that was planned.
+    """
     if header.engine == "proof":
         from inference.proof import ProofEngine
 
         return ProofEngine
+    from inference.checkpoints import Source
     from inference.diffusers_engine import load_engine
 
-    return lambda load: load_engine(header.model, header.model_revision, load, header.weight_precision)
+    for file in header.lora:
+        if lora_hash(file["path"], header.source) != file["sha256"]:
+            raise ModelError(header.source, "model.lora", f"{file['path']} changed since it was planned", "plan again")
+    lora = tuple((file["path"], file["scale"]) for file in header.lora)
+    source = Source(header.model, header.model_revision, header.weight_precision, lora)
+    return lambda load: load_engine(source, load, options or EngineOptions())

@@ -340,6 +340,7 @@ class _Planning:
             model=model.name,
             model_revision=model.revision,
             weight_precision=model.weight_precision,
+            lora=model.lora_files,
             masters=campaign.finishing.masters,
             reference_background=campaign.reference_background,
             max_reference_pixels=campaign.max_reference_pixels,

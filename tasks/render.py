@@ -48,7 +48,7 @@ def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
 def render_shard(job: ShardJob, label: str) -> Any:
     """Render one shard; "Skipped" when all its assets are delivered already."""
     header = PlanFile(job.store, job.plan).header
-    report = run_shard(job, engine_factory(header), progress.report).as_dict()
+    report = run_shard(job, engine_factory(header, job.engine), progress.report).as_dict()
     if report["skipped"] == report["assets"]:
         return Completed(name="Skipped", message="all its assets are delivered", data=report)
     return report

@@ -12,7 +12,7 @@ import io
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
@@ -22,7 +22,7 @@ from PIL import Image
 
 from catalogs.channels import Channel
 from catalogs.delivered import Delivered, delivered_in
-from catalogs.errors import PackshotError, ReferenceImageError
+from catalogs.errors import EngineError, PackshotError, ReferenceImageError
 from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
 from catalogs.masters import Master, MasterRecord, adopt_master, read_master, store_master
 from catalogs.plan import PlanFile, Shard
@@ -31,7 +31,7 @@ from catalogs.references import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage import Store
 from inference.batching import batches
-from inference.engine import Engine, EngineFactory, Failed, Rendered
+from inference.engine import Engine, EngineFactory, EngineOptions, Failed, Rendered, Result
 from inference.finishing import (
     AssetMetadata,
     FinishingError,
@@ -41,10 +41,8 @@ from inference.finishing import (
     pixel_sha256,
     thumbnail,
 )
+from tasks.finishers import THREADS, Finishers
 
-FINISHERS = 4
-# Rendered images that may wait for a finisher. A kill loses at most these and the batch in the engine.
-QUEUE_DEPTH = 8
 MAX_ATTEMPTS = 3
 
 # Set to end a run early: shards stop between batches and commit what they have.
@@ -61,12 +59,14 @@ class ShardJob:
     Attributes:
         plan: key of the plan file in the store.
         run_id: of this start, which is not the plan's when an approved plan is rendered.
+        engine: how a local engine uses the machine.
     """
 
     plan: str
     store: Store
     run_id: str
     shard: Shard
+    engine: EngineOptions = field(default_factory=EngineOptions)
 
 
 @dataclass
@@ -77,7 +77,9 @@ class ShardReport:
         skipped: assets that were delivered already when it started.
         rendered: images the engine made.
         adopted: masters of an earlier start taken into use.
-        engine_seconds: time inside the engine.
+        engine_seconds: time spent waiting for the engine.
+        host_seconds: by stage, of the threads behind the engine; see `tasks.finishers`.
+        profile: `inference.engine.Profile` of what the engine did.
     """
 
     number: int
@@ -93,6 +95,8 @@ class ShardReport:
     engine_seconds: float = 0.0
     cost: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
+    host_seconds: dict[str, float] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -133,7 +137,7 @@ class _ShardRun:
         self._clock, self._attempt = Clock(self._header.floor), uuid.uuid4().hex
         self._done: list[Row] = []
         self._lock = threading.Lock()
-        self._slots = threading.Semaphore(QUEUE_DEPTH)
+        self._finishers = Finishers()
         self._report = ShardReport(job.shard.number, job.shard.stage, len(self._rows))
 
     def run(self, make_engine: EngineFactory) -> ShardReport:
@@ -145,40 +149,36 @@ class _ShardRun:
             return self._report
         self._progress(self._report.skipped, 0)
         try:
-            with ThreadPoolExecutor(FINISHERS, thread_name_prefix="finish") as pool:
-                self._work(_group(wanted), make_engine, pool)
+            with self._finishers:
+                self._work(_group(wanted), make_engine)
+                self._finishers.drain()
         finally:
             # Whatever broke, or a cancel: what is stored counts.
             self._commit()
         self._report.seconds = perf_counter() - started
+        self._report.host_seconds = dict(self._finishers.seconds)
         return self._report
 
     def _is_delivered(self, row: Row) -> bool:
         return self._index.has(identity_of(row).digest(), row["fingerprint"])
 
-    def _work(self, renders: list[_Render], make_engine: EngineFactory, pool: ThreadPoolExecutor) -> None:
-        futures: list[Future[None]] = []
-        found = list(pool.map(self._existing_master, renders))
-        for render, master in zip(renders, found, strict=True):
-            if master is not None:
-                futures.append(self._submit(pool, self._finish_master, render, master))
-        missing = self._with_parents([r for r, m in zip(renders, found, strict=True) if m is None])
+    def _work(self, renders: list[_Render], make_engine: EngineFactory) -> None:
+        missing = []
+        for render, master in self._looked_up(renders):
+            if master is None:
+                missing.append(render)
+            else:
+                self._finishers.submit(self._finish_master, render, master)
+        missing = self._with_parents(missing)
         if missing:
-            self._render(missing, make_engine, pool, futures)
-        for future in futures:
-            future.result()
+            self._render(missing, make_engine)
 
-    def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., None], *args: Any) -> Future[None]:
-        """Hand work to a finisher; waits while too much is waiting, which is how a slow store pushes back."""
-        self._slots.acquire()
-
-        def run() -> None:
-            try:
-                work(*args)
-            finally:
-                self._slots.release()
-
-        return pool.submit(run)
+    def _looked_up(self, renders: list[_Render]) -> Iterator[tuple[_Render, Master | None]]:
+        """Each render with the master it has already, a few at a time: masters are megabytes."""
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="adopt") as pool:
+            for start in range(0, len(renders), THREADS):
+                some = renders[start : start + THREADS]
+                yield from zip(some, pool.map(self._existing_master, some), strict=True)
 
     def _existing_master(self, render: _Render) -> Master | None:
         key = self._index.master(render.fingerprint) or render.rows[0]["render_key"]
@@ -200,34 +200,27 @@ class _ShardRun:
                 ready.append(render)
         return ready
 
-    def _render(
-        self,
-        renders: Sequence[_Render],
-        make_engine: EngineFactory,
-        pool: ThreadPoolExecutor,
-        futures: list[Future[None]],
-    ) -> None:
+    def _render(self, renders: Sequence[_Render], make_engine: EngineFactory) -> None:
         engine = make_engine(self._load_reference)
+        engine.take_profile()  # what it did for others
         # One request can stand for several rows, and two looks can ask for the very same picture.
         by_request = {render.request: render for render in renders}
-        for batch in batches(list(by_request), engine):
-            if stopping.is_set():
-                return
-            for result in self._answers(engine, batch):
+        try:
+            for result in self._timed(_results(engine, list(by_request))):
                 render = by_request[result.request]
                 if isinstance(result, Failed):
                     self._fail(render, result.reason, result.detail, result.final)
                 else:
-                    futures.append(self._submit(pool, self._finish_rendered, render, result, engine))
-                _raise_first(futures)
+                    self._finishers.submit(self._finish_rendered, render, result, engine)
+        finally:
+            self._report.profile = engine.take_profile().as_dict()
 
-    def _answers(self, engine: Engine, batch: Sequence[RenderRequest]) -> Iterator[Rendered | Failed]:
+    def _timed(self, results: Iterator[Result]) -> Iterator[Result]:
         """The engine's answers as they come, counting the time spent waiting for them."""
         started = perf_counter()
-        answers = iter(engine.render(batch))
-        while (answer := next(answers, None)) is not None:
+        for result in results:
             self._report.engine_seconds += perf_counter() - started
-            yield answer
+            yield result
             started = perf_counter()
         self._report.engine_seconds += perf_counter() - started
 
@@ -241,7 +234,8 @@ class _ShardRun:
         return Image.fromarray(decode_master(master.data))
 
     def _finish_rendered(self, render: _Render, result: Rendered, engine: Engine) -> None:
-        data = encode_master(result.pixels)
+        with self._finishers.stage("encode"):
+            data = encode_master(result.pixels)
         record = MasterRecord(
             sha256=hashlib.sha256(data).hexdigest(),
             pixel_sha256=pixel_sha256(result.pixels),
@@ -258,7 +252,8 @@ class _ShardRun:
         )
         master = Master(render_key(render.fingerprint, record.sha256), data, record)
         if self._keeps_master(render):
-            master = store_master(self._store, render.fingerprint, data, record)
+            with self._finishers.stage("store"):
+                master = store_master(self._store, render.fingerprint, data, record)
         with self._lock:
             self._report.rendered += 1
             self._report.cost += result.cost
@@ -295,12 +290,16 @@ class _ShardRun:
         if row["channel"].startswith(MASTER_CHANNEL):
             made = {"asset_key": master.key, "sha256": record.sha256, "pixel_sha256": record.pixel_sha256}
             made |= {"bytes": len(master.data)}
-            self._store.write(thumbnail_key(record.sha256), thumbnail(pixels))
+            with self._finishers.stage("store"):
+                self._store.write(thumbnail_key(record.sha256), thumbnail(pixels))
         else:
-            finished = finish(pixels, self._channels[row["channel"]], _metadata(row))
+            with self._finishers.stage("finish"):
+                finished = finish(pixels, self._channels[row["channel"]], _metadata(row))
+                small = thumbnail(pixels_of(finished.data))
             key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
-            self._store.write(key, finished.data, finished.mime)
-            self._store.write(thumbnail_key(finished.sha256), thumbnail(pixels_of(finished.data)))
+            with self._finishers.stage("store"):
+                self._store.write(key, finished.data, finished.mime)
+                self._store.write(thumbnail_key(finished.sha256), small)
             made = {"asset_key": key, "sha256": finished.sha256, "pixel_sha256": finished.pixel_sha256}
             made |= {"bytes": len(finished.data)}
         return {
@@ -386,6 +385,23 @@ _ROW_COLUMNS = frozenset(
 )
 
 
+def _results(engine: Engine, requests: Sequence[RenderRequest]) -> Iterator[Result]:
+    """Answers of all batches; the device gets the next batch before the last one's pictures are taken from it."""
+    pending: Iterable[Result] = ()
+    for batch, upcoming in batches(requests, engine):
+        if stopping.is_set():
+            break
+        engine.prepare(upcoming)
+        try:
+            following = engine.render(batch)
+        except EngineError:
+            yield from pending
+            raise
+        yield from pending
+        pending = following
+    yield from pending
+
+
 def _group(rows: Iterable[Row]) -> list[_Render]:
     renders: dict[str, _Render] = {}
     for row in rows:
@@ -431,10 +447,3 @@ def pixels_of(data: bytes) -> Any:
     """Pixels of a finished file."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB")
-
-
-def _raise_first(futures: list[Future[None]]) -> None:
-    """Stop feeding the engine once the store has failed."""
-    for future in futures:
-        if future.done() and (error := future.exception()):
-            raise error

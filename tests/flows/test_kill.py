@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from catalogs.storage import Store
-from tasks.shard import QUEUE_DEPTH
+from tasks.finishers import DEPTH
 from tests.flows.projects import Project, plan_rows
 from tests.servers import S3Server
 
@@ -142,7 +142,7 @@ def kill_and_resume(runs: Runs, kills: int, seed: int) -> None:
     assert set(made) <= runs.wanted
     again = sum(made.values()) - len(made)
     print(f"{kills} kills: {len(made)} renders wanted and made, {again} made again")
-    assert again <= kills * (PROOF_BATCH + QUEUE_DEPTH)
+    assert again <= kills * (PROOF_BATCH + DEPTH)
 
 
 @pytest.mark.timeout(900)

@@ -9,7 +9,8 @@ from diffusers.pipelines.flux2.image_processor import Flux2ImageProcessor
 from PIL import Image
 
 from catalogs.requests import Reference, RenderRequest
-from inference.batching import batch_size_for, batches, bucket_key, reference_geometry
+from inference.batching import LOOK_AHEAD, batch_size_for, batches, bucket_key, reference_geometry
+from inference.engine import Engine as BaseEngine
 
 
 def request(seed: int, size: tuple[int, int] = (512, 512), references: Sequence[str] = ()) -> RenderRequest:
@@ -17,7 +18,7 @@ def request(seed: int, size: tuple[int, int] = (512, 512), references: Sequence[
     return RenderRequest("p", pictures, *size, seed, 0, 4, None, "tiny", "1")
 
 
-class Engine:
+class Engine(BaseEngine):
     name = "test"
     versions: dict[str, str] = {}  # noqa: RUF012
 
@@ -43,15 +44,37 @@ def test_the_geometry_is_the_one_diffusers_makes(size: tuple[int, int]) -> None:
 
 def test_batches_hold_one_bucket_and_lose_nothing() -> None:
     asked = [request(i, (512, 512) if i % 3 else (512, 256), "ab"[: i % 2]) for i in range(20)]
-    made = list(batches(asked, Engine()))
+    made = [batch for batch, _ in batches(asked, Engine())]
     assert sorted(r.seed for batch in made for r in batch) == list(range(20))
     assert all(len({bucket_key(r) for r in batch}) == 1 and len(batch) <= 3 for batch in made)
 
 
 def test_the_same_references_lie_side_by_side() -> None:
     asked = [request(i, references=["x" if i % 2 else "y"]) for i in range(6)]
-    order = [r.references[0].sha256 for batch in batches(asked, Engine()) for r in batch]
+    order = [r.references[0].sha256 for batch, _ in batches(asked, Engine()) for r in batch]
     assert order == ["x"] * 3 + ["y"] * 3
+
+
+def test_each_batch_comes_with_what_follows_it() -> None:
+    asked = [request(i, (512, 512) if i % 3 else (512, 256)) for i in range(40)]
+    made = list(batches(asked, Engine()))
+    order = [r for batch, _ in made for r in batch]
+    done = 0
+    for batch, upcoming in made:
+        done += len(batch)
+        assert upcoming == order[done : done + LOOK_AHEAD]
+
+
+def test_the_size_is_asked_before_every_batch() -> None:
+    class Learning(Engine):
+        def __init__(self) -> None:
+            self.sizes = [3, 1, 2]
+
+        def batch_size(self, asked: RenderRequest) -> int:
+            return self.sizes.pop(0)
+
+    made = batches([request(i) for i in range(6)], Learning())
+    assert [len(batch) for batch, _ in made] == [3, 1, 2]
 
 
 def test_the_buckets_do_not_depend_on_the_order_given() -> None:

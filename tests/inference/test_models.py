@@ -26,7 +26,7 @@ from inference.models import (
     table,
 )
 from inference.proof import PROOF_REVISION
-from inference.tiny import TINY_MODEL, TINY_PRECISION, TINY_REVISION
+from inference.tiny import TINY_MODEL, TINY_REVISION
 from inference.weights import weights_hash
 
 KLEIN, FLEX, PRO = MODELS["klein-4b"], MODELS["bfl/flex"], MODELS["bfl/pro"]
@@ -50,7 +50,7 @@ def test_a_models_own_defaults_are_allowed(spec: ModelSpec) -> None:
 
 def test_the_table_agrees_with_the_modules_it_speaks_for() -> None:
     tiny, proof = MODELS[TINY_MODEL], MODELS["proof"]
-    assert (tiny.revision, tiny.weight_precision) == (TINY_REVISION, TINY_PRECISION)
+    assert (tiny.revision, tiny.weight_precision) == (TINY_REVISION, "float32")
     assert proof.revision == PROOF_REVISION
     limits = (KLEIN.size_multiple, KLEIN.min_side, KLEIN.max_side, KLEIN.max_pixels)
     assert limits == (SIDE_MULTIPLE, MIN_SIDE, MAX_SIDE, MAX_PIXELS)
@@ -142,12 +142,29 @@ def test_a_local_folder_of_the_9b_keeps_its_licence(tmp_path: Path) -> None:
     assert refuse_use(spec, "research") is None
 
 
-def test_an_undistilled_folder_has_base_rules_and_no_engine_yet(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "base", is_distilled=False)
-    spec = resolve_model(str(folder), "campaign.yaml")
-    assert (spec.default_steps, spec.default_guidance) == (50, 4.0)
-    with pytest.raises(ModelError, match="not built yet"):
-        require_engine(spec, "campaign.yaml")
+@pytest.mark.parametrize(
+    ("index", "heads", "family", "steps", "guidance", "like"),
+    [
+        ({"is_distilled": False}, 24, "base", 50, 4.0, "klein-base-4b"),
+        ({"is_distilled": False}, 32, "base", 50, 4.0, "klein-base-9b"),
+        ({"_class_name": "Flux2KleinKVPipeline", "is_distilled": False}, 32, "kv", 4, None, "klein-9b"),
+        ({"_class_name": "Flux2Pipeline", "is_distilled": False}, 48, "dev", 50, 4.0, "dev"),
+    ],
+)
+def test_a_folder_has_the_rules_of_its_class(
+    tmp_path: Path,
+    index: dict[str, object],
+    heads: int,
+    family: str,
+    steps: int,
+    guidance: float | None,
+    like: str,
+) -> None:
+    spec = resolve_model(str(checkpoint(tmp_path / "mine", heads, **index)), "campaign.yaml")
+    assert (spec.family, spec.default_steps, spec.default_guidance) == (family, steps, guidance)
+    assert spec.seconds_per_megapixel == MODELS[like].seconds_per_megapixel
+    assert spec.commercial == MODELS[like].commercial
+    require_engine(spec, "campaign.yaml")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +172,7 @@ def test_an_undistilled_folder_has_base_rules_and_no_engine_yet(tmp_path: Path) 
     [
         (None, "holds no readable model_index.json"),
         ("{", "holds no readable model_index.json"),
-        ('{"_class_name":"FluxPipeline"}', "holds a FluxPipeline, not a Flux2KleinPipeline"),
+        ('{"_class_name":"FluxPipeline"}', "holds a FluxPipeline, which is no FLUX.2 pipeline"),
     ],
 )
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, index: str | None, problem: str) -> None:
@@ -166,7 +183,8 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, index: str | None
 
 
 def test_engines_that_exist_and_those_that_do_not() -> None:
-    assert {s.name for s in MODELS.values() if s.available} == {"klein-4b", "klein-9b", "tiny", "proof"}
+    local = {"klein-4b", "klein-9b", "klein-9b-kv", "klein-base-4b", "klein-base-9b", "dev", "tiny", "proof"}
+    assert {s.name for s in MODELS.values() if s.available} == local
     for spec in MODELS.values():
         if spec.available:
             require_engine(spec, "c.yaml")
@@ -175,7 +193,8 @@ def test_engines_that_exist_and_those_that_do_not() -> None:
             require_engine(spec, "c.yaml")
         assert str(caught.value) == (
             f"c.yaml: model: the engine for {spec.name} is not built yet; "
-            "use klein-4b, klein-9b, proof or a folder of a distilled Flux2KleinPipeline"
+            "use klein-4b, klein-9b, klein-9b-kv, klein-base-4b, klein-base-9b, dev, proof "
+            "or a folder saved by a FLUX.2 pipeline"
         )
 
 

@@ -133,10 +133,10 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A klein-shaped checkpoint folder with nothing but its tokenizer."""
     from transformers import AutoTokenizer
 
-    from inference.tiny import _tokenizer
+    from inference.tiny import _qwen_tokenizer
 
     folder = tmp_path_factory.mktemp("klein")
-    _tokenizer().save_pretrained(folder / "tokenizer")
+    _qwen_tokenizer().save_pretrained(folder / "tokenizer")
     # The class cuts text in Qwen's way whatever its file says; saved again, the file says so too.
     AutoTokenizer.from_pretrained(folder / "tokenizer").save_pretrained(folder / "tokenizer")
     return folder
