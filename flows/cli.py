@@ -13,6 +13,7 @@ import click
 from catalogs.errors import PackshotError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 CAMPAIGN = click.argument("campaign", type=click.Path())
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -57,6 +58,26 @@ def planning_options(command: Command) -> Command:
     @wraps(command)
     def wrapped(**options: Any) -> Any:
         return command(**options)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def engine_options(command: Command) -> Command:
+    """The options that say how a local engine uses its machine; gathered into `engine`."""
+
+    @click.option(
+        "--memory",
+        type=click.Choice(["auto", "resident", "two-phase", "offload"]),
+        help="Keep all parts on the GPU, swap them, or stream them; auto takes the first that fits.",
+    )
+    @click.option("--compile/--no-compile", default=None, help="Compile the model; pays from some hundred images.")
+    @click.option("--attention", metavar="BACKEND", help="An attention backend of diffusers, e.g. _native_cudnn.")
+    @click.option("--decoder", type=click.Choice(["stock", "folded"]), help="How the VAE decodes.")
+    @wraps(command)
+    def wrapped(**options: Any) -> Any:
+        names = ("memory", "compile", "attention", "decoder")
+        chosen = {name: value for name in names if (value := options.pop(name)) is not None}
+        return command(**options, engine=chosen or None)
 
     return wrapped  # type: ignore[return-value]
 
@@ -120,14 +141,17 @@ def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> No
 @click.option("--workers", type=click.IntRange(1, 64), help="Shards at once (proofs; a GPU takes one).")
 @click.option("--shard-seconds", type=click.FloatRange(min=0, min_open=True), help="Estimated work a shard.")
 @click.option("--shard-assets", type=click.IntRange(1), help="Assets a shard at most.")
+@engine_options
+@click.option("--profile", is_flag=True, help="Say how fast each stage was.")
 @JSON
-def render(campaign: str, plan_file: str | None, as_json: bool, **options: Any) -> None:
+def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, **options: Any) -> None:
     """Render what is missing; resumable, exit code 0 only if every planned asset is delivered."""
     from flows.run import run_campaign
+    from tasks.profile import profile_lines
 
     chosen = {name: value for name, value in options.items() if value is not None}
     summary = run_campaign(campaign, chosen, plan_file, lambda line: click.echo(line, err=True))
-    _answer(as_json, summary, outcome_lines(summary))
+    _answer(as_json, summary, outcome_lines(summary) + (profile_lines(summary["profile"]) if profile else []))
     if not summary["complete"]:
         sys.exit(1)
 
@@ -189,7 +213,9 @@ def models(as_json: bool) -> None:
     from inference.models import table
 
     rows = table()
-    _answer(as_json, rows, table_lines(rows))
+    # What only machines read goes into --json: the table is for a terminal's width.
+    shown = [{name: value for name, value in row.items() if name not in MODEL_DETAILS} for row in rows]
+    _answer(as_json, rows, table_lines(shown))
 
 
 @cli.command()

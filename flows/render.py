@@ -25,7 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
 from catalogs.plan import PlanFile, Shard, lay_out
+from inference.engine import EngineOptions
 from tasks.planning import Prepared, prepare
+from tasks.profile import profile_lines
 from tasks.progress import asset_progress
 from tasks.render import render_shard, restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
@@ -46,6 +48,7 @@ class RenderOptions(BaseModel):
     retire: bool = Field(default=False, description="Write tombstones for what left the selection")
     strict: bool = Field(default=False, description="Stop at a bad catalog row")
     workers: int = Field(default=1, ge=1, le=64, description="Shards at once; one for a local GPU")
+    engine: EngineOptions = Field(default=EngineOptions(), description="How a local engine uses its machine")
     shard_seconds: float = Field(default=SHARD_SECONDS, gt=0, description="Estimated work a shard")
     shard_assets: int = Field(default=SHARD_ASSETS, ge=1, description="Assets a shard at most")
 
@@ -90,7 +93,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     stages = lay_out(plan, options.shard_seconds, options.shard_assets)
     total = sum(shard.assets for stage in stages for shard in stage)
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
-    reports = _render_stages(prepared, stages, options.workers, total)
+    reports = _render_stages(prepared, stages, options, total)
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
@@ -102,7 +105,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
 
 
 def _render_stages(
-    prepared: Prepared, stages: Sequence[Sequence[Shard]], workers: int, total: int
+    prepared: Prepared, stages: Sequence[Sequence[Shard]], options: RenderOptions, total: int
 ) -> list[dict[str, Any]]:
     """Every shard of a stage, then the next: a shot is made before the shots that build on it."""
     reports: list[dict[str, Any]] = []
@@ -111,10 +114,10 @@ def _render_stages(
     shards = sum(map(len, stages))
     stopping.clear()
     artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
-    with asset_progress(total, sys.stderr), ThreadPoolTaskRunner(max_workers=workers) as runner:
+    with asset_progress(total, sys.stderr), ThreadPoolTaskRunner(max_workers=options.workers) as runner:
         try:
             for stage in stages:
-                futures = [_submit(runner, prepared, shard) for shard in stage]
+                futures = [_submit(runner, prepared, shard, options.engine) for shard in stage]
                 for future in as_completed(futures):
                     reports.append(_result(future))
                     done = len(reports)
@@ -130,8 +133,10 @@ def _render_stages(
     return [report for report in reports if report]
 
 
-def _submit(runner: ThreadPoolTaskRunner[Any], prepared: Prepared, shard: Shard) -> PrefectFuture[Any]:
-    job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
+def _submit(
+    runner: ThreadPoolTaskRunner[Any], prepared: Prepared, shard: Shard, engine: EngineOptions
+) -> PrefectFuture[Any]:
+    job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard, engine)
     label = f"shard {shard.number:04d}, stage {shard.stage}, {shard.assets} assets"
     return runner.submit(render_shard, {"job": job, "label": label})
 
@@ -180,5 +185,9 @@ def summary_markdown(summary: dict[str, Any]) -> str:
         f"Run `{summary['run_id']}` · output `{plan['output']}`",
         "",
         f"Gallery: `{summary['gallery']}`",
+        "",
+        "```",
+        *profile_lines(summary["profile"]),
+        "```",
     ]
     return "\n".join(lines)

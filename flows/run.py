@@ -51,9 +51,10 @@ def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> 
     workers = _workers(options, prepared.summary["kind"])
     chosen = RenderOptions(**{**options, "workers": workers})
     state = render_catalog(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
-    if isinstance(state.data, BaseException) or state.data is None:
-        return dict(state.result())
-    return dict(state.result(raise_on_failure=False))
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, BaseException):
+        raise result
+    return dict(result)
 
 
 def _workers(options: Mapping[str, Any], kind: str) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from catalogs.errors import EngineError, ModelError
 from inference.engine import EngineOptions
 from inference.flops import TransformerShape
+from inference.memory import WORKING_BYTES, Mode
 from inference.models import FAMILIES, MODELS, Family
 from inference.weights import cache_folder
 
@@ -30,10 +31,6 @@ TEXT_LAYERS: dict[Family, tuple[int, ...]] = {
 FLOAT8 = "float8"
 # Each new combination of batch and geometry compiles anew up to this often; torch's 8 would then fall back to eager.
 _RECOMPILE_LIMIT = 128
-# What a batch, the caches and the allocator need beside the weights.
-_WORKING_BYTES = 6 * 2**30
-
-Memory = Literal["resident", "two-phase", "offload"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Checkpoint:
     pipe: Any
     text_encoder: Any
     device: torch.device
-    memory: Memory
+    memory: Mode
     shape: TransformerShape
 
     @property
@@ -215,7 +212,7 @@ def _cut_text_encoder(pipe: Any, family: Family) -> Any:
     return model
 
 
-def _memory_mode(checkpoint: Checkpoint, options: EngineOptions) -> Memory:
+def _memory_mode(checkpoint: Checkpoint, options: EngineOptions) -> Mode:
     """The asked mode, or the first that the device has room for."""
     import torch
 
@@ -223,7 +220,7 @@ def _memory_mode(checkpoint: Checkpoint, options: EngineOptions) -> Memory:
         return options.memory
     if checkpoint.device.type != "cuda":
         return "resident"
-    room = torch.cuda.get_device_properties(checkpoint.device).total_memory - _WORKING_BYTES
+    room = torch.cuda.get_device_properties(checkpoint.device).total_memory - WORKING_BYTES
     parts = [_bytes(part) for part in (checkpoint.text_encoder, checkpoint.transformer, checkpoint.vae)]
     if sum(parts) <= room:
         return "resident"

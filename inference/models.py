@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from catalogs.errors import ModelError
+
+if TYPE_CHECKING:
+    from inference.memory import Machine
 
 Use = Literal["commercial", "research"]
 EngineName = Literal["diffusers", "bfl", "proof"]
@@ -414,12 +417,21 @@ def _price(prices: Prices, output: float, references: float) -> float:
 
 
 def table() -> list[dict[str, Any]]:
-    """The models as JSON-able rows for people."""
-    return [_row(spec) for spec in _SPECS]
+    """The models as JSON-able rows for people.
+
+    `memory_gib` is what a local model needs with all its parts on the device, `least_gib` what it needs in
+    two-phase mode, and `here` the memory mode that fits this machine.
+    """
+    from inference.memory import this_machine
+
+    machine = this_machine()
+    return [_row(spec, machine) for spec in _SPECS]
 
 
-def _row(spec: ModelSpec) -> dict[str, Any]:
-    prices = spec.prices
+def _row(spec: ModelSpec, machine: Machine) -> dict[str, Any]:
+    from inference.memory import fitting_mode, need_of
+
+    prices, need = spec.prices, need_of(spec)
     return {
         "name": spec.name,
         "available": spec.available,
@@ -431,6 +443,9 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
         "guidance": _range(spec.guidance),
         "references": spec.max_references,
         "tokens": spec.token_limit,
+        "memory_gib": need and round(need.resident / 2**30),
+        "least_gib": need and round(need.two_phase / 2**30),
+        "here": need and (fitting_mode(need, machine) or "too large"),
         "usd_first_mp": prices and prices.first,
         "usd_further_mp": prices and prices.further,
         "usd_reference_mp": prices and prices.reference,

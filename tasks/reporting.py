@@ -15,6 +15,7 @@ from catalogs.gallery import write_gallery
 from catalogs.plan import Action, PlanFile
 from catalogs.records import Status, identity_of, read_current
 from catalogs.storage import Store
+from tasks.profile import profile_of
 
 _STATUS_COLUMNS = [
     "campaign",
@@ -111,6 +112,7 @@ def write_summary(
         "complete": outcome.complete,
         "shards": len(reports),
         "work": totals,
+        "profile": profile_of(reports, seconds),
         "seconds": round(seconds, 3),
     }
     store.write(f"runs/{run_id}/summary.json", json.dumps(summary, indent=2, default=str).encode())

@@ -31,7 +31,7 @@ from catalogs.references import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage import Store
 from inference.batching import batches
-from inference.engine import Engine, EngineFactory, EngineOptions, Failed, Rendered, Result
+from inference.engine import Engine, EngineFactory, EngineOptions, Failed, Profile, Rendered, Result
 from inference.finishing import (
     AssetMetadata,
     FinishingError,
@@ -96,7 +96,7 @@ class ShardReport:
     cost: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
     host_seconds: dict[str, float] = field(default_factory=dict)
-    profile: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=lambda: Profile().as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
