@@ -102,30 +102,34 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
     _quiet()
-    import torch
-
     place, pretrained = _place_of(source)
     try:
         family = _family(source.model, place)
         pipe = _pipeline(family, place, source, pretrained)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        checkpoint = Checkpoint(
-            family=family,
-            pipe=pipe,
-            text_encoder=_cut_text_encoder(pipe, family),
-            device=device,
-            memory="resident",
-            shape=TransformerShape.of(pipe.transformer.config),
-        )
-        checkpoint.memory = _memory_mode(checkpoint, options)
-        _store_in_float8(checkpoint, source.weight_precision)
-        _lay_out(checkpoint)
-        _speed_up(checkpoint, options)
+        return placed(pipe, family, source.weight_precision, options)
     except ModelError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise EngineError(f"{source.model}: cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+def placed(pipe: Any, family: Family, weight_precision: str, options: EngineOptions) -> Checkpoint:
+    """Lay a loaded pipeline out on the GPU if there is one, else the CPU; it gives up its text encoder."""
+    import torch
+
+    checkpoint = Checkpoint(
+        family=family,
+        pipe=pipe,
+        text_encoder=_cut_text_encoder(pipe, family),
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        memory="resident",
+        shape=TransformerShape.of(pipe.transformer.config),
+    )
+    checkpoint.memory = _memory_mode(checkpoint, options)
+    _store_in_float8(checkpoint, weight_precision)
+    _lay_out(checkpoint)
+    _speed_up(checkpoint, options)
     return checkpoint
 
 

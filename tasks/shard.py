@@ -8,7 +8,6 @@ one commit at the end makes all of it count.
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -295,7 +294,7 @@ class _ShardRun:
         else:
             with self._finishers.stage("finish"):
                 finished = finish(pixels, self._channels[row["channel"]], _metadata(row))
-                small = thumbnail(pixels_of(finished.data))
+                small = thumbnail(finished.picture)
             key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
             with self._finishers.stage("store"):
                 self._store.write(key, finished.data, finished.mime)
@@ -441,9 +440,3 @@ def _metadata(row: Row) -> AssetMetadata:
         model_revision=row["model_revision"],
         rights=row["legal_line"],
     )
-
-
-def pixels_of(data: bytes) -> Any:
-    """Pixels of a finished file."""
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
