@@ -48,6 +48,7 @@ class PlanningModel(Protocol):
     steps: int
     guidance: float | None
     weight_precision: str
+    options: str
     compiler: PromptCompiler
 
     def seconds(self, width: int, height: int, references: int) -> float:
@@ -230,6 +231,7 @@ class Expander:
             model=self._model.name,
             model_revision=self._model.revision,
             weight_precision=self._model.weight_precision,
+            options=self._model.options,
             label=label,
         )
 

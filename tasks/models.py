@@ -19,6 +19,7 @@ from inference.models import (
 )
 from inference.prompts import ModelCompiler
 from inference.tokens import TokenCounter
+from tasks.hosted import check_hosted, hosted_engine, hosted_options
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ChosenModel:
     spec: ModelSpec
     revision: str
     weight_precision: str
+    options: str
     compiler: ModelCompiler
 
     @property
@@ -68,10 +70,13 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     problem = refuse_use(spec, campaign.use)
     if problem:
         raise ModelError(campaign.source, "model", problem)
+    if spec.engine == "bfl":
+        check_hosted(spec, campaign)
     return ChosenModel(
         spec=spec,
         revision=_revision(spec, campaign),
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
+        options=hosted_options(spec, campaign),
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
     )
 
@@ -83,7 +88,9 @@ def _revision(spec: ModelSpec, campaign: Campaign) -> str:
 
 
 def engine_factory(header: PlanHeader) -> EngineFactory:
-    """How the shards of a plan get their engine; torch is imported only where one is built."""
+    """How the shards of a plan get their engine; torch and httpx are imported only where one is built."""
+    if header.engine == "bfl":
+        return lambda load: hosted_engine(header, load)
     if header.engine == "proof":
         from inference.proof import ProofEngine
 
