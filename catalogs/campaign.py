@@ -66,6 +66,33 @@ class Finishing(_Section):
     masters: Literal["keep", "drop"] = "keep"
 
 
+class Hosted(_Section):
+    """How a campaign uses a hosted model (bfl/...).
+
+    Attributes:
+        prompt_upsampling: let the API rewrite prompts.
+        safety_tolerance: 0 strictest; outside the fingerprint, as what passes looks the same.
+        retry_moderated: one more try with another seed when a finished picture is moderated.
+        base_url: https://api.bfl.ai, or its eu or us host.
+        in_flight: tasks at once of the whole run; an account has 24.
+        deadline_seconds: how long a task may take.
+        machines: processes that share the run; slots are divided by it.
+        concurrency_limit: name of a Prefect global concurrency limit around every task.
+        secret_block: name of a Prefect Secret block with the key, where BFL_API_KEY is not set.
+    """
+
+    prompt_upsampling: bool = False
+    safety_tolerance: int = Field(default=2, ge=0, le=5)
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    retry_moderated: bool = False
+    base_url: str = "https://api.bfl.ai"
+    in_flight: int = Field(default=24, ge=1, le=1000)
+    deadline_seconds: float | None = Field(default=None, gt=0)
+    machines: int = Field(default=1, ge=1, le=1000)
+    concurrency_limit: str = ""
+    secret_block: str = ""
+
+
 class Shot(_Section):
     """A scene template.
 
@@ -110,6 +137,8 @@ class _File(_Section):
     variations: int = Field(default=1, ge=1, le=MAX_VARIATIONS)
     budget: Budget = Budget()
     use: Literal["commercial", "research"] = "commercial"
+    reproducible: bool = False
+    hosted: Hosted = Hosted()
     prompt_style: Literal["json", "prose"] = "json"
     reference_background: str = Field(default="#FFFFFF", pattern=r"^#[0-9A-Fa-f]{6}$")
     max_reference_megapixels: float = Field(default=100, gt=0, le=1000)
@@ -165,6 +194,8 @@ class Campaign:
     variations: int
     budget: Budget
     use: Literal["commercial", "research"]
+    reproducible: bool
+    hosted: Hosted
     prompt_style: Literal["json", "prose"]
     reference_background: str
     max_reference_pixels: int
@@ -216,6 +247,8 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         variations=file.variations,
         budget=file.budget,
         use=file.use,
+        reproducible=file.reproducible,
+        hosted=file.hosted,
         prompt_style=file.prompt_style,
         reference_background=file.reference_background.upper(),
         max_reference_pixels=int(file.max_reference_megapixels * 1_000_000),
@@ -296,6 +329,7 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         "budget": Budget,
         "model": ModelChoice,
         "finishing": Finishing,
+        "hosted": Hosted,
         "shots": Shot,
     }
     model = sections.get(str(loc[0]), _File) if loc else _File

@@ -6,7 +6,8 @@ PackshotError
 │   ├── CampaignError    the campaign file, its templates or its plan
 │   ├── ReferenceImageError  a reference image
 │   ├── ModelError       a model, its licence or its limits
-│   └── OptionError      a command-line option or a setting
+│   ├── OptionError      a command-line option or a setting
+│   └── SpendError       credits or budget are at their end
 └── WorkError            the work failed: exit code 1
     ├── StorageError     an object store or a disk
     └── EngineError      the machinery that makes pixels
@@ -67,6 +68,10 @@ class ModelError(UserError):
 
 class OptionError(UserError):
     """A command-line option or a setting that cannot be used."""
+
+
+class SpendError(UserError):
+    """Money is at its end, on the account or in the budget; what was made until then is kept."""
 
 
 class WorkError(PackshotError):

@@ -49,6 +49,7 @@ class PlanningModel(Protocol):
     guidance: float | None
     weight_precision: str
     lora: tuple[str, ...]
+    options: str
     compiler: PromptCompiler
 
     def seconds(self, width: int, height: int, references: int) -> float:
@@ -232,6 +233,7 @@ class Expander:
             model_revision=self._model.revision,
             weight_precision=self._model.weight_precision,
             lora=self._model.lora,
+            options=self._model.options,
             label=label,
         )
 

@@ -103,6 +103,9 @@ def render_fingerprint(request: RenderRequest) -> str:
         "lora": list(request.lora),
         "pixel_recipe": PIXEL_RECIPE,
     }
+    if request.options:
+        # Only where there are some: fingerprints from before this field keep their value.
+        asked["options"] = request.options
     return hashlib.sha256(canonical_json(asked).encode()).hexdigest()
 
 

@@ -27,6 +27,7 @@ class MasterRecord:
         pixel_sha256: of the pixels.
         seconds: engine time of this image.
         cost: USD.
+        seed: the seed really used, None when it is the request's own.
     """
 
     sha256: str
@@ -41,6 +42,7 @@ class MasterRecord:
     prompt_used: str = ""
     cost: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self), sort_keys=True).encode()

@@ -21,6 +21,7 @@ from catalogs.errors import CampaignError, StorageError
 from catalogs.expansion import Planned
 from catalogs.identity import Identity
 from catalogs.records import ASSETS, History, Known, Status, covers_hash
+from catalogs.requests import Reason
 from catalogs.storage import MissingKey, Store
 
 ROW_GROUP = 16_384
@@ -89,6 +90,7 @@ PLAN = pa.schema(
         ("master_width", pa.int32()),
         ("master_height", pa.int32()),
         ("weight_precision", pa.string()),
+        ("options", pa.string()),
         ("legal_line", pa.string()),
         ("bucket", pa.string()),
         ("estimated_seconds", pa.float64()),
@@ -107,6 +109,7 @@ class PlanHeader:
         channels: finishing rules of every channel, by name.
         clock_floor: latest commit the plan was made against; commits made for it are later.
         partial: made with --only or --limit, or with rows rejected: it must not retire anything.
+        hosted: how a hosted engine is used, the budget included; {} for others.
     """
 
     campaign: str
@@ -127,6 +130,7 @@ class PlanHeader:
     created_at: str
     lora: tuple[dict[str, Any], ...] = ()
     format: int = PLAN_FORMAT
+    hosted: dict[str, Any] = field(default_factory=dict)
 
     def encode(self) -> dict[bytes, bytes]:
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
@@ -155,6 +159,9 @@ class PlanSummary:
         seconds: estimated engine seconds of them.
         cost_low: USD.
         cost_high: USD.
+        spent: USD the campaign has cost in all its runs.
+        paid: pictures paid for already that this plan only collects.
+        warnings: lines for people.
         rejected: catalog rows left out.
     """
 
@@ -173,6 +180,9 @@ class PlanSummary:
     seconds: float = 0.0
     cost_low: float = 0.0
     cost_high: float = 0.0
+    spent: float = 0.0
+    paid: int = 0
+    warnings: list[str] = field(default_factory=list)
     products: int = 0
     looks: int = 0
     rejected: int = 0
@@ -189,7 +199,7 @@ class PlanSummary:
                 continue
             self.assets += 1
             self.failed_before += row["status"] == "failed"
-            self.renders += row["estimated_seconds"] > 0
+            self.renders += row["estimated_seconds"] > 0 or row["estimated_cost_high"] > 0
             self.seconds += row["estimated_seconds"]
             self.cost_low += row["estimated_cost_low"]
             self.cost_high += row["estimated_cost_high"]
@@ -207,7 +217,10 @@ class Decision:
     known: Known | None = None
 
 
-def decide(history: History, digest: bytes, planned: Planned, retry_failed: bool) -> Decision:
+PAID_REASONS = frozenset((Reason.POSSIBLY_BILLED.value, Reason.PAID_EXPIRED.value))
+
+
+def decide(history: History, digest: bytes, planned: Planned, retry_failed: bool, resubmit: bool = False) -> Decision:
     """Compare one wanted asset with the history."""
     fingerprint = bytes.fromhex(planned.fingerprint)
     known = history.known(digest, fingerprint)
@@ -220,7 +233,8 @@ def decide(history: History, digest: bytes, planned: Planned, retry_failed: bool
                 Decision(Action.UNCHANGED, Work.NONE, known) if same else Decision(Action.CHANGED, Work.COMMIT, known)
             )
         return Decision(Action.CHANGED, Work.COMMIT, known)
-    if known and known.status == Status.FAILED and known.final and not retry_failed:
+    retry = resubmit if known and known.reason in PAID_REASONS else retry_failed
+    if known and known.status == Status.FAILED and known.final and not retry:
         return Decision(Action.UNCHANGED, Work.NONE, known)
     if history.master(planned.render_fingerprint):
         return Decision(Action.FINISH, Work.FINISH, known)
@@ -293,6 +307,7 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "master_width": request.width,
         "master_height": request.height,
         "weight_precision": request.weight_precision,
+        "options": request.options,
         "legal_line": planned.legal_line,
         "bucket": bucket_of(planned),
         "estimated_seconds": 0.0,
@@ -493,9 +508,11 @@ def check_budget(summary: PlanSummary, campaign: Campaign) -> None:
         hours = summary.seconds / 3600
         problem = f"the plan needs about {hours:.2f} GPU hours, over the limit of {budget.max_gpu_hours:g}"
         raise campaign.problem("budget.max_gpu_hours", problem, fix)
-    if budget.max_cost is not None and summary.cost_high > budget.max_cost:
+    # A plan that costs nothing more is allowed, whatever was spent.
+    if budget.max_cost is not None and summary.cost_high and summary.spent + summary.cost_high > budget.max_cost:
+        before = f" after {summary.spent:.2f} USD spent" if summary.spent else ""
         problem = (
-            f"the plan may cost {summary.cost_low:.2f} to {summary.cost_high:.2f} USD, "
+            f"the plan may cost {summary.cost_low:.2f} to {summary.cost_high:.2f} USD{before}, "
             f"over the limit of {budget.max_cost:g}"
         )
         raise campaign.problem("budget.max_cost", problem, fix)
@@ -517,6 +534,7 @@ class PlanOptions:
         only: product ids to plan alone; all when empty.
         limit: plan only the first looks, so many.
         retry_failed: try final failures again.
+        resubmit: pay again for what may have been billed, or was paid and lost.
         strict: a bad row stops the plan.
         today: the day rights are judged on.
     """
@@ -524,6 +542,7 @@ class PlanOptions:
     only: tuple[str, ...] = ()
     limit: int | None = None
     retry_failed: bool = False
+    resubmit: bool = False
     strict: bool = False
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     MODERATED = "moderated"
     POSSIBLY_BILLED = "possibly_billed"
     PAID_EXPIRED = "paid_expired"
+    REFUSED = "refused"
+    NOT_READY = "not_ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class RenderRequest:
         model_revision: pinned revision, or the hash of local weights.
         weight_precision: data type of the weights, e.g. "bfloat16".
         lora: `sha256@scale` of each LoRA file, in order.
+        options: canonical JSON of what else changes pixels (hosted models), "" where nothing does.
         label: for people, in logs and messages; not hashed.
     """
 
@@ -81,6 +84,7 @@ class RenderRequest:
     model_revision: str
     weight_precision: str = "bfloat16"
     lora: tuple[str, ...] = ()
+    options: str = ""
     label: str = field(default="", compare=False)
 
 

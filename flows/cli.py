@@ -54,6 +54,7 @@ def planning_options(command: Command) -> Command:
     @click.option("--only", multiple=True, metavar="ID", help="Plan this product alone; may be repeated.")
     @click.option("--limit", type=click.IntRange(1), help="Plan only the first looks, so many.")
     @click.option("--retry-failed", is_flag=True, help="Try final failures again.")
+    @click.option("--resubmit", is_flag=True, help="Pay again for what may have been billed, or was paid and lost.")
     @click.option("--strict", is_flag=True, help="Stop at a bad catalog row instead of leaving it out.")
     @wraps(command)
     def wrapped(**options: Any) -> Any:
@@ -247,7 +248,12 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
         f"to do     {summary['renders']} renders, about {summary['seconds']:.0f} s of engine time",
     ]
     if summary["cost_high"]:
-        lines.append(f"cost      {summary['cost_low']:.2f} to {summary['cost_high']:.2f} USD")
+        lines.append(f"cost      {summary['cost_low']:.2f} to {summary['cost_high']:.2f} USD by the published prices")
+    if summary["paid"]:
+        lines.append(f"paid      {summary['paid']} renders of an earlier run, only to be collected")
+    if summary["spent"]:
+        lines.append(f"spent     {summary['spent']:.2f} USD by this campaign so far")
+    lines += [f"warning   {warning}" for warning in summary["warnings"]]
     if summary["failed_before"]:
         lines.append(f"failed    {summary['failed_before']} for good; --retry-failed tries them again")
     if summary["rejected"]:
@@ -272,6 +278,10 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {outcome['withdraw']} to withdraw: a right to a reference has ended")
     if summary["plan"]["rejected"]:
         lines.append(f"  {summary['plan']['rejected']} catalog rows left out, see {summary['plan']['rejects_key']}")
+    if work["cost"]:
+        lines.append(f"cost: {work['cost']:.2f} USD")
+        for name, sums in (("brand", summary["costs"]["by_brand"]), ("shot", summary["costs"]["by_shot"])):
+            lines += [f"  {name} {key}: {cost:.2f}" for key, cost in sums.items()]
     if summary.get("gallery"):
         lines.append(f"gallery: {summary['gallery']}")
     return lines

@@ -45,6 +45,7 @@ class RenderOptions(BaseModel):
     only: list[str] = Field(default_factory=list, description="Product ids to make alone; all when empty")
     limit: int | None = Field(default=None, ge=1, description="Make only the first looks, so many")
     retry_failed: bool = Field(default=False, description="Try final failures again")
+    resubmit: bool = Field(default=False, description="Pay again for what may have been billed, or was paid and lost")
     retire: bool = Field(default=False, description="Write tombstones for what left the selection")
     strict: bool = Field(default=False, description="Stop at a bad catalog row")
     workers: int = Field(default=1, ge=1, le=64, description="Shards at once; one for a local GPU")

@@ -8,6 +8,7 @@ from typing import Any
 
 from catalogs.errors import OptionError
 from catalogs.plan import PlanFile
+from tasks.hosted import check_key
 from tasks.planning import Prepared, prepare
 from tasks.reporting import outcome_of, write_summary
 
@@ -20,6 +21,7 @@ _PREFECT_DEFAULTS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
 }
 PROOF_WORKERS = 4
+HOSTED_WORKERS = 2
 
 
 def run_campaign(
@@ -39,7 +41,13 @@ def run_campaign(
     if not prepared.has_work and not retiring:
         plan = PlanFile(prepared.store, prepared.plan_key)
         return write_summary(prepared.store, prepared.run_id, prepared.summary, outcome_of(prepared.store, plan))
+    for warning in prepared.summary["warnings"]:
+        say(f"warning: {warning}")
+    check_key(PlanFile(prepared.store, prepared.plan_key).header)
     say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets")
+    if prepared.summary["cost_high"]:
+        low, high = prepared.summary["cost_low"], prepared.summary["cost_high"]
+        say(f"they cost {low:.2f} to {high:.2f} USD by the published prices")
     return _run_flow(campaign, options, prepared)
 
 
@@ -48,7 +56,7 @@ def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> 
         os.environ.setdefault(name, value)
     from flows.render import RenderOptions, render_catalog
 
-    workers = _workers(options, prepared.summary["kind"])
+    workers = _workers(options, prepared.summary)
     chosen = RenderOptions(**{**options, "workers": workers})
     state = render_catalog(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
     result = state.result(raise_on_failure=False)
@@ -57,9 +65,12 @@ def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> 
     return dict(result)
 
 
-def _workers(options: Mapping[str, Any], kind: str) -> int:
+def _workers(options: Mapping[str, Any], summary: Mapping[str, Any]) -> int:
     asked = options.get("workers")
-    if kind == "proof":
+    if summary["model"].startswith("bfl/"):
+        # They share one loop and its slots: a second one only hides the tail of the first.
+        return asked or HOSTED_WORKERS
+    if summary["kind"] == "proof":
         return asked or min(PROOF_WORKERS, os.cpu_count() or 1)
     if asked and asked > 1:
         raise OptionError("--workers", str(asked), "one process drives one GPU", "leave it out")

@@ -26,7 +26,8 @@ class Rendered:
         seconds: this image's share of the engine's time.
         batch_size: how many requests shared the call (bf16 results depend on it).
         prompt_used: the text the model really saw, "" when it is the request's own.
-        cost: money paid for it, 0.0 for local engines.
+        cost: USD paid for it, 0.0 for local engines.
+        seed: the seed really used, None when it is the request's own.
     """
 
     request: RenderRequest
@@ -35,6 +36,7 @@ class Rendered:
     batch_size: int = 1
     prompt_used: str = ""
     cost: float = 0.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,14 @@ class Failed:
         reason: from the closed list.
         detail: one line for people.
         final: True when the same request would fail again.
+        cost: USD paid for it all the same.
     """
 
     request: RenderRequest
     reason: Reason
     detail: str
     final: bool
+    cost: float = 0.0
 
 
 Result = Rendered | Failed

@@ -62,7 +62,10 @@ class ModelSpec:
             H200; right to a factor of two. 0.0 for hosted models.
         reference_factor: what one reference of 2**20 pixels takes, in output megapixels.
         family: which loop a local model was trained for, None for the others.
-        available: whether the engine for it exists.
+        fields: hosted models: what of steps, guidance and the two switches for prompt rewriting it takes.
+        first_look: hosted models: seconds before the first look at a task, while nothing is known.
+        deadline: hosted models: seconds after which a task is left for the next run.
+        total_pixels: most pixels of output and references together, None without a limit.
         max_pixels: 4 MP; BFL's own example of it is 2048x2048, so it is 2**22 and not 4,000,000.
     """
 
@@ -84,7 +87,10 @@ class ModelSpec:
     seconds_per_megapixel: float = 0.0
     reference_factor: float = 0.0
     family: Family | None = None
-    available: bool = False
+    fields: frozenset[str] = frozenset()
+    first_look: float = 0.5
+    deadline: float = 300.0
+    total_pixels: int | None = None
     size_multiple: int = 16
     min_side: int = 64
     max_side: int = 4096
@@ -112,7 +118,6 @@ def _klein(name: str, repository: str, revision: str, seconds: float, **rest: An
         steps=(4, 4),
         max_references=4,
         seconds_per_megapixel=seconds,
-        available=True,
         **{"family": "klein", "reference_factor": 1.3, "licence": APACHE, "commercial": True, **rest},
     )
 
@@ -130,7 +135,6 @@ def _guided(name: str, repository: str, revision: str, seconds: float, **rest: A
         guidance=(1.0, 20.0),
         seconds_per_megapixel=seconds,
         reference_factor=1.3,
-        available=True,
         **{"family": "base", "max_references": 4, "licence": APACHE, "commercial": True, **rest},
     )
 
@@ -146,13 +150,22 @@ def _hosted(name: str, path: str, prices: Prices, **rest: Any) -> ModelSpec:
         prices=prices,
         token_limit=32_000,
         weight_precision="",
-        **{"default_steps": 0, "max_references": 8, **rest},
+        **{"default_steps": 0, "max_references": 8, "fields": _PUP, "first_look": 2.0, **rest},
     )
 
 
 _BFL = "black-forest-labs/FLUX.2-"
 _RESEARCH: dict[str, Any] = {"licence": NON_COMMERCIAL, "commercial": False}
-_HOSTED_KLEIN: dict[str, Any] = {"default_steps": 4, "max_references": 4}
+_PUP = frozenset(("disable_pup",))
+_HOSTED_KLEIN: dict[str, Any] = {
+    "default_steps": 4,
+    "max_references": 4,
+    "fields": frozenset(),
+    "first_look": 0.5,
+    "deadline": 120.0,
+}
+# "Up to 9 MP input and output", and a 2 MP output leaves room for seven references of 1 MP.
+_PRO: dict[str, Any] = {"total_pixels": 9 * 2**20}
 _KLEIN_4B_PRICES = Prices(0.014, 0.001, 0.001)
 _KLEIN_9B_PRICES = Prices(0.015, 0.002, 0.002)
 _PRO_PRICES = Prices(0.03, 0.015, 0.015)
@@ -192,8 +205,8 @@ _SPECS = (
     _hosted("klein-4b", "flux-2-klein-4b", _KLEIN_4B_PRICES, **_HOSTED_KLEIN),
     _hosted("klein-9b", "flux-2-klein-9b", _KLEIN_9B_PRICES, **_HOSTED_KLEIN),
     _hosted("klein-9b-preview", "flux-2-klein-9b-preview", _KLEIN_9B_PRICES, pinned=False, **_HOSTED_KLEIN),
-    _hosted("pro", "flux-2-pro", _PRO_PRICES),
-    _hosted("pro-preview", "flux-2-pro-preview", _PRO_PRICES, pinned=False),
+    _hosted("pro", "flux-2-pro", _PRO_PRICES, **_PRO),
+    _hosted("pro-preview", "flux-2-pro-preview", _PRO_PRICES, pinned=False, **_PRO),
     _hosted(
         "flex",
         "flux-2-flex",
@@ -203,8 +216,10 @@ _SPECS = (
         default_guidance=5.0,
         guidance=(1.5, 10.0),
         pinned=False,
+        fields=frozenset(("prompt_upsampling", "steps", "guidance")),
+        first_look=4.0,
     ),
-    _hosted("max", "flux-2-max", Prices(0.07, 0.03, 0.03), pinned=False),
+    _hosted("max", "flux-2-max", Prices(0.07, 0.03, 0.03), pinned=False, first_look=4.0),
     # Random weights under klein's rules; seconds are those of a CPU.
     _klein(_TINY, "", "1", 15.0, reference_factor=0.3, weight_precision="float32"),
     # Takes whatever the campaign's real model takes, so that the same file can be proofed.
@@ -222,7 +237,6 @@ _SPECS = (
         token_limit=None,
         weight_precision="",
         seconds_per_megapixel=0.05,
-        available=True,
     ),
 )
 
@@ -313,18 +327,8 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def require_engine(spec: ModelSpec, source: str) -> None:
-    """Refuse a model of the table whose engine is not built yet.
-
-    Raises:
-        ModelError: naming the models that can be used.
-    """
-    if not spec.available:
-        raise ModelError(source, "model", f"the engine for {spec.name} is not built yet", _usable())
-
-
 def _usable() -> str:
-    names = [spec.name for spec in _SPECS if spec.available and spec.name != _TINY]
+    names = [spec.name for spec in _SPECS if spec.name != _TINY]
     return f"use {', '.join(names)} or a folder saved by a FLUX.2 pipeline"
 
 
@@ -356,6 +360,17 @@ def refuse_size(spec: ModelSpec, width: int, height: int) -> str | None:
     else:
         return None
     return f"size {width}x{height}: {rule}; use {'x'.join(map(str, _legal_size(spec, width, height)))}"
+
+
+def refuse_total(spec: ModelSpec, width: int, height: int, reference_pixels: Iterable[int]) -> str | None:
+    """Why output and references (pixels) are together more than the model takes, or None."""
+    if spec.total_pixels is None:
+        return None
+    total = width * height + sum(min(pixels, HOSTED_INPUT_PIXELS) for pixels in reference_pixels)
+    if total <= spec.total_pixels:
+        return None
+    megapixels = f"{total / 2**20:.1f} megapixels of output and references"
+    return f"{megapixels}, {spec.name} takes {spec.total_pixels / 2**20:g}; use smaller or fewer references"
 
 
 def _legal_size(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:
@@ -434,7 +449,6 @@ def _row(spec: ModelSpec, machine: Machine) -> dict[str, Any]:
     prices, need = spec.prices, need_of(spec)
     return {
         "name": spec.name,
-        "available": spec.available,
         "engine": spec.engine,
         "repository": spec.repository or None,
         "licence": spec.licence,

@@ -19,6 +19,7 @@ from inference.models import (
     refuse_references,
     refuse_size,
     refuse_steps,
+    refuse_total,
     refuse_use,
 )
 from inference.tokens import TokenCounter
@@ -277,6 +278,7 @@ class ModelCompiler:
             self._use_refused
             or refuse_references(spec, len(request.references))
             or refuse_size(spec, request.width, request.height)
+            or refuse_total(spec, request.width, request.height, [r.width * r.height for r in request.references])
             or refuse_steps(spec, request.steps)
             or refuse_guidance(spec, request.guidance)
             or self._refuse_tokens(request)

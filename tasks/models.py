@@ -15,12 +15,12 @@ from inference.models import (
     estimate_cost,
     estimate_seconds,
     refuse_use,
-    require_engine,
     resolve_model,
 )
 from inference.prompts import ModelCompiler
 from inference.tokens import TokenCounter
 from inference.weights import lora_hash
+from tasks.hosted import check_hosted, hosted_engine, hosted_options
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class ChosenModel:
 
     spec: ModelSpec
     weight_precision: str
+    options: str
     compiler: ModelCompiler
     lora_files: tuple[dict[str, Any], ...] = ()
 
@@ -75,18 +76,20 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     """The campaign's model, allowed for its use and with an engine that exists.
 
     Raises:
-        ModelError: unknown, not built yet, or not licensed for the campaign's use; or a bad LoRA file.
+        ModelError: unknown, or not licensed for the campaign's use; or a bad LoRA file.
     """
     spec = resolve_model(campaign.model.name, campaign.source)
-    require_engine(spec, campaign.source)
     problem = refuse_use(spec, campaign.use)
     if problem:
         raise ModelError(campaign.source, "model", problem)
     if campaign.model.revision:
         spec = replace(spec, revision=campaign.model.revision)
+    if spec.engine == "bfl":
+        check_hosted(spec, campaign)
     return ChosenModel(
         spec=spec,
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
+        options=hosted_options(spec, campaign),
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
         lora_files=_lora_files(spec, campaign),
     )
@@ -104,11 +107,13 @@ def _lora_files(spec: ModelSpec, campaign: Campaign) -> tuple[dict[str, Any], ..
 
 
 def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> EngineFactory:
-    """How the shards of a plan get their engine; torch is imported only where one is built.
+    """How the shards of a plan get their engine; torch and httpx are imported only where one is built.
 
     Raises:
         ModelError: a LoRA file is not the one that was planned.
     """
+    if header.engine == "bfl":
+        return lambda load: hosted_engine(header, load)
     if header.engine == "proof":
         from inference.proof import ProofEngine
 

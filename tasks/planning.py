@@ -37,7 +37,9 @@ from catalogs.records import History
 from catalogs.references import ReferenceBook
 from catalogs.rejects import Reject, RejectWriter, read_rejects
 from catalogs.rows import ProductChecker, load_brands
+from catalogs.spend import Spent, read_spent
 from catalogs.storage import Store
+from tasks.hosted import hosted_header, model_warnings
 from tasks.models import ChosenModel, choose_model
 from tasks.reporting import Outcome, latest_run, outcome_of
 
@@ -133,6 +135,7 @@ class _Planning:
         self.plan_path, self.rejects_path = folder / "plan.parquet", folder / "rejects.parquet"
         self._history = History.read(store, campaign.name)
         self._book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
+        self._spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
         self._wanted: set[bytes] = set()
         self._bad_rows = 0
         self.first_reject: Reject | None = None
@@ -149,6 +152,8 @@ class _Planning:
             stages=len(campaign.stages),
             plan_key=f"runs/{run_id}/plan.parquet",
             rejects_key=f"runs/{run_id}/rejects.parquet",
+            spent=self._spent.total,
+            warnings=model_warnings(model.spec, campaign),
         )
 
     def run(self) -> PlanSummary:
@@ -267,8 +272,17 @@ class _Planning:
         self._summary.looks += 1
         rows = [row for asset in planned if (row := self._row(member, asset))]
         estimate(rows, self._estimates(planned))
+        self._summary.paid += len({row["render_fingerprint"] for row in rows if self._is_paid(row)})
         self._summary.count(rows)
         writer.add(rows)
+
+    def _is_paid(self, row: Mapping[str, Any]) -> bool:
+        return row["work"] == Work.RENDER and row["render_fingerprint"] in self._claimed
+
+    @property
+    def _claimed(self) -> set[str]:
+        """Renders that the journal holds a task or an unanswered submit of: they cost nothing more."""
+        return self._spent.tasked if self._options.resubmit else self._spent.claimed
 
     def _leave_out(self, member: Member, column: str, value: str, reason: str) -> None:
         self._reject([Reject(member.file, member.number, column, value, reason)])
@@ -278,7 +292,7 @@ class _Planning:
         if planned.refused:
             return self._refused_row(member, planned, digest)
         self._wanted.add(digest)
-        decision = decide(self._history, digest, planned, self._options.retry_failed)
+        decision = decide(self._history, digest, planned, self._options.retry_failed, self._options.resubmit)
         return plan_row(planned, decision, self._history, self._model.engine)
 
     def _refused_row(self, member: Member, planned: Planned, digest: bytes) -> dict[str, Any] | None:
@@ -295,7 +309,9 @@ class _Planning:
     def _estimates(self, planned: Sequence[Planned]) -> dict[str, tuple[float, float, float]]:
         estimates = {}
         for asset in planned:
-            if asset.render_fingerprint not in estimates:
+            if asset.render_fingerprint in self._claimed:
+                estimates[asset.render_fingerprint] = (0.0, 0.0, 0.0)
+            elif asset.render_fingerprint not in estimates:
                 request = asset.request
                 pixels = [r.width * r.height for r in request.references]
                 seconds = self._model.seconds(request.width, request.height, len(pixels))
@@ -347,6 +363,7 @@ class _Planning:
             channels=channel_specs(campaign),
             clock_floor=latest.isoformat() if latest else None,
             partial=self._options.partial,
+            hosted=hosted_header(model.spec, campaign, self._options),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -374,6 +391,7 @@ def summarise(plan: PlanFile) -> dict[str, Any]:
         licence="",
         plan_key=f"runs/{header.run_id}/plan.parquet",
         rejects_key=f"runs/{header.run_id}/rejects.parquet",
+        warnings=header.hosted.get("warnings", []),
     )
     for table in plan.tables(SUMMARY_COLUMNS):
         summary.count(table.to_pylist())

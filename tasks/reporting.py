@@ -113,10 +113,22 @@ def write_summary(
         "shards": len(reports),
         "work": totals,
         "profile": profile_of(reports, seconds),
+        "costs": _costs(reports),
         "seconds": round(seconds, 3),
     }
     store.write(f"runs/{run_id}/summary.json", json.dumps(summary, indent=2, default=str).encode())
     return summary
+
+
+def _costs(reports: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """USD of a run by brand and by shot."""
+    sums: dict[str, dict[str, float]] = {"by_brand": {}, "by_shot": {}}
+    for report in reports:
+        for name, cost in report["costs"].items():
+            brand, _, shot = name.rpartition("/")
+            for by, key in (("by_brand", brand), ("by_shot", shot)):
+                sums[by][key] = round(sums[by].get(key, 0.0) + cost, 6)
+    return sums
 
 
 def make_report(store: Store, campaign: str, run_id: str) -> str:

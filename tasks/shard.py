@@ -21,7 +21,7 @@ from PIL import Image
 
 from catalogs.channels import Channel
 from catalogs.delivered import Delivered, delivered_in
-from catalogs.errors import EngineError, PackshotError, ReferenceImageError
+from catalogs.errors import EngineError, PackshotError, ReferenceImageError, SpendError
 from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
 from catalogs.masters import Master, MasterRecord, adopt_master, read_master, store_master
 from catalogs.plan import PlanFile, Shard
@@ -77,6 +77,8 @@ class ShardReport:
         rendered: images the engine made.
         adopted: masters of an earlier start taken into use.
         engine_seconds: time spent waiting for the engine.
+        cost: USD of what the engine answered, failures included.
+        costs: the same by brand and shot, as "brand/shot".
         host_seconds: by stage, of the threads behind the engine; see `tasks.finishers`.
         profile: `inference.engine.Profile` of what the engine did.
     """
@@ -93,6 +95,7 @@ class ShardReport:
     seconds: float = 0.0
     engine_seconds: float = 0.0
     cost: float = 0.0
+    costs: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     host_seconds: dict[str, float] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=lambda: Profile().as_dict())
@@ -151,6 +154,10 @@ class _ShardRun:
             with self._finishers:
                 self._work(_group(wanted), make_engine)
                 self._finishers.drain()
+        except SpendError:
+            # No other shard can pay either.
+            stopping.set()
+            raise
         finally:
             # Whatever broke, or a cancel: what is stored counts.
             self._commit()
@@ -207,12 +214,19 @@ class _ShardRun:
         try:
             for result in self._timed(_results(engine, list(by_request))):
                 render = by_request[result.request]
+                self._count_cost(render, result.cost)
                 if isinstance(result, Failed):
-                    self._fail(render, result.reason, result.detail, result.final)
+                    self._fail(render, result.reason, result.detail, result.final, result.cost)
                 else:
                     self._finishers.submit(self._finish_rendered, render, result, engine)
         finally:
             self._report.profile = engine.take_profile().as_dict()
+
+    def _count_cost(self, render: _Render, cost: float) -> None:
+        if cost:
+            name = f"{render.rows[0]['brand_id']}/{render.rows[0]['shot']}"
+            self._report.cost += cost
+            self._report.costs[name] = self._report.costs.get(name, 0.0) + cost
 
     def _timed(self, results: Iterator[Result]) -> Iterator[Result]:
         """The engine's answers as they come, counting the time spent waiting for them."""
@@ -248,6 +262,7 @@ class _ShardRun:
             prompt_used=result.prompt_used,
             cost=result.cost,
             versions=engine.versions,
+            seed=result.seed,
         )
         master = Master(render_key(render.fingerprint, record.sha256), data, record)
         if self._keeps_master(render):
@@ -255,12 +270,12 @@ class _ShardRun:
                 master = store_master(self._store, render.fingerprint, data, record)
         with self._lock:
             self._report.rendered += 1
-            self._report.cost += result.cost
         self._finish_rows(render, master, result.pixels)
 
     def _keeps_master(self, render: _Render) -> bool:
         needed = any(row["channel"].startswith(MASTER_CHANNEL) for row in render.rows)
-        return needed or self._header.masters == "keep"
+        # What was paid for is kept: a channel added later would pay for it again.
+        return needed or self._header.masters == "keep" or self._header.engine == "bfl"
 
     def _finish_master(self, render: _Render, master: Master) -> None:
         with self._lock:
@@ -312,6 +327,7 @@ class _ShardRun:
             "batch_size": record.batch_size,
             "seconds": record.seconds,
             "cost": record.cost,
+            "seed": row["seed"] if record.seed is None else record.seed,
         }
 
     def _base(self, row: Row) -> Row:
@@ -325,15 +341,15 @@ class _ShardRun:
             "attempt_id": self._attempt,
         }
 
-    def _fail(self, render: _Render, reason: Reason, detail: str, final: bool) -> None:
+    def _fail(self, render: _Render, reason: Reason, detail: str, final: bool, cost: float = 0.0) -> None:
         for row in render.rows:
-            self._fail_row(row, reason, detail, final)
+            self._fail_row({**row, "cost": cost}, reason, detail, final)
 
     def _fail_row(self, row: Row, reason: Reason, detail: str, final: bool, render_key: str | None = None) -> None:
         base = self._base(row)
         final = final or base["attempts"] >= MAX_ATTEMPTS
         outcome = {"status": Status.FAILED.value, "reason": reason.value, "detail": detail, "final": final}
-        self._add({**base, "asset_key": None, "render_key": render_key, **outcome})
+        self._add({**base, "asset_key": None, "render_key": render_key, "cost": row.get("cost"), **outcome})
 
     def _add(self, row: Row) -> None:
         failed = row["status"] == Status.FAILED
@@ -426,6 +442,7 @@ def request_of(row: Mapping[str, Any]) -> RenderRequest:
         model=row["model"],
         model_revision=row["model_revision"],
         weight_precision=row["weight_precision"],
+        options=row.get("options") or "",
         label=f"{row['brand_id']}/{row['look']}/{row['shot']}",
     )
 

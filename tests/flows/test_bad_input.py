@@ -94,7 +94,7 @@ CAMPAIGN = [
     ("file missing", file("campaign.yaml", None), ["no such file"]),
     ("unknown model", setting("model", "klein-4"), ["klein-4", "klein-4b"]),
     ("model without engine", setting("model", "dev"), ["dev", "klein-4b"]),
-    ("hosted model without engine", setting("model", "bfl/pro"), ["bfl/pro"]),
+    ("hosted revision", setting("model", {"name": "bfl/pro", "revision": "x"}), ["bfl/pro", "revision"]),
     ("licence", setting("model", "klein-9b"), ["klein-9b", "commercial"]),
     ("model folder missing", setting("model", "./weights"), ["weights"]),
     ("unknown channel", setting("channels", ["shopfiy"]), ["shopfiy", "shopify"]),

@@ -21,7 +21,6 @@ from inference.models import (
     refuse_size,
     refuse_steps,
     refuse_use,
-    require_engine,
     resolve_model,
     table,
 )
@@ -126,7 +125,6 @@ def test_a_local_folder_is_a_klein_by_its_own_files(tmp_path: Path) -> None:
     assert spec.revision == weights_hash(folder)
     assert (spec.default_steps, spec.guidance, spec.max_references) == (4, None, 4)
     assert spec.seconds_per_megapixel == KLEIN.seconds_per_megapixel
-    require_engine(spec, "campaign.yaml")
     assert refuse_use(spec, "commercial") is None
 
 
@@ -164,7 +162,6 @@ def test_a_folder_has_the_rules_of_its_class(
     assert (spec.family, spec.default_steps, spec.default_guidance) == (family, steps, guidance)
     assert spec.seconds_per_megapixel == MODELS[like].seconds_per_megapixel
     assert spec.commercial == MODELS[like].commercial
-    require_engine(spec, "campaign.yaml")
 
 
 @pytest.mark.parametrize(
@@ -180,22 +177,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, index: str | None
         (tmp_path / "model_index.json").write_text(index)
     with pytest.raises(ModelError, match=problem):
         resolve_model(str(tmp_path), "campaign.yaml")
-
-
-def test_engines_that_exist_and_those_that_do_not() -> None:
-    local = {"klein-4b", "klein-9b", "klein-9b-kv", "klein-base-4b", "klein-base-9b", "dev", "tiny", "proof"}
-    assert {s.name for s in MODELS.values() if s.available} == local
-    for spec in MODELS.values():
-        if spec.available:
-            require_engine(spec, "c.yaml")
-            continue
-        with pytest.raises(ModelError) as caught:
-            require_engine(spec, "c.yaml")
-        assert str(caught.value) == (
-            f"c.yaml: model: the engine for {spec.name} is not built yet; "
-            "use klein-4b, klein-9b, klein-9b-kv, klein-base-4b, klein-base-9b, dev, proof "
-            "or a folder saved by a FLUX.2 pipeline"
-        )
 
 
 def test_only_some_licences_allow_commercial_work() -> None:

@@ -1,0 +1,144 @@
+"""A hosted model in a campaign: what is refused or warned of at plan time, and the engine with its key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from catalogs.campaign import Campaign
+from catalogs.errors import OptionError
+from catalogs.identity import canonical_json
+from catalogs.plan import PlanHeader, PlanOptions
+from catalogs.spend import Journal, read_spent
+from catalogs.storage import Store
+from inference.engine import Engine, LoadReference
+from inference.models import ModelSpec
+from tasks.shard import stopping
+
+if TYPE_CHECKING:
+    from inference.bfl_client import ApiKey
+
+_SETTINGS = (
+    "base_url",
+    "in_flight",
+    "safety_tolerance",
+    "output_format",
+    "prompt_upsampling",
+    "retry_moderated",
+    "retry_failed",
+    "resubmit",
+    "max_cost",
+    "machines",
+)
+
+
+def check_hosted(spec: ModelSpec, campaign: Campaign) -> None:
+    """Refuse what a hosted model cannot do.
+
+    Raises:
+        CampaignError: naming the key and what to do.
+    """
+    from inference.hosts import check_base_url
+
+    if problem := check_base_url(campaign.hosted.base_url):
+        raise campaign.problem("hosted.base_url", problem, "use https://api.bfl.ai or its eu or us host")
+    if campaign.hosted.prompt_upsampling and not spec.fields & {"disable_pup", "prompt_upsampling"}:
+        raise campaign.problem("hosted.prompt_upsampling", f"{spec.name} never rewrites a prompt", "leave it out")
+    if campaign.model.revision or campaign.model.weight_precision:
+        raise campaign.problem("model", f"{spec.name} has no revision or precision to choose", "leave it out")
+
+
+def hosted_options(spec: ModelSpec, campaign: Campaign) -> str:
+    """What else changes pixels, for the fingerprint. The tolerance only decides what is refused."""
+    if spec.engine != "bfl":
+        return ""
+    hosted = campaign.hosted
+    return canonical_json({"output_format": hosted.output_format, "prompt_upsampling": hosted.prompt_upsampling})
+
+
+def model_warnings(spec: ModelSpec, campaign: Campaign) -> list[str]:
+    """What a campaign that asks for reproducibility should know of its model."""
+    if not campaign.reproducible:
+        return []
+    warnings = []
+    if not spec.pinned:
+        stays = {"bfl/pro-preview": "; bfl/pro stays", "bfl/klein-9b-preview": "; bfl/klein-9b stays"}
+        text = "is not pinned: its weights may move, and the same seed then makes another picture"
+        warnings.append(f"{spec.name} {text}{stays.get(spec.name, '')}")
+    if spec.engine == "bfl" and campaign.hosted.prompt_upsampling:
+        warnings.append("hosted.prompt_upsampling: a rewritten prompt is another one every time")
+    return warnings
+
+
+def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions) -> dict[str, Any]:
+    """What the plan file says of a hosted engine; {} for others. Never the key."""
+    if spec.engine != "bfl":
+        return {}
+    return {
+        **campaign.hosted.model_dump(mode="json"),
+        "max_cost": campaign.budget.max_cost,
+        "retry_failed": options.retry_failed,
+        "resubmit": options.resubmit,
+        "warnings": model_warnings(spec, campaign),
+    }
+
+
+def check_key(header: PlanHeader) -> None:
+    """Find out before a run starts that it has no key.
+
+    Raises:
+        OptionError: there is none in the environment, and no Prefect block is named.
+    """
+    if header.engine == "bfl" and not header.hosted["secret_block"]:
+        from inference.bfl_client import key_from_environment
+
+        key_from_environment()
+
+
+def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
+    """The engine of a plan's shards.
+
+    Raises:
+        OptionError: there is no usable key.
+    """
+    from inference.bfl_engine import BflEngine, HostedSettings
+
+    hosted, store = header.hosted, Store.at(header.output)
+    chosen = {name: hosted[name] for name in _SETTINGS}
+    settings = HostedSettings(**chosen, deadline=hosted["deadline_seconds"], run=header.run_id)
+    return BflEngine(
+        header.model,
+        settings,
+        Journal(store, header.campaign, header.run_id),
+        load,
+        _key(hosted["secret_block"]),
+        stopping,
+        slot=_slot(hosted["concurrency_limit"]),
+        spent=lambda: read_spent(store, header.campaign).total,
+    )
+
+
+def _key(block: str) -> ApiKey:
+    """The key from the environment, else from a Prefect block, which an unauthenticated server hands to anybody."""
+    from inference.bfl_client import KEY_VARIABLE, ApiKey, key_from_environment
+
+    if not block or os.environ.get(KEY_VARIABLE):
+        return key_from_environment()
+    from prefect.blocks.system import Secret
+
+    try:
+        secret: Any = Secret.load(block, _sync=True)
+    except ValueError:
+        raise OptionError("hosted.secret_block", block, "there is no such Secret block", "create it") from None
+    return ApiKey(str(secret.get()).strip())
+
+
+def _slot(name: str) -> Callable[[], AbstractAsyncContextManager[Any]]:
+    """A Prefect global concurrency limit around every task, for runs on several machines."""
+    if not name:
+        return nullcontext
+    from prefect.concurrency.asyncio import concurrency
+
+    return lambda: concurrency(name, occupy=1, strict=True)
