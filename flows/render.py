@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import State, flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
@@ -81,10 +81,7 @@ def render_catalog(
     patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
     with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
         summary = _run(prepared, options)
-    if summary["complete"]:
-        return summary
-    ended = Cancelled if stopping.is_set() else Failed
-    return ended(message=_incomplete(summary), data=summary)
+    return summary if summary["complete"] else _ended(summary)
 
 
 def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
@@ -105,6 +102,12 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     summary["gallery"] = gallery
     _publish(summary, reports)
     return summary
+
+
+def _ended(summary: dict[str, Any]) -> State[Any]:
+    # Not in the flow's own function: Ray gets that by value, and an event cannot travel.
+    ended = Cancelled if stopping.is_set() else Failed
+    return ended(message=_incomplete(summary), data=summary)
 
 
 def _incomplete(summary: dict[str, Any]) -> str:

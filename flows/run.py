@@ -58,6 +58,8 @@ def _set_defaults() -> None:
 def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
     """Say before planning what the flow would say after it."""
     check_runner(options.get("runner", "local"), options.get("address"))
+    if options.get("runner") == "ray" and options.get("workers"):
+        raise OptionError("--workers", str(options["workers"]), "Ray runs a shard wherever one is free", "leave it out")
     if not options.get("force"):
         opened = load_campaign(campaign)
         kind = choose_model(opened).kind
@@ -72,17 +74,14 @@ def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> 
     state = render_catalog(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
     if state.is_cancelled() or state.is_cancelling():
         raise StoppedError("cancelled; what was finished is committed, run again to go on")
-    if isinstance(state.data, BaseException) or state.data is None:
-        return dict(state.result())
-    return dict(state.result(raise_on_failure=False))
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, BaseException):
+        raise result
+    return dict(result)
 
 
 def _workers(options: Mapping[str, Any], kind: str) -> int:
     asked = options.get("workers")
-    if options.get("runner") == "ray":
-        if asked:
-            raise OptionError("--workers", str(asked), "Ray runs a shard wherever one is free", "leave it out")
-        return 1
     if kind == "proof":
         return asked or min(PROOF_WORKERS, os.cpu_count() or 1)
     if asked and asked > 1:

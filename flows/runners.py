@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -132,14 +133,15 @@ def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
     # The address only: what is secret belongs in the environment of each node.
     variables = {"PREFECT_API_URL": str(get_current_settings().api.url)}
     runner = RayTaskRunner(address, {"log_to_driver": False, "runtime_env": {"env_vars": variables}})
-    try:
-        runner.__enter__()
-    except Exception as error:
-        raise OptionError("--address", address or "", f"cannot join Ray: {error}", _START) from error
-    try:
-        yield runner
-    finally:
-        runner.__exit__(None, None, None)
+    with redirect_stdout(sys.stderr):  # Ray tells of lost nodes on the output, which is the command's answer
+        try:
+            runner.__enter__()
+        except Exception as error:
+            raise OptionError("--address", address or "", f"cannot join Ray: {_line(error)}", _START) from error
+        try:
+            yield runner
+        finally:
+            runner.__exit__(None, None, None)
 
 
 def _placement(engine: str) -> tuple[Callable[[], int], dict[str, Any]]:

@@ -94,5 +94,3 @@ def cluster(folder: Path, environment: Mapping[str, str], nodes: int = 2) -> Ite
         yield made
     finally:
         made.stop()
-
-
