@@ -109,7 +109,9 @@ def hold(
         OptionError: another run holds it.
     """
     key = lease_key(campaign, kind)
-    lease = _take(store, key, campaign, Lease.of_this_process(run_id, seconds), force, patience)
+    if not force:
+        _wait_for(store, key, campaign, patience)
+    lease = _take(store, key, campaign, Lease.of_this_process(run_id, seconds), force)
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(store, key, lease, ended, seconds), name="lease", daemon=True)
     renewing.start()
@@ -121,18 +123,22 @@ def hold(
         _release(store, key, lease)
 
 
-def _take(store: Store, key: str, campaign: str, wanted: Lease, force: bool, patience: float) -> Lease:
+def _wait_for(store: Store, key: str, campaign: str, patience: float) -> None:
     deadline = time.monotonic() + patience
     first: Lease | None = None
-    while not force and (found := Lease.read(store, key)) is not None and not found.is_over:
+    while (found := Lease.read(store, key)) is not None and not found.is_over:
         first = first or found
         if found.until > first.until or found.token != first.token or time.monotonic() >= deadline:
             raise _held(store, campaign, found)
         time.sleep(min(1.0, patience))
-    if force or not store.create(key, wanted.as_json()):
-        # Over, or taken by force. Two that take it over at once both go on: that is waste, never damage.
-        if not force and (found := Lease.read(store, key)) is not None and not found.is_over:
+
+
+def _take(store: Store, key: str, campaign: str, wanted: Lease, force: bool) -> Lease:
+    if not store.create(key, wanted.as_json()):
+        found = Lease.read(store, key)
+        if not force and found is not None and not found.is_over:
             raise _held(store, campaign, found)
+        # Two that take over an old one at once both go on: that is waste, never damage.
         store.write(key, wanted.as_json())
     return wanted
 
