@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
@@ -133,15 +135,24 @@ def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
     # The address only: what is secret belongs in the environment of each node.
     variables = {"PREFECT_API_URL": str(get_current_settings().api.url)}
     runner = RayTaskRunner(address, {"log_to_driver": False, "runtime_env": {"env_vars": variables}})
-    with redirect_stdout(sys.stderr):  # Ray tells of lost nodes on the output, which is the command's answer
+    # Ray tells of lost nodes on the output, which is the command's answer.
+    with redirect_stdout(sys.stderr):
+        before = signal.getsignal(signal.SIGTERM)
         try:
             runner.__enter__()
         except Exception as error:
             raise OptionError("--address", address or "", f"cannot join Ray: {_line(error)}", _START) from error
+        _keep_sigterm(before)
         try:
             yield runner
         finally:
             runner.__exit__(None, None, None)
+
+
+def _keep_sigterm(handler: Any) -> None:
+    """Give a cancel back to Prefect: Ray's own handler ends the process by SIGABRT three seconds after SIGTERM."""
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _placement(engine: str) -> tuple[Callable[[], int], dict[str, Any]]:

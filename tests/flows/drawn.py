@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.flows.projects import Project, plan_rows
+from tests.flows.ray_nodes import Node
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("kind", "look", "shot", "channel", "variation")
@@ -40,10 +41,11 @@ class Drawn:
         text = self.log.read_text() if self.log.exists() else ""
         return [(int(pid), name) for pid, name in (line.split() for line in text.splitlines())]
 
-    def wait_for(self, count: int, pids: set[int] | None = None, seconds: float = 90.0) -> None:
-        """Until so many proofs are drawn, by these processes if given."""
+    def wait_for(self, count: int, node: Node | None = None, seconds: float = 90.0) -> None:
+        """Until so many proofs are drawn, on this node if given."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
+            pids = node.pids if node else None
             if sum(pids is None or pid in pids for pid, _ in self.lines()) >= count:
                 return
             time.sleep(0.02)

@@ -83,7 +83,7 @@ def test_a_killed_node_costs_its_open_batches_alone(
     process = render(ray, environment, project)
     head, second = ray.nodes
     drawn.wait_for(6)
-    drawn.wait_for(2, second.pids)
+    drawn.wait_for(2, second)
     lost = second.pids
     second.kill()
     out, err = process.communicate(timeout=150)
