@@ -66,11 +66,11 @@ class Cluster:
         self._head = ["--head", f"--port={self._port}", f"--ray-client-server-port={client}"]
         self._head += ["--include-dashboard=false", f"--temp-dir={folder}"]
 
-    def start(self, cpus: int = 1) -> Node:
-        """Start the head first, then a node at each call."""
+    def start(self, cpus: int = 1, gpus: int = 0) -> Node:
+        """Start the head first, then a node at each call; its GPUs are said, and need not be there."""
         joining = self._head if not self.nodes else [f"--address={self.address}"]
         log = self._folder / f"node-{len(self.nodes)}.log"
-        node = Node(log, self._environment, [*joining, f"--num-cpus={cpus}"])
+        node = Node(log, self._environment, [*joining, f"--num-cpus={cpus}", f"--num-gpus={gpus}"])
         self.nodes.append(node)
         until = time.monotonic() + START_SECONDS
         while "Ray runtime started" not in log.read_text():

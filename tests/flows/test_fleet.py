@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -161,3 +162,23 @@ def render(environment: dict[str, str], project: Project) -> float:
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return time.monotonic() - started
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_model_is_loaded_once_a_gpu(prefect_server: dict[str, str], folder: Path) -> None:
+    """Two nodes that say they have a GPU: by itself Ray would end the process, and the model with it, after a shard."""
+    drawn = Drawn(folder / "drawn.log", 0.0)
+    environment = {**prefect_server, **drawn.environment}
+    shots = {"hero": {"size": "64x64", "references": ["product.hero"], "prompt": {"scene": "{{ product.title }}"}}}
+    project = Project.of(folder / "project", 24, name="warm", model="tiny", shots=shots)
+    with cluster(folder, environment, nodes=0) as ray:
+        ray.start(cpus=2, gpus=1)
+        ray.start(cpus=2, gpus=1)
+        arguments = ("--runner", "ray", "--address", ray.address, "--shard-assets", "4", "--json")
+        process = start(environment, "render", project.path, *arguments)
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert json.loads(out)["shards"] == 12
+    loads = [pid for pid, name in drawn.lines() if name == "loaded"]
+    assert 1 <= len(loads) == len(set(loads)) <= 2
