@@ -10,7 +10,8 @@ PackshotError
 │   └── SpendError       credits or budget are at their end
 └── WorkError            the work failed: exit code 1
     ├── StorageError     an object store or a disk
-    └── EngineError      the machinery that makes pixels
+    ├── EngineError      the machinery that makes pixels
+    └── StoppedError     a cancel: exit code 130
 """
 
 from __future__ import annotations
@@ -84,6 +85,12 @@ class StorageError(WorkError):
 
 class EngineError(WorkError):
     """An engine could not be loaded or broke as a whole."""
+
+
+class StoppedError(WorkError):
+    """The run was told to stop and did, in order."""
+
+    exit_code = 130
 
 
 def nearest(wrong: str, allowed: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -450,21 +450,23 @@ def lay_out(plan: PlanFile, seconds: float, max_assets: int) -> list[list[Shard]
 
     A shard holds whole renders of one stage and row group, up to `seconds` of estimated work and
     `max_assets` assets. The layout is free: what is done is told by fingerprints, never by shard.
+    Shards of one geometry and one set of references follow each other, so that an engine's caches hit.
     """
-    stages: dict[int, list[Shard]] = {}
-    number = 0
+    found: list[tuple[int, str, Shard]] = []
     for group, table in enumerate(plan.tables(_LAYOUT_COLUMNS)):
         for stage, renders in _renders_by_stage(table).items():
             for slice_ in _slices(renders, seconds, max_assets):
                 offsets = tuple(offset for render in slice_ for offset in render[0])
                 made = sum(1 for render in slice_ if render[1] > 0)
-                shard = Shard(number, stage, group, offsets, made, sum(render[1] for render in slice_))
-                stages.setdefault(stage, []).append(shard)
-                number += 1
-    return [stages[stage] for stage in sorted(stages)]
+                shard = Shard(len(found), stage, group, offsets, made, sum(render[1] for render in slice_))
+                found.append((stage, slice_[0][2], shard))
+    stages: dict[int, list[Shard]] = {}
+    for number, (stage, _, shard) in enumerate(sorted(found, key=lambda item: item[:2])):
+        stages.setdefault(stage, []).append(replace(shard, number=number))
+    return list(stages.values())
 
 
-_Render = tuple[list[int], float]
+_Render = tuple[list[int], float, str]
 
 
 def _renders_by_stage(table: pa.Table) -> dict[int, list[_Render]]:
@@ -476,10 +478,10 @@ def _renders_by_stage(table: pa.Table) -> dict[int, list[_Render]]:
     for row in rows.to_pylist():
         renders = stages.setdefault(row["stage"], [])
         if row["render_fingerprint"] != last or not renders:
-            renders.append(([], 0.0))
-        offsets, seconds = renders[-1]
+            renders.append(([], 0.0, row["bucket"] or ""))
+        offsets, seconds, bucket = renders[-1]
         offsets.append(row["offset"])
-        renders[-1] = (offsets, seconds + (row["estimated_seconds"] or 0.0))
+        renders[-1] = (offsets, seconds + (row["estimated_seconds"] or 0.0), bucket)
         last = row["render_fingerprint"]
     return stages
 

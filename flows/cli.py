@@ -139,6 +139,9 @@ def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> No
 @planning_options
 @click.option("--plan", "plan_file", type=click.Path(), help="Make exactly this plan file.")
 @click.option("--retire", is_flag=True, help="Write tombstones for what left the selection.")
+@click.option("--runner", type=click.Choice(["local", "ray"]), help="Where shards run: threads here, or Ray.")
+@click.option("--address", metavar="HOST:PORT", help="Head node of the Ray cluster; without it Ray on this host.")
+@click.option("--force", is_flag=True, help="Go on beside another run of this campaign.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Shards at once (proofs; a GPU takes one).")
 @click.option("--shard-seconds", type=click.FloatRange(min=0, min_open=True), help="Estimated work a shard.")
 @click.option("--shard-assets", type=click.IntRange(1), help="Assets a shard at most.")

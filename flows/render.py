@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from prefect import flow, get_run_logger
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.futures import PrefectFuture, as_completed
+from prefect import State, flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
-from prefect.states import Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
-from catalogs.plan import PlanFile, Shard, lay_out
+from catalogs.lease import LEASE_SECONDS, hold
+from catalogs.plan import PlanFile, lay_out
+from flows.runners import RunnerName, check_runner
+from flows.stages import render_stages
 from inference.engine import EngineOptions
 from tasks.planning import Prepared, prepare
 from tasks.profile import profile_lines
-from tasks.progress import asset_progress
-from tasks.render import render_shard, restate_known, retire_unwanted, write_report
+from tasks.render import restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
-from tasks.shard import ShardJob, stopping
+from tasks.shard import stopping
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000
@@ -48,7 +42,10 @@ class RenderOptions(BaseModel):
     resubmit: bool = Field(default=False, description="Pay again for what may have been billed, or was paid and lost")
     retire: bool = Field(default=False, description="Write tombstones for what left the selection")
     strict: bool = Field(default=False, description="Stop at a bad catalog row")
-    workers: int = Field(default=1, ge=1, le=64, description="Shards at once; one for a local GPU")
+    runner: RunnerName = Field(default="local", description="Where shards run: threads here, or a Ray cluster")
+    address: str | None = Field(default=None, description="HOST:PORT of the Ray head node; none: Ray on this host")
+    workers: int = Field(default=1, ge=1, le=64, description="Shards at once of the local runner; one for a GPU")
+    force: bool = Field(default=False, description="Go on beside another run of this campaign")
     engine: EngineOptions = Field(default=EngineOptions(), description="How a local engine uses its machine")
     shard_seconds: float = Field(default=SHARD_SECONDS, gt=0, description="Estimated work a shard")
     shard_assets: int = Field(default=SHARD_ASSETS, ge=1, description="Assets a shard at most")
@@ -81,9 +78,14 @@ def render_catalog(
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
     """
+    check_runner(options.runner, options.address)
     prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
-    summary = _run(prepared, options)
-    return summary if summary["complete"] else Failed(message=_incomplete(summary), data=summary)
+    header = PlanFile(prepared.store, prepared.plan_key).header
+    kind = prepared.summary["kind"]
+    patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
+    with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
+        summary = _run(prepared, options)
+    return summary if summary["complete"] else _ended(summary)
 
 
 def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
@@ -94,7 +96,8 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     stages = lay_out(plan, options.shard_seconds, options.shard_assets)
     total = sum(shard.assets for stage in stages for shard in stage)
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
-    reports = _render_stages(prepared, stages, options, total)
+    runner = (options.runner, options.address, options.workers)
+    reports = render_stages(prepared, stages, runner, plan.header.engine, options.engine)
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
@@ -105,51 +108,10 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     return summary
 
 
-def _render_stages(
-    prepared: Prepared, stages: Sequence[Sequence[Shard]], options: RenderOptions, total: int
-) -> list[dict[str, Any]]:
-    """Every shard of a stage, then the next: a shot is made before the shots that build on it."""
-    reports: list[dict[str, Any]] = []
-    if not total:
-        return reports
-    shards = sum(map(len, stages))
-    stopping.clear()
-    artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
-    with asset_progress(total, sys.stderr), ThreadPoolTaskRunner(max_workers=options.workers) as runner:
-        try:
-            for stage in stages:
-                futures = [_submit(runner, prepared, shard, options.engine) for shard in stage]
-                for future in as_completed(futures):
-                    reports.append(_result(future))
-                    done = len(reports)
-                    update_progress_artifact(
-                        artifact_id=artifact,
-                        progress=100.0 * done / shards,
-                        description=f"{done} / {shards} shards",
-                    )
-        except BaseException:
-            # Ctrl-C or a cancel: leaving the block waits for the shards, so let them come to their end.
-            stopping.set()
-            raise
-    return [report for report in reports if report]
-
-
-def _submit(
-    runner: ThreadPoolTaskRunner[Any], prepared: Prepared, shard: Shard, engine: EngineOptions
-) -> PrefectFuture[Any]:
-    job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard, engine)
-    label = f"shard {shard.number:04d}, stage {shard.stage}, {shard.assets} assets"
-    return runner.submit(render_shard, {"job": job, "label": label})
-
-
-def _result(future: PrefectFuture[Any]) -> dict[str, Any]:
-    """A shard's report; {} for one that failed as a whole, whose assets count as missing."""
-    try:
-        result = future.result()
-    except PackshotError as error:
-        get_run_logger().error("a shard failed: %s", error)
-        return {}
-    return dict(result)
+def _ended(summary: dict[str, Any]) -> State[Any]:
+    # Not in the flow's own function: Ray gets that by value, and an event cannot travel.
+    ended = Cancelled if stopping.is_set() else Failed
+    return ended(message=_incomplete(summary), data=summary)
 
 
 def _incomplete(summary: dict[str, Any]) -> str:

@@ -6,9 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from catalogs.errors import OptionError
+from catalogs.campaign import load_campaign
+from catalogs.errors import OptionError, StoppedError
+from catalogs.lease import refuse_if_held
 from catalogs.plan import PlanFile
+from catalogs.storage import Store
+from flows.runners import check_runner
 from tasks.hosted import check_key
+from tasks.models import choose_model
 from tasks.planning import Prepared, prepare
 from tasks.reporting import outcome_of, write_summary
 
@@ -34,6 +39,8 @@ def run_campaign(
         plan_file: a plan to make exactly, instead of planning anew.
         say: called with lines for people.
     """
+    _set_defaults()
+    _refuse_early(campaign, options)
     prepared = prepare(campaign, options, plan_file=plan_file)
     if prepared.summary["rejected"]:
         say(f"{prepared.summary['rejected']} catalog rows left out, see {prepared.summary['rejects_key']}")
@@ -51,14 +58,30 @@ def run_campaign(
     return _run_flow(campaign, options, prepared)
 
 
-def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+def _set_defaults() -> None:
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
+    """Say before planning what the flow would say after it."""
+    check_runner(options.get("runner", "local"), options.get("address"))
+    if options.get("runner") == "ray" and options.get("workers"):
+        raise OptionError("--workers", str(options["workers"]), "Ray runs a shard wherever one is free", "leave it out")
+    if not options.get("force"):
+        opened = load_campaign(campaign)
+        kind = choose_model(opened).kind
+        refuse_if_held(Store.at(opened.output), opened.name, kind)
+
+
+def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
     from flows.render import RenderOptions, render_catalog
 
     workers = _workers(options, prepared.summary)
     chosen = RenderOptions(**{**options, "workers": workers})
     state = render_catalog(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
+    if state.is_cancelled() or state.is_cancelling():
+        raise StoppedError("cancelled; what was finished is committed, run again to go on")
     result = state.result(raise_on_failure=False)
     if isinstance(result, BaseException):
         raise result

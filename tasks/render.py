@@ -7,10 +7,12 @@ carry no tags (each would cost two seconds on SQLite) and no cache: the object s
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
 from prefect.states import Completed
 
 from catalogs.errors import WorkError
@@ -18,6 +20,7 @@ from catalogs.plan import PlanFile
 from catalogs.restate import restate, retire
 from catalogs.storage import Store
 from tasks import progress
+from tasks.cancel import watch
 from tasks.models import engine_factory
 from tasks.reporting import make_report
 from tasks.shard import ShardJob, run_shard
@@ -47,11 +50,17 @@ def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
 )
 def render_shard(job: ShardJob, label: str) -> Any:
     """Render one shard; "Skipped" when all its assets are delivered already."""
+    watch(_flow_run())
     header = PlanFile(job.store, job.plan).header
     report = run_shard(job, engine_factory(header, job.engine), progress.report).as_dict()
     if report["skipped"] == report["assets"]:
         return Completed(name="Skipped", message="all its assets are delivered", data=report)
     return report
+
+
+def _flow_run() -> UUID | None:
+    context = TaskRunContext.get()
+    return context.task_run.flow_run_id if context else None
 
 
 @task(

@@ -5,20 +5,41 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from tests.flows.postgres import postgres
 from tests.servers import free_ports
 
 START_SECONDS = 120
+CONNECTION = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A real Prefect server on SQLite; the environment that leads to it."""
-    home: Path = tmp_path_factory.mktemp("prefect")
+    with serve(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A real Prefect server on PostgreSQL; the environment that leads to it."""
+    with postgres() as url, serve(tmp_path_factory.mktemp("prefect"), {CONNECTION: url}) as environment:
+        yield environment
+
+
+@contextmanager
+def serve(home: Path, more: Mapping[str, str] = MappingProxyType({})) -> Iterator[dict[str, str]]:
+    """A Prefect server while the block runs.
+
+    Args:
+        more: environment of the server alone.
+    """
     port = free_ports(1)[0]
     environment = {
         "PREFECT_HOME": str(home),
@@ -27,7 +48,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+        server = subprocess.Popen(command, env={**os.environ, **environment, **more}, stdout=log, stderr=log)
     try:
         _wait(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
         yield environment

@@ -53,8 +53,17 @@ class Runs:
         self._script.write_text(COMMAND)
         self.wanted: set[str] = set()
 
-    def start(self, assets_a_shard: int = 20) -> subprocess.Popen[bytes]:
-        arguments = ["render", self.project.path, "--workers", "1", "--shard-assets", str(assets_a_shard), "--json"]
+    def start(self, assets_a_shard: int = 20, *more: str) -> subprocess.Popen[bytes]:
+        arguments = [
+            "render",
+            self.project.path,
+            "--workers",
+            "1",
+            "--shard-assets",
+            str(assets_a_shard),
+            "--json",
+            *more,
+        ]
         return subprocess.Popen(
             [sys.executable, str(self._script), str(self._log), *arguments],
             env={**self._environment, "PYTHONPATH": os.getcwd()},
@@ -161,7 +170,7 @@ def test_kills_on_the_s3_server(tmp_path: Path, prefect_server: dict[str, str], 
 def test_two_runs_at_once_end_in_one_view(tmp_path: Path, prefect_server: dict[str, str]) -> None:
     project = Project.of(tmp_path, PRODUCTS)
     runs = Runs(project, prefect_server)
-    both = [runs.start(20), runs.start(27)]
+    both = [runs.start(20, "--force"), runs.start(27, "--force")]
     for process in both:
         _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err.decode()[-3000:]

@@ -1,0 +1,144 @@
+"""The shards of a run on a runner: stage by stage, a few ahead of what can run, to an orderly end when told to stop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.states import Cancelling
+
+from catalogs.errors import PackshotError
+from catalogs.plan import Shard
+from flows.runners import Runner, RunnerName, open_runner, result_of
+from inference.engine import EngineOptions
+from tasks import progress
+from tasks.cancel import watching
+from tasks.planning import Prepared
+from tasks.progress import asset_progress
+from tasks.render import render_shard
+from tasks.shard import ShardJob, stopping
+
+Report = dict[str, Any]
+Future = PrefectFuture[Any]
+
+# Shards submitted for each that can run: enough that none waits for the next, few enough to drop at a stop.
+AHEAD = 2
+# A Prefect worker gives a cancelled run 30 s before it kills it.
+DRAIN_SECONDS = 25.0
+
+
+def render_stages(
+    prepared: Prepared,
+    stages: Sequence[Sequence[Shard]],
+    runner: tuple[RunnerName, str | None, int],
+    engine: str,
+    options: EngineOptions,
+) -> list[Report]:
+    """Every shard of a stage, then the next: a shot is made before the shots that build on it.
+
+    Args:
+        runner: its name, a Ray cluster's address, threads of the local one.
+        engine: what the shards render with.
+        options: how a local engine uses its machine.
+
+    Returns:
+        The reports of the shards that came to an end; after a cancel `stopping` is set and some are missing.
+    """
+    total, shards = sum(s.assets for stage in stages for s in stage), sum(map(len, stages))
+    if not total:
+        return []
+    stopping.clear()
+    reports: list[Report] = []
+    artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
+    with (
+        asset_progress(total, sys.stderr),
+        watching(_flow_run()),
+        open_runner(*runner, engine) as opened,
+    ):
+        for stage in stages:
+            for number, report in enumerate(_Stage(prepared, opened, options).run(stage), start=len(reports) + 1):
+                reports.append(report)
+                update_progress_artifact(
+                    artifact_id=artifact,
+                    progress=100.0 * number / shards,
+                    description=f"{number} / {shards} shards",
+                )
+    return [report for report in reports if report]
+
+
+class _Stage:
+    """Shards that depend on nothing but earlier stages."""
+
+    def __init__(self, prepared: Prepared, runner: Runner, options: EngineOptions) -> None:
+        self._prepared, self._runner, self._options = prepared, runner, options
+        self._done: SimpleQueue[Future] = SimpleQueue()
+        self._running = 0
+
+    def run(self, shards: Iterable[Shard]) -> Iterator[Report]:
+        """Reports as shards end; {} for one that failed as a whole, whose assets count as missing."""
+        waiting = iter(shards)
+        try:
+            self._submit(waiting)
+            while self._running:
+                yield self._ended(self._done.get())
+                self._submit(waiting)
+        except BaseException as error:
+            # Ctrl-C or a cancel. Threads are waited for when the runner closes; a closing Ray would kill its shards.
+            stopping.set()
+            if self._runner.is_remote:
+                self._drain(error)
+            raise
+
+    def _submit(self, waiting: Iterator[Shard]) -> None:
+        room = AHEAD * self._runner.slots()
+        while self._running < room and not stopping.is_set() and (shard := next(waiting, None)) is not None:
+            prepared = self._prepared
+            job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard, self._options)
+            label = f"shard {shard.number:04d}, stage {shard.stage}, {shard.assets} assets"
+            future = self._runner.submit(render_shard, {"job": job, "label": label})
+            future.add_done_callback(self._done.put)
+            self._running += 1
+
+    def _ended(self, future: Future) -> Report:
+        self._running -= 1
+        try:
+            report = dict(result_of(future))
+        except PackshotError as error:
+            get_run_logger().error("a shard failed: %s", error)
+            return {}
+        if self._runner.is_remote:
+            progress.report(report["skipped"] + report["delivered"], report["failed"])
+        return report
+
+    def _drain(self, cause: BaseException) -> None:
+        """Let the shards of other machines commit what they have, for as long as a worker lets us."""
+        if isinstance(cause, KeyboardInterrupt):
+            _say_cancelling()
+        until = monotonic() + DRAIN_SECONDS
+        with suppress(Empty):
+            while self._running:
+                self._done.get(timeout=max(0.0, until - monotonic()))
+                self._running -= 1
+
+
+def _flow_run() -> UUID | None:
+    context = FlowRunContext.get()
+    return context.flow_run.id if context and context.flow_run else None
+
+
+def _say_cancelling() -> None:
+    """What a cancel in the UI writes, and every process that renders polls."""
+    flow_run = _flow_run()
+    if flow_run is not None:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run, Cancelling(message="interrupted"), force=True)

@@ -1,0 +1,78 @@
+"""Cancelled from the UI, killed, started twice: what was finished counts, and the rest is made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.flows.drawn import Drawn, check_output, start
+from tests.flows.prefect_client import flow_runs, set_state, wait_for_state
+from tests.flows.projects import Project
+
+BATCH = 8
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Drawn:
+    return Drawn(tmp_path / "drawn.log", 0.05)
+
+
+@pytest.mark.timeout(240)
+def test_a_cancel_in_the_ui_drains_a_local_run(tmp_path: Path, prefect_server: dict[str, str], drawn: Drawn) -> None:
+    project = Project.of(tmp_path / "project", products=400, name="cancelled")
+    environment = {**prefect_server, **drawn.environment}
+    process = start(environment, "render", project.path, "--workers", "1", "--shard-assets", "600")
+    drawn.wait_for(10)
+    run = flow_runs(environment, project.path)[0]["id"]
+    set_state(environment, run, "CANCELLING")
+    before = len(drawn.lines())
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "error: cancelled; what was finished is committed, run again to go on" in err
+    assert "Traceback" not in err
+    assert wait_for_state(environment, run, ["Cancelled"]) == "Cancelled"
+    lines = drawn.lines()
+    assert len(lines) < before + 200
+    assert {name for _, name in lines} == {row["render_fingerprint"] for row in project.view().values()}
+
+
+@pytest.mark.timeout(240)
+def test_a_second_start_is_told_who_works_and_may_go_on_by_force(
+    tmp_path: Path, prefect_server: dict[str, str], drawn: Drawn
+) -> None:
+    project = Project.of(tmp_path / "project", products=30, name="twice")
+    environment = {**prefect_server, **drawn.environment}
+    first = start(environment, "render", project.path, "--workers", "1", "--shard-assets", "30")
+    drawn.wait_for(4)
+    second = start(environment, "render", project.path)
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 2, err
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"(process {first.pid}) renders twice here, until" in err
+    assert "--force" in err
+    third = start(environment, "render", project.path, "--force", "--workers", "1", "--shard-assets", "40")
+    for process in (first, third):
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+    check_output(project)
+    assert not project.store.list("leases")
+
+
+@pytest.mark.timeout(240)
+def test_the_lease_of_a_killed_run_does_not_keep_the_next_one_waiting(
+    tmp_path: Path, prefect_server: dict[str, str], drawn: Drawn
+) -> None:
+    project = Project.of(tmp_path / "project", products=20, name="killed")
+    environment = {**prefect_server, **drawn.environment}
+    first = start(environment, "render", project.path, "--workers", "1", "--shard-assets", "30")
+    drawn.wait_for(4)
+    first.kill()
+    first.communicate()
+    assert project.store.list("leases")
+    again = start(environment, "render", project.path, "--workers", "1")
+    _, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    check_output(project)
