@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from catalogs.channels import Channel, resolve_channels
 from catalogs.errors import CampaignError, nearest
+from catalogs.schedule import Schedule
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 SIZE = re.compile(r"^(\d{2,5})x(\d{2,5})$")
@@ -103,6 +104,7 @@ class _File(_Section):
     shots: dict[str, Shot] = Field(min_length=1)
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()
+    schedule: Schedule = Schedule()
 
     @field_validator("model", mode="before")
     @classmethod
@@ -159,6 +161,7 @@ class Campaign:
     shots: dict[str, Shot]
     channels: tuple[Channel, ...]
     finishing: Finishing
+    schedule: Schedule
     references: dict[str, tuple[ShotReference, ...]]
     stages: tuple[tuple[str, ...], ...]
 
@@ -210,6 +213,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         shots=file.shots,
         channels=channels,
         finishing=file.finishing,
+        schedule=file.schedule,
         references=references,
         stages=_stages(file.shots, references, source),
     )
@@ -284,6 +288,7 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         "budget": Budget,
         "model": ModelChoice,
         "finishing": Finishing,
+        "schedule": Schedule,
         "shots": Shot,
     }
     model = sections.get(str(loc[0]), _File) if loc else _File
