@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
@@ -20,6 +20,7 @@ from catalogs.calendar import Entry, read_calendar
 from catalogs.campaign import Campaign
 from catalogs.errors import OptionError, UserError, nearest
 from catalogs.schedule import Standing
+from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
 from inference.models import MODELS
 from tasks.calendar import plan_campaign
@@ -128,10 +129,15 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         results = [_again(e, r, now, options) for e, r in zip(entries, results, strict=True)]
     _show(results)
     data = [asdict(result) for result in results]
-    failed = [f"{result.campaign}: {result.detail}" for result in results if result.result in FAILURES]
+    failed = [_said(result) for result in results if result.result in FAILURES]
     if failed:
         return Failed(message=f"{len(failed)} of {len(results)} campaigns failed. " + " | ".join(failed), data=data)
     return Completed(message=_counts(results), data=data)
+
+
+def _said(result: CampaignResult) -> str:
+    # What is wrong with a file names it already.
+    return result.detail if result.result is Result.BROKEN else f"{result.campaign}: {result.detail}"
 
 
 def _chosen(entries: Sequence[Entry], options: MarketingOptions) -> list[Entry]:
@@ -205,16 +211,10 @@ def _counts(results: Sequence[CampaignResult]) -> str:
 
 
 def _show(results: Sequence[CampaignResult]) -> None:
-    table = [
-        {
-            "campaign": f"[{result.campaign}]({result.run})" if result.run else result.campaign,
-            "result": result.result.value,
-            "priority": result.priority,
-            "valid": result.validity,
-            "detail": result.detail,
-        }
-        for result in results
-    ]
-    create_table_artifact(
-        table=table, key="campaigns", description=f"What became of every campaign: {_counts(results)}"
-    )
+    # Markdown and not a table artifact: those show no links.
+    lines = ["| campaign | result | priority | valid | |", "|---|---|---:|---|---|"]
+    for line in results:
+        name = f"[{plain(line.campaign)}]({line.run})" if line.run else plain(line.campaign)
+        lines.append(f"| {name} | **{line.result}** | {line.priority} | {line.validity} | {plain(line.detail)} |")
+    description = f"What became of every campaign: {_counts(results)}"
+    create_markdown_artifact("\n".join(lines), key="campaigns", description=description)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Failed
@@ -25,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
 from catalogs.plan import PlanFile, Shard, lay_out
+from flows.artifacts import live_run, publish_summary
+from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
 from tasks.progress import asset_progress
 from tasks.render import render_shard, restate_known, retire_unwanted, write_report
@@ -36,18 +32,52 @@ SHARD_ASSETS = 2_000
 
 
 class RenderOptions(BaseModel):
-    """How to render a campaign."""
+    """What of a campaign to render, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Options")
 
-    only: list[str] = Field(default_factory=list, description="Product ids to make alone; all when empty")
-    limit: int | None = Field(default=None, ge=1, description="Make only the first looks, so many")
-    retry_failed: bool = Field(default=False, description="Try final failures again")
-    retire: bool = Field(default=False, description="Write tombstones for what left the selection")
-    strict: bool = Field(default=False, description="Stop at a bad catalog row")
-    workers: int = Field(default=1, ge=1, le=64, description="Shards at once; one for a local GPU")
-    shard_seconds: float = Field(default=SHARD_SECONDS, gt=0, description="Estimated work a shard")
-    shard_assets: int = Field(default=SHARD_ASSETS, ge=1, description="Assets a shard at most")
+    only: list[str] = Field(
+        default_factory=list,
+        title="Only these products",
+        description="Product ids as in the product catalog; all products when empty. Retires nothing.",
+        examples=[["MUG-001", "MUG-002"]],
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        title="At most so many products",
+        description="Only the first looks, to try a campaign on a few products first. All when empty.",
+        examples=[3],
+    )
+    retry_failed: bool = Field(
+        default=False,
+        title="Try failed assets again",
+        description="Otherwise an asset that failed for good waits until its inputs change.",
+    )
+    retire: bool = Field(
+        default=False,
+        title="Retire what is no longer wanted",
+        description="Mark assets of products, shots or channels that left the campaign as retired. Deletes no file.",
+    )
+    strict: bool = Field(
+        default=False,
+        title="Stop at a bad catalog row",
+        description="Otherwise a bad row is left out and written to rejects.parquet.",
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        title="Shards at once",
+        description="In this process. One for a local GPU; more help proofs and the hosted API.",
+    )
+    shard_seconds: float = Field(
+        default=SHARD_SECONDS,
+        gt=0,
+        title="Work a shard, in seconds",
+        description="Estimated. A killed run loses at most the shards it worked on.",
+    )
+    shard_assets: int = Field(default=SHARD_ASSETS, ge=1, title="Assets a shard at most")
 
 
 def _run_name() -> str:
@@ -69,16 +99,17 @@ def render_catalog(
     """Render what a campaign wants and does not have.
 
     Args:
-        campaign: path of the campaign file.
-        options: how to render it.
-        plan: a plan file to make exactly, instead of planning anew.
-        run_id: a start whose plan is in the store already.
+        campaign: Path of the campaign file, as the worker sees it, for example /srv/campaigns/spring/campaign.yaml.
+        options: What of the campaign to render, and how.
+        plan: A plan file to make exactly, instead of planning anew; leave it empty for a new plan.
+        run_id: A start whose plan is in the store already; leave it empty, other flows set it.
 
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
     """
     prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
     summary = _run(prepared, options)
+    record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else Failed(message=_incomplete(summary), data=summary)
 
 
@@ -97,7 +128,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     gallery = write_report(store, plan.header.campaign, run_id)
     summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started)
     summary["gallery"] = gallery
-    _publish(summary, reports)
+    publish_summary(summary)
     return summary
 
 
@@ -110,19 +141,17 @@ def _render_stages(
         return reports
     shards = sum(map(len, stages))
     stopping.clear()
-    artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
-    with asset_progress(total, sys.stderr), ThreadPoolTaskRunner(max_workers=workers) as runner:
+    with (
+        asset_progress(total, sys.stderr) as progress,
+        live_run(prepared.store, prepared.run_id, prepared.summary, shards, total, progress) as live,
+        ThreadPoolTaskRunner(max_workers=workers) as runner,
+    ):
         try:
             for stage in stages:
                 futures = [_submit(runner, prepared, shard) for shard in stage]
                 for future in as_completed(futures):
                     reports.append(_result(future))
-                    done = len(reports)
-                    update_progress_artifact(
-                        artifact_id=artifact,
-                        progress=100.0 * done / shards,
-                        description=f"{done} / {shards} shards",
-                    )
+                    live.shard_done(reports[-1])
         except BaseException:
             # Ctrl-C or a cancel: leaving the block waits for the shards, so let them come to their end.
             stopping.set()
@@ -153,32 +182,3 @@ def _incomplete(summary: dict[str, Any]) -> str:
         f"{outcome['delivered']} of {outcome['planned']} planned assets are delivered, "
         f"{outcome['failed']} failed ({reasons or 'none'}), {outcome['missing']} missing"
     )
-
-
-def _publish(summary: dict[str, Any], reports: Iterable[dict[str, Any]]) -> None:
-    columns = ("number", "stage", "assets", "delivered", "failed", "skipped", "rendered", "adopted")
-    table = [
-        {**{name: report[name] for name in columns}, "seconds": round(report["seconds"], 1)}
-        for report in sorted(reports, key=lambda report: report["number"])
-    ]
-    if table:
-        create_table_artifact(table=table, key="shards", description="What became of every shard")
-    create_markdown_artifact(markdown=summary_markdown(summary), key="summary", description="Run summary")
-
-
-def summary_markdown(summary: dict[str, Any]) -> str:
-    """The summary for the Prefect UI."""
-    outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
-    lines = [
-        f"## {plan['campaign']} · {plan['model']}",
-        "",
-        "| planned | delivered | failed | missing | rendered | adopted | seconds |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
-        f"| {outcome['planned']} | {outcome['delivered']} | {outcome['failed']} | {outcome['missing']} "
-        f"| {work['rendered']} | {work['adopted']} | {summary['seconds']:.1f} |",
-        "",
-        f"Run `{summary['run_id']}` · output `{plan['output']}`",
-        "",
-        f"Gallery: `{summary['gallery']}`",
-    ]
-    return "\n".join(lines)

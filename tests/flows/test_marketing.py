@@ -40,8 +40,8 @@ def test_one_broken_campaign_fails_only_itself(tmp_path: Path, prefect_harness: 
     assert len(made["spring"].view()) == 10
     assert not (made["summer"].folder / "output").exists()
     assert state.name == "Failed"
-    assert "1 of 3 campaigns failed. broken.yaml: " in state.message
-    assert "did you mean 'model'" in state.message
+    assert "1 of 3 campaigns failed. " in state.message
+    assert "broken.yaml: modle: unknown key 'modle'; did you mean 'model'?" in state.message
     assert "\n" not in state.message
 
 
