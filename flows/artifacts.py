@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextvars
+import json
 import logging
 import os
 import threading
@@ -146,7 +147,7 @@ class LiveRun:
             text = "What became of every shard; images/s and GPU memory are the engine's own"
             self._table = create_table_artifact(table=rows, key="shards", description=text)
         else:
-            _patch(self._table, rows)
+            _patch(self._table, json.dumps(rows))  # a list would be stored, and break the page
 
     def _show_sheet(self) -> None:
         newest = self._newest()
