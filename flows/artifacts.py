@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextvars
 import json
-import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -199,28 +198,12 @@ def live_run(
     thread = threading.Thread(target=contextvars.copy_context().run, args=(tick,), daemon=True, name="artifacts")
     thread.start()
     try:
-        with _quiet_tasks():
-            yield live
+        yield live
     finally:
         stop.set()
         thread.join(TICK_SECONDS)
         live.tick()
         live.show()
-
-
-@contextmanager
-def _quiet_tasks() -> Iterator[None]:
-    """Leave "Finished in state Completed()" out of the log: a line a shard that says nothing of it."""
-
-    def says_something(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Finished in state Completed")
-
-    logger = logging.getLogger("prefect.task_runs")
-    logger.addFilter(says_something)
-    try:
-        yield
-    finally:
-        logger.removeFilter(says_something)
 
 
 def _patch(artifact: UUID, data: Any, description: str | None = None) -> None:

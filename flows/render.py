@@ -20,12 +20,15 @@ from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
 from catalogs.plan import PlanFile, Shard, lay_out
 from flows.artifacts import live_run, publish_summary
+from flows.logs import quiet
 from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
 from tasks.progress import asset_progress
 from tasks.render import render_shard, restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
 from tasks.shard import ShardJob, stopping
+
+quiet()
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000
