@@ -20,6 +20,7 @@ from catalogs.calendar import Entry, read_calendar
 from catalogs.campaign import Campaign
 from catalogs.errors import OptionError, UserError, nearest
 from catalogs.schedule import Standing
+from flows.alerts import send_failed
 from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
 from inference.models import MODELS
@@ -107,7 +108,13 @@ def _run_name() -> str:
     return " · ".join(["marketing", ", ".join(only) or Path(folder).name])
 
 
-@flow(name="marketing-run", flow_run_name=_run_name, persist_result=False)
+@flow(
+    name="marketing-run",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_failure=[send_failed],
+    on_crashed=[send_failed],
+)
 def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -> Any:  # noqa: B008 - frozen
     """Render what is due and changed of a folder of campaigns. One campaign's failure does not stop the others.
 
@@ -178,7 +185,7 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     if not plan["work"]:
         failed = f"{plan['failed']} assets failed for good" if plan["failed"] else ""
         return _line(entry, Result.FAILED if failed else Result.UNCHANGED, failed)
-    said = f"{plan['renders']} renders for {plan['assets']} assets"
+    said = f"{plan['renders']} renders for {plan['work']} assets"
     if options.dry_run:
         return _line(entry, Result.PLANNED, said)
     get_run_logger().info("%s: %s", entry.name, said)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
 from catalogs.plan import PlanFile, Shard, lay_out
+from flows.alerts import send_failed
 from flows.artifacts import live_run, publish_summary
 from flows.logs import quiet
 from tasks.lineage import record_lineage
@@ -92,7 +93,13 @@ def _run_name() -> str:
     return " · ".join(filter(None, (name, parameters.get("run_id"))))
 
 
-@flow(name="render-catalog", flow_run_name=_run_name, persist_result=False)
+@flow(
+    name="render-catalog",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_failure=[send_failed],
+    on_crashed=[send_failed],
+)
 def render_catalog(
     campaign: str,
     options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen

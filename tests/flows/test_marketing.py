@@ -56,7 +56,7 @@ def test_only_what_changed_is_rendered(tmp_path: Path, prefect_harness: None) ->
     made["spring"].write()
     before = made["spring"].view()
     _, lines = settled(tmp_path)
-    assert lines["spring"]["detail"] == "2 renders for 10 assets"
+    assert lines["spring"]["detail"] == "2 renders for 5 assets"
     after = made["spring"].view()
     assert {key[1] for key in before if before[key]["asset_key"] != after[key]["asset_key"]} == {"p000"}
 
