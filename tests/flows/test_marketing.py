@@ -89,3 +89,13 @@ def test_failed_assets_and_broken_catalogs(tmp_path: Path, prefect_harness: None
     assert results(lines)["spring"] == "delivered"
     assert made["spring"].view()
     assert "2 of 4 campaigns failed" in state.message
+
+
+def test_every_parameter_has_a_title_and_most_an_explanation() -> None:
+    from flows.marketing import MarketingOptions
+
+    models = MarketingOptions.model_json_schema()
+    for name, schema in [("", models), *models["$defs"].items()]:
+        for field, shown in schema.get("properties", {}).items():
+            assert shown.get("title"), f"{name}.{field}"
+            assert shown["title"] != field.replace("_", " ").title(), f"{name}.{field} has no title of its own"
