@@ -132,7 +132,7 @@ def test_the_summary_is_for_people() -> None:
     from flows.artifacts import summary_markdown
 
     summary = json.loads(
-        """{"run_id": "r1", "complete": false, "seconds": 4000, "gallery": "s3://b/r/index.html",
+        """{"run_id": "r1", "complete": false, "seconds": 6000, "gallery": "s3://b/r/index.html",
         "outcome": {"planned": 10, "delivered": 8, "failed": 2, "missing": 0, "retired": 0, "withdraw": 0,
                     "reasons": {"blocked": 2}},
         "plan": {"campaign": "spring", "model": "klein-4b", "kind": "render", "output": "s3://b", "rejected": 0,
@@ -145,7 +145,7 @@ def test_the_summary_is_for_people() -> None:
         "## spring: not complete, 8 of 10 assets delivered",
         "| blocked | 2 |",
         "1.50 USD",
-        "1 h 07 min",
+        "1 h 40 min",
         "H200, 40.1 GiB at most",
         "`s3://b/r/index.html`",
     ):
