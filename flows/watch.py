@@ -27,24 +27,28 @@ class Watcher:
     """Compares a campaign folder with what it was at the last look."""
 
     folder: str
-    _stamps: dict[str, str] = field(default_factory=dict)
+    _told: dict[str, str] = field(default_factory=dict)
+    _seen: dict[str, str] = field(default_factory=dict)
     _problem: str = ""
 
     def changed(self) -> list[Entry]:
-        """The campaigns whose files changed since the last call; all at the first. Broken ones are left out.
+        """The campaigns whose files have changed and lay still since the last call. Broken ones are left out.
 
+        Lying still: a catalog that is being copied must not be read half. At the beginning all count as changed.
         A folder or store that cannot be read now is logged once and looked at again.
         """
         try:
-            stamps = {entry.path: (input_stamp(entry), entry) for entry in read_calendar(self.folder)}
+            entries = {entry.path: entry for entry in read_calendar(self.folder)}
+            stamps = {path: input_stamp(entry) for path, entry in entries.items()}
         except PackshotError as error:
             if str(error) != self._problem:
                 _log.error("%s", error)
             self._problem = str(error)
             return []
-        self._problem = ""
-        found = [entry for path, (stamp, entry) in stamps.items() if self._stamps.get(path) != stamp]
-        self._stamps = {path: stamp for path, (stamp, _) in stamps.items()}
+        still = {path: stamp for path, stamp in stamps.items() if self._seen.get(path) == stamp}
+        found = [entries[path] for path, stamp in still.items() if self._told.get(path) != stamp]
+        self._problem, self._seen = "", stamps
+        self._told.update(still)
         return [entry for entry in found if entry.campaign]
 
 

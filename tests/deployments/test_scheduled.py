@@ -126,6 +126,24 @@ def alerts() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.server_close()
 
 
+@pytest.mark.timeout(240)
+def test_deploy_may_be_repeated(prefect_server: dict[str, str]) -> None:
+    """prefect.yaml and automations.yaml are read by Prefect itself."""
+    options = ("/srv/campaigns", "--cron", "0 5 * * 1-5", "--time-zone", "Europe/Berlin")
+    first = packshot(prefect_server, "deploy", *options)
+    assert first.returncode == 0, first.stderr
+    before = state_of(prefect_server)
+    assert packshot(prefect_server, "deploy", *options).stdout == first.stdout
+    after = state_of(prefect_server)
+    for part in ("automations", "pools", "deployments"):
+        assert sorted(before[part]) == sorted(after[part]), "the second deploy has added something"
+    assert {"cpu", "gpu"} <= set(after["pools"])
+    assert len(after["automations"]) == 6
+    for name in ("marketing-run/cpu", "marketing-run/gpu"):
+        [[schedule, active]] = after["deployments"][name]["schedules"]
+        assert (schedule["cron"], schedule["timezone"], active) == ("0 5 * * 1-5", "Europe/Berlin", True)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_schedule_fires_and_a_change_starts_a_run(tmp_path: Path, prefect_server: dict[str, str]) -> None:
@@ -135,14 +153,7 @@ def test_a_schedule_fires_and_a_change_starts_a_run(tmp_path: Path, prefect_serv
         options = (str(campaigns), "--cron", "0 5 * * 1-5", "--time-zone", "Europe/Berlin", "--alert-url", address)
         first = packshot(prefect_server, "deploy", *options)
         assert first.returncode == 0, first.stderr
-        before = state_of(prefect_server)
-        assert packshot(prefect_server, "deploy", *options).stdout == first.stdout
-        after = state_of(prefect_server)
-        for part in ("automations", "pools", "deployments"):
-            assert sorted(before[part]) == sorted(after[part]), "the second deploy has added something"
-        deployment = after["deployments"]["marketing-run/cpu"]
-        [[schedule, active]] = deployment["schedules"]
-        assert (schedule["cron"], schedule["timezone"], active) == ("0 5 * * 1-5", "Europe/Berlin", True)
+        deployment = state_of(prefect_server)["deployments"]["marketing-run/cpu"]
         log = tmp_path / "worker.log"
         with process(prefect_server, log, "-m", "prefect", "worker", "start", "--pool", "cpu", "--type", "process"):
             check_the_schedule(prefect_server, deployment["id"], made, log)

@@ -112,11 +112,13 @@ def test_the_watcher_tells_what_changed_and_nothing_else(tmp_path: Path) -> None
 
     made = {name: Project.of(tmp_path / name, products=1, name=name) for name in ("a", "b")}
     watcher = Watcher(str(tmp_path))
+    assert watcher.changed() == [], "they may be on their way still"
     assert [entry.name for entry in watcher.changed()] == ["a", "b"]
     assert watcher.changed() == []
     made["b"].products[0]["title"] = "another"
     made["b"].write()
     (tmp_path / "broken.yaml").write_text("name: [")
+    assert watcher.changed() == []
     assert [entry.name for entry in watcher.changed()] == ["b"]
     assert watcher.changed() == []
 
