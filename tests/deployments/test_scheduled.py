@@ -30,7 +30,8 @@ async def main():
         found = {"runs": [], "automations": [], "pools": [], "deployments": {}}
         for run in await client.read_flow_runs(sort="EXPECTED_START_TIME_ASC"):
             state = run.state
-            logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
+            wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+            logs = await client.read_logs(wanted) if state.is_final() else []
             found["runs"].append({
                 "id": str(run.id), "name": run.name, "state": state.name, "message": state.message,
                 "auto": run.auto_scheduled, "parameters": run.parameters, "creator": str(run.created_by),
