@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from catalogs.channels import Channel, resolve_channels
 from catalogs.errors import CampaignError, nearest
+from catalogs.schedule import Schedule
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 SIZE = re.compile(r"^(\d{2,5})x(\d{2,5})$")
@@ -145,6 +146,7 @@ class _File(_Section):
     shots: dict[str, Shot] = Field(min_length=1)
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()
+    schedule: Schedule = Schedule()
 
     @field_validator("model", mode="before")
     @classmethod
@@ -202,6 +204,7 @@ class Campaign:
     shots: dict[str, Shot]
     channels: tuple[Channel, ...]
     finishing: Finishing
+    schedule: Schedule
     references: dict[str, tuple[ShotReference, ...]]
     stages: tuple[tuple[str, ...], ...]
 
@@ -255,6 +258,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         shots=file.shots,
         channels=channels,
         finishing=file.finishing,
+        schedule=file.schedule,
         references=references,
         stages=_stages(file.shots, references, source),
     )
@@ -330,6 +334,7 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         "model": ModelChoice,
         "finishing": Finishing,
         "hosted": Hosted,
+        "schedule": Schedule,
         "shots": Shot,
     }
     model = sections.get(str(loc[0]), _File) if loc else _File

@@ -232,6 +232,65 @@ def channels(as_json: bool) -> None:
     _answer(as_json, rows, table_lines(rows))
 
 
+FOLDER = click.argument("folder", type=click.Path())
+ALERT_URL = click.option("--alert-url", metavar="URL", help='Post alerts there as {"text": ...} (Slack, Mattermost).')
+TIME_ZONE = click.option("--time-zone", default="UTC", show_default=True, help="IANA name the cron line is read in.")
+
+
+@cli.command()
+@FOLDER
+@click.option("--cron", default="0 5 * * *", show_default=True, help="When to render what is due.")
+@TIME_ZONE
+@ALERT_URL
+def deploy(folder: str, cron: str, time_zone: str, alert_url: str | None) -> None:
+    """Register work pools, schedules and automations for a campaign folder, given as the workers see it.
+
+    Goes to the server of PREFECT_API_URL; running it again changes what changed.
+    """
+    _no_telemetry()
+    from flows.deploy import Plan
+    from flows.deploy import deploy as register
+
+    register(Plan(folder, cron, time_zone, alert_url), click.echo)
+
+
+@cli.command()
+@FOLDER
+@click.option("--cron", help="When to render what is due; only changes start a run when left out.")
+@TIME_ZONE
+@click.option("--every", default=30.0, show_default=True, type=click.FloatRange(min=0), help="Seconds; 0: never.")
+@click.option("--port", default=4200, show_default=True, help="Of the Prefect server, where none is set.")
+@ALERT_URL
+def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int, alert_url: str | None) -> None:
+    """Everything on this machine until Ctrl-C: server, schedule, a look for changes, and the runs."""
+    _no_telemetry()
+    from flows.serve import Service
+    from flows.serve import serve as run
+
+    run(Service(folder, cron, time_zone, every, port, alert_url), lambda line: click.echo(line, err=True))
+
+
+@cli.command()
+@FOLDER
+@click.option("--every", default=30.0, show_default=True, type=click.FloatRange(min=0.5), help="Seconds.")
+def watch(folder: str, every: float) -> None:
+    """Look for changed campaigns and send an event for each, which starts a run (see deploy)."""
+    _no_telemetry()
+    import threading
+
+    from flows.deploy import server_url
+    from flows.watch import watch as look
+
+    server_url()
+    look(folder, every, threading.Event().wait, lambda line: click.echo(line, err=True))
+
+
+def _no_telemetry() -> None:
+    import os
+
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
 def _answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
     if as_json:
         click.echo(json.dumps(data, indent=2, default=str))

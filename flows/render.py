@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from prefect import State, flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,37 +16,97 @@ from catalogs.campaign import load_campaign
 from catalogs.errors import PackshotError
 from catalogs.lease import LEASE_SECONDS, hold
 from catalogs.plan import PlanFile, lay_out
+from flows.alerts import send_failed
+from flows.artifacts import publish_summary
+from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from inference.engine import EngineOptions
+from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
-from tasks.profile import profile_lines
 from tasks.render import restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
 from tasks.shard import stopping
+
+quiet()
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000
 
 
 class RenderOptions(BaseModel):
-    """How to render a campaign."""
+    """What of a campaign to render, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Options")
 
-    only: list[str] = Field(default_factory=list, description="Product ids to make alone; all when empty")
-    limit: int | None = Field(default=None, ge=1, description="Make only the first looks, so many")
-    retry_failed: bool = Field(default=False, description="Try final failures again")
-    resubmit: bool = Field(default=False, description="Pay again for what may have been billed, or was paid and lost")
-    retire: bool = Field(default=False, description="Write tombstones for what left the selection")
-    strict: bool = Field(default=False, description="Stop at a bad catalog row")
-    runner: RunnerName = Field(default="local", description="Where shards run: threads here, or a Ray cluster")
-    address: str | None = Field(default=None, description="HOST:PORT of the Ray head node; none: Ray on this host")
-    workers: int = Field(default=1, ge=1, le=64, description="Shards at once of the local runner; one for a GPU")
-    force: bool = Field(default=False, description="Go on beside another run of this campaign")
-    engine: EngineOptions = Field(default=EngineOptions(), description="How a local engine uses its machine")
-    shard_seconds: float = Field(default=SHARD_SECONDS, gt=0, description="Estimated work a shard")
-    shard_assets: int = Field(default=SHARD_ASSETS, ge=1, description="Assets a shard at most")
+    only: list[str] = Field(
+        default_factory=list,
+        title="Only these products",
+        description="Product ids as in the product catalog; all products when empty. Retires nothing.",
+        examples=[["MUG-001", "MUG-002"]],
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        title="At most so many products",
+        description="Only the first looks, to try a campaign on a few products first. All when empty.",
+        examples=[3],
+    )
+    retry_failed: bool = Field(
+        default=False,
+        title="Try failed assets again",
+        description="Otherwise an asset that failed for good waits until its inputs change.",
+    )
+    resubmit: bool = Field(
+        default=False,
+        title="Pay again for what was lost",
+        description="Send anew what a hosted model may have billed, or was paid for and is gone. Costs money.",
+    )
+    retire: bool = Field(
+        default=False,
+        title="Retire what is no longer wanted",
+        description="Mark assets of products, shots or channels that left the campaign as retired. Deletes no file.",
+    )
+    strict: bool = Field(
+        default=False,
+        title="Stop at a bad catalog row",
+        description="Otherwise a bad row is left out and written to rejects.parquet.",
+    )
+    runner: RunnerName = Field(
+        default="local",
+        title="Where shards run",
+        description="In this process, or on the machines of a Ray cluster.",
+    )
+    address: str | None = Field(
+        default=None,
+        title="Ray cluster",
+        description="HOST:PORT of its head node. Empty: Ray on this machine alone.",
+        examples=["ray-head:6379"],
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        title="Shards at once",
+        description="In this process. One for a local GPU; more help proofs and the hosted API.",
+    )
+    force: bool = Field(
+        default=False,
+        title="Go on beside another run",
+        description="Otherwise a second run of a campaign waits for the first. Work may then be done twice.",
+    )
+    engine: EngineOptions = Field(
+        default=EngineOptions(),
+        title="Local engine",
+        description="How a model on this machine's GPU uses it; changes no picture.",
+    )
+    shard_seconds: float = Field(
+        default=SHARD_SECONDS,
+        gt=0,
+        title="Work a shard, in seconds",
+        description="Estimated. A killed run loses at most the shards it worked on.",
+    )
+    shard_assets: int = Field(default=SHARD_ASSETS, ge=1, title="Assets a shard at most")
 
 
 def _run_name() -> str:
@@ -60,7 +118,13 @@ def _run_name() -> str:
     return " · ".join(filter(None, (name, parameters.get("run_id"))))
 
 
-@flow(name="render-catalog", flow_run_name=_run_name, persist_result=False)
+@flow(
+    name="render-catalog",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_failure=[send_failed],
+    on_crashed=[send_failed],
+)
 def render_catalog(
     campaign: str,
     options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen
@@ -70,10 +134,10 @@ def render_catalog(
     """Render what a campaign wants and does not have.
 
     Args:
-        campaign: path of the campaign file.
-        options: how to render it.
-        plan: a plan file to make exactly, instead of planning anew.
-        run_id: a start whose plan is in the store already.
+        campaign: Path of the campaign file, as the worker sees it, for example /srv/campaigns/spring/campaign.yaml.
+        options: What of the campaign to render, and how.
+        plan: A plan file to make exactly, instead of planning anew; leave it empty for a new plan.
+        run_id: A start whose plan is in the store already; leave it empty, other flows set it.
 
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
@@ -85,6 +149,7 @@ def render_catalog(
     patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
     with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
         summary = _run(prepared, options)
+    record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
 
 
@@ -104,7 +169,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     gallery = write_report(store, plan.header.campaign, run_id)
     summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started)
     summary["gallery"] = gallery
-    _publish(summary, reports)
+    publish_summary(summary)
     return summary
 
 
@@ -121,36 +186,3 @@ def _incomplete(summary: dict[str, Any]) -> str:
         f"{outcome['delivered']} of {outcome['planned']} planned assets are delivered, "
         f"{outcome['failed']} failed ({reasons or 'none'}), {outcome['missing']} missing"
     )
-
-
-def _publish(summary: dict[str, Any], reports: Iterable[dict[str, Any]]) -> None:
-    columns = ("number", "stage", "assets", "delivered", "failed", "skipped", "rendered", "adopted")
-    table = [
-        {**{name: report[name] for name in columns}, "seconds": round(report["seconds"], 1)}
-        for report in sorted(reports, key=lambda report: report["number"])
-    ]
-    if table:
-        create_table_artifact(table=table, key="shards", description="What became of every shard")
-    create_markdown_artifact(markdown=summary_markdown(summary), key="summary", description="Run summary")
-
-
-def summary_markdown(summary: dict[str, Any]) -> str:
-    """The summary for the Prefect UI."""
-    outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
-    lines = [
-        f"## {plan['campaign']} · {plan['model']}",
-        "",
-        "| planned | delivered | failed | missing | rendered | adopted | seconds |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
-        f"| {outcome['planned']} | {outcome['delivered']} | {outcome['failed']} | {outcome['missing']} "
-        f"| {work['rendered']} | {work['adopted']} | {summary['seconds']:.1f} |",
-        "",
-        f"Run `{summary['run_id']}` · output `{plan['output']}`",
-        "",
-        f"Gallery: `{summary['gallery']}`",
-        "",
-        "```",
-        *profile_lines(summary["profile"]),
-        "```",
-    ]
-    return "\n".join(lines)

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
@@ -19,6 +18,7 @@ from prefect.states import Cancelling
 
 from catalogs.errors import PackshotError
 from catalogs.plan import Shard
+from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from inference.engine import EngineOptions
 from tasks import progress
@@ -59,20 +59,16 @@ def render_stages(
         return []
     stopping.clear()
     reports: list[Report] = []
-    artifact = create_progress_artifact(progress=0.0, key="progress", description=f"0 / {shards} shards")
     with (
-        asset_progress(total, sys.stderr),
+        asset_progress(total, sys.stderr) as counted,
+        live_run(prepared.store, prepared.run_id, prepared.summary, shards, total, counted) as live,
         watching(_flow_run()),
         open_runner(*runner, engine) as opened,
     ):
         for stage in stages:
-            for number, report in enumerate(_Stage(prepared, opened, options).run(stage), start=len(reports) + 1):
+            for report in _Stage(prepared, opened, options).run(stage):
                 reports.append(report)
-                update_progress_artifact(
-                    artifact_id=artifact,
-                    progress=100.0 * number / shards,
-                    description=f"{number} / {shards} shards",
-                )
+                live.shard_done(report)
     return [report for report in reports if report]
 
 

@@ -61,7 +61,7 @@ def test_a_run_is_readable_in_the_ui(tmp_path: Path, prefect_server: dict[str, s
     assert summary["outcome"]["delivered"] == 30
     seen = seen_by_prefect(prefect_server, f"readable · {summary['run_id']}")
     assert seen["flows"] == ["Completed"]
-    assert seen["artifacts"] == ["progress", "shards", "summary"]
+    assert seen["artifacts"] == ["contact-sheet", "progress", "shards", "summary"]
     shards = [(name, state, tags) for name, state, tags in seen["tasks"] if name.startswith("shard")]
     assert len(shards) == 4
     assert all(state == "Completed" and not tags for _, state, tags in shards)

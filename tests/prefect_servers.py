@@ -1,3 +1,5 @@
+"""A Prefect server of its own for tests of several folders; tests/conftest.py brings the fixture in."""
+
 from __future__ import annotations
 
 import os
@@ -45,6 +47,8 @@ def serve(home: Path, more: Mapping[str, str] = MappingProxyType({})) -> Iterato
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_UI_API_URL": "/api",
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("wb") as log:

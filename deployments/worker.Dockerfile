@@ -1,0 +1,31 @@
+# A worker: the package and nothing of a campaign. One image for both pools:
+#   docker build -f deployments/worker.Dockerfile -t packshot-worker .
+#   docker build -f deployments/worker.Dockerfile -t packshot-worker:gpu --build-arg EXTRAS=s3,diffusers .
+# torch's Linux wheels bring CUDA along; the host needs the NVIDIA driver and container toolkit.
+FROM python:3.12-slim-bookworm
+
+ARG EXTRAS=s3
+ENV PIP_NO_CACHE_DIR=1 \
+    PYTHONUNBUFFERED=1 \
+    DO_NOT_TRACK=1 \
+    PREFECT_HOME=/home/packshot/.prefect \
+    HF_HOME=/models
+
+RUN useradd --create-home --uid 10001 packshot \
+    && mkdir /models \
+    && chown packshot /models
+
+WORKDIR /src
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY catalogs catalogs
+COPY inference inference
+COPY tasks tasks
+COPY flows flows
+COPY deployments deployments
+RUN pip install --constraint constraints.txt ".[${EXTRAS}]"
+
+USER 10001
+WORKDIR /home/packshot
+ENV POOL=cpu LIMIT=1
+# exec: the worker is process 1 and gets the signal to stop.
+CMD ["sh", "-c", "exec prefect worker start --pool \"$POOL\" --limit \"$LIMIT\" --with-healthcheck"]

@@ -1,0 +1,374 @@
+"""What a person sees of a run in the Prefect UI while it works and after it.
+
+Progress, the table of shards and the contact sheet are one artifact each, changed in place: a new version for
+every change would fill the server's database. Pictures are data: URIs, so they show with no web server beside
+the object store. An artifact is for people only: one that cannot be written is logged and costs the run nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextvars
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+
+from catalogs.identity import thumbnail_key
+from catalogs.records import Status, read_commit
+from catalogs.storage import MissingKey, Store
+from tasks.profile import profile_lines
+from tasks.progress import AssetProgress
+
+TICK_SECONDS = 5.0
+SHEET_SECONDS = 20.0
+SHEET_PICTURES = 24
+SHEET_COLUMNS = 4  # what fits beside the page's own column
+SHEET_BYTES = 600_000  # Prefect refuses events from about 1.5 MB and holds what it takes twice
+TABLE_ROWS = 400
+OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
+FAILING_SHARE, FAILING_LEAST_ASSETS = 0.02, 50
+LINKS = "PACKSHOT_LINKS"
+
+Report = Mapping[str, Any]
+
+
+@dataclass
+class LiveRun:
+    """A run's artifacts, kept up to date; `live_run` makes one.
+
+    Attributes:
+        planned_seconds: what the plan says the engine needs; 0.0 where it cannot say.
+    """
+
+    store: Store
+    run_id: str
+    campaign: str
+    assets: int
+    shards: int
+    planned_seconds: float
+    progress: AssetProgress
+    reports: list[Report] = field(default_factory=list)
+    lost: int = 0
+
+    def __post_init__(self) -> None:
+        self._started = monotonic()
+        self._said: set[str] = set()
+        self._seen: dict[str, list[dict[str, Any]]] = {}
+        self._last_sheet = 0.0
+        self._logger = get_run_logger()
+        self._run, self._run_name = flow_run.id, flow_run.name
+        self._progress: UUID | None = None
+        self._table: UUID | None = None
+        self._sheet: UUID | None = None
+        with self._optional():
+            self._progress = create_progress_artifact(0.0, key="progress", description=self.line())
+
+    def shard_done(self, report: Report) -> None:
+        """Count a shard; an empty report is one that failed as a whole."""
+        if report:
+            self.reports.append(report)
+            self._logger.info(shard_line(report))
+        else:
+            self.lost += 1
+        self.tick()
+        # The first pictures at once, the next when the server has had its rest.
+        if monotonic() - self._last_sheet >= SHEET_SECONDS or not self._last_sheet:
+            self.show()
+
+    def show(self) -> None:
+        """Write the table of shards and the contact sheet as they are now."""
+        self._last_sheet = monotonic()
+        with self._optional():
+            self._show_table()
+        with self._optional():
+            self._show_sheet()
+
+    def tick(self) -> None:
+        """Write the progress and send what an alert may wait for."""
+        done, failed = self.counts()
+        self._warn(done, failed)
+        if self._progress is not None:
+            with self._optional():
+                _patch(self._progress, 100.0 * min(1.0, done / max(1, self.assets)), self.line())
+
+    def counts(self) -> tuple[int, int]:
+        """Assets done (whether delivered or failed), and failed. Shards in other processes count when they end."""
+        done = sum(report["delivered"] + report["failed"] + report["skipped"] for report in self.reports)
+        failed = sum(report["failed"] for report in self.reports)
+        return max(done, self.progress.delivered + self.progress.failed), max(failed, self.progress.failed)
+
+    def line(self) -> str:
+        """The run in one line."""
+        done, failed = self.counts()
+        finished = len(self.reports) + self.lost
+        rate = done / max(monotonic() - self._started, 1e-9)
+        said = [f"{done} of {self.assets} assets", f"{failed} failed", f"{finished} of {self.shards} shards"]
+        if done:
+            said.append(f"{rate:.1f} assets/s")
+        if 0 < done < self.assets:
+            said.append(f"about {_duration((self.assets - done) / rate)} left")
+        return " · ".join(said)
+
+    def _warn(self, done: int, failed: int) -> None:
+        seconds = monotonic() - self._started
+        limit = max(OVERDUE_LEAST_SECONDS, OVERDUE_FACTOR * self.planned_seconds)
+        if self.planned_seconds and seconds > limit:
+            text = f"runs for {_duration(seconds)}, planned were {_duration(self.planned_seconds)}; {self.line()}"
+            self._emit("packshot.run.overdue", text)
+        if done >= FAILING_LEAST_ASSETS and failed > FAILING_SHARE * done:
+            self._emit("packshot.run.failing", f"{failed} of {done} assets failed ({failed / done:.1%})")
+
+    def _emit(self, event: str, text: str) -> None:
+        if event in self._said:
+            return
+        self._said.add(event)
+        self._logger.warning("%s: %s", self.campaign, text)
+        resource = {"prefect.resource.id": f"prefect.flow-run.{self._run}", "prefect.resource.name": self._run_name}
+        emit_event(event, resource=resource, payload={"campaign": self.campaign, "text": text})
+
+    def _show_table(self) -> None:
+        if not self.reports:
+            return
+        rows = shard_rows(self.reports)
+        if self._table is None:
+            text = "What became of every shard; images/s and GPU memory are the engine's own"
+            self._table = create_table_artifact(table=rows, key="shards", description=text)
+        else:
+            _patch(self._table, json.dumps(rows))  # a list would be stored, and break the page
+
+    def _show_sheet(self) -> None:
+        newest = self._newest()
+        if not newest:
+            return
+        if self._sheet is None:
+            text = f"The newest finished assets of {self.campaign}"
+            self._sheet = create_markdown_artifact("Pictures are on their way.", key="contact-sheet", description=text)
+        _patch(self._sheet, contact_sheet(self.store, newest))
+
+    def _newest(self) -> list[dict[str, Any]]:
+        """Delivered rows of this run, the newest first, as many as a sheet shows."""
+        columns = ["created_at", "status", "look", "product_id", "shot", "channel", "variation", "sha256"]
+        for key in self.store.list(f"catalog/{self.run_id}"):
+            if key not in self._seen:
+                rows = read_commit(self.store, key, columns).to_pylist()
+                delivered = [row for row in rows if row["status"] == Status.DELIVERED and row["sha256"]]
+                self._seen[key] = delivered[-SHEET_PICTURES:]
+        rows = [row for rows in self._seen.values() for row in rows]
+        return sorted(rows, key=lambda row: row["created_at"], reverse=True)[:SHEET_PICTURES]
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if "artifact" not in self._said:
+                self._said.add("artifact")
+                self._logger.warning("an artifact could not be written (%s: %s)", type(error).__name__, error)
+
+
+@contextmanager
+def live_run(
+    store: Store, run_id: str, plan: Mapping[str, Any], shards: int, assets: int, progress: AssetProgress
+) -> Iterator[LiveRun]:
+    """Keep a run's artifacts up to date while the block runs.
+
+    Args:
+        plan: the plan's summary.
+        progress: what counts assets within a shard.
+    """
+    live = LiveRun(store, run_id, plan["campaign"], assets, shards, plan["seconds"], progress)
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(TICK_SECONDS):
+            live.tick()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(tick,), daemon=True, name="artifacts")
+    thread.start()
+    try:
+        yield live
+    finally:
+        stop.set()
+        thread.join(TICK_SECONDS)
+        live.tick()
+        live.show()
+
+
+def _patch(artifact: UUID, data: Any, description: str | None = None) -> None:
+    # Not client.update_artifact: it sends the whole content a second time, as an event.
+    body = {"data": data} | ({"description": description} if description else {})
+    with get_client(sync_client=True) as client:
+        client.request("PATCH", "/artifacts/{id}", json=body, path_params={"id": artifact})
+
+
+def shard_line(report: Report) -> str:
+    """A shard for the log."""
+    reasons = "".join(f", {count} {reason}" for reason, count in sorted(report["reasons"].items()))
+    delivered = report["delivered"] + report["skipped"]
+    said = f"{delivered} of {report['assets']} delivered in {report['seconds']:.1f} s{reasons}"
+    return f"shard {report['number']:04}: {said}"
+
+
+def shard_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """The table of shards: those with failures first, then the newest; no more than a page can show."""
+    rows = sorted(reports, key=lambda report: (not report["failed"], -report["number"]))[:TABLE_ROWS]
+    return [_shard_row(report) for report in rows]
+
+
+def _shard_row(report: Report) -> dict[str, Any]:
+    profile = report.get("profile") or {}
+    busy, peak = report["engine_seconds"], profile.get("peak_bytes", 0)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report["reasons"].items()))
+    return {
+        "shard": report["number"],
+        "stage": report["stage"],
+        "assets": report["assets"],
+        "done": report["delivered"] + report["skipped"],
+        "failed": report["failed"],
+        "images/s": round(report["rendered"] / busy, 2) if busy and report["rendered"] else "-",
+        "GPU GiB": round(peak / 2**30, 1) if peak else "-",
+        "seconds": round(report["seconds"], 1),
+        "why": reasons or "-",
+    }
+
+
+def contact_sheet(store: Store, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Thumbnails as a markdown table, within SHEET_BYTES; assets whose thumbnail is gone are left out."""
+    cells: list[tuple[str, str]] = []
+    room = SHEET_BYTES
+    for row in rows:
+        try:
+            data = store.read(thumbnail_key(row["sha256"]))
+        except MissingKey:
+            continue
+        picture = base64.b64encode(data).decode()
+        room -= len(picture)
+        if room < 0:
+            break
+        name = plain(f"{row['product_id'] or row['look']} {row['shot']} {row['channel']}")
+        cells.append((f"![{name}](data:image/webp;base64,{picture})", name))
+    return "\n".join(_grid(cells))
+
+
+def _grid(cells: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for start in range(0, len(cells), SHEET_COLUMNS):
+        line = cells[start : start + SHEET_COLUMNS]
+        line = [*line, *[("", "")] * (SHEET_COLUMNS - len(line))]
+        if not start:
+            yield "| " + " | ".join(" " for _ in line) + " |"
+            yield "|" + ":---:|" * SHEET_COLUMNS
+        yield "| " + " | ".join(picture for picture, _ in line) + " |"
+        yield "| " + " | ".join(name for _, name in line) + " |"
+
+
+def plain(text: str) -> str:
+    """Text of a catalog as markdown that is only text."""
+    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()#+!|<>~" else mark for mark in text)
+
+
+def publish_summary(summary: Mapping[str, Any]) -> None:
+    """Leave the run's last word as an artifact."""
+    create_markdown_artifact(markdown=summary_markdown(summary), key="summary", description="What the run delivered")
+
+
+def summary_markdown(summary: Mapping[str, Any]) -> str:
+    """The summary for the Prefect UI."""
+    outcome, plan = summary["outcome"], summary["plan"]
+    verdict = "Complete" if summary["complete"] else "Not complete"
+    lines = [
+        f"## {plan['campaign']}: {verdict.lower()}, {outcome['delivered']} of {outcome['planned']} assets delivered",
+        "",
+        *_pairs(_numbers(summary)),
+        "",
+        *_reasons(outcome["reasons"]),
+        "### Where it is",
+        "",
+        *_pairs(_places(summary)),
+        "",
+        *_speed(summary),
+        "Read the asset catalog anywhere:",
+        "",
+        "```python",
+        f'pyarrow.dataset.dataset("{plan["output"]}/catalog").to_table()',
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
+    outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
+    profile = summary.get("profile") or {}
+    numbers = {
+        "Failed": str(outcome["failed"]),
+        "Missing": str(outcome["missing"]),
+        "Rendered now": f"{work['rendered']}, {work['adopted']} taken over from an earlier start",
+        "Model": f"{plan['model']} ({plan['kind']})",
+        "Time": _duration(summary["seconds"]),
+        "Cost": f"{work['cost']:.2f} USD" if work["cost"] else "",
+        "Speed": f"{profile['images_per_second']:g} images/s" if profile.get("images_per_second") else "",
+        "GPU": f"{profile['device']}, {profile['memory_gib']:g} GiB at most" if profile.get("memory_gib") else "",
+        "Rows left out": f"{plan['rejected']}, see `{plan['rejects_key']}`" if plan["rejected"] else "",
+        "No longer wanted": f"{outcome['retired']}" if outcome["retired"] else "",
+        "To withdraw": f"{outcome['withdraw']}, a right to a reference has ended" if outcome["withdraw"] else "",
+    }
+    return {name: said for name, said in numbers.items() if said}
+
+
+def _places(summary: Mapping[str, Any]) -> dict[str, str]:
+    plan, run_id = summary["plan"], summary["run_id"]
+    root = plan["output"].rstrip("/")
+    return {
+        "Gallery": link(summary["gallery"]),
+        "Asset catalog": link(f"{root}/catalog"),
+        "Plan": link(f"{root}/{plan['plan_key']}"),
+        "Run": f"`{run_id}`",
+    }
+
+
+def _speed(summary: Mapping[str, Any]) -> list[str]:
+    if not summary.get("profile") or not summary["work"]["rendered"]:
+        return []
+    return ["### How fast", "", "```", *profile_lines(summary["profile"]), "```", ""]
+
+
+def link(uri: str) -> str:
+    """A stored file for people: a link where PACKSHOT_LINKS says which web address shows it, else its place.
+
+    PACKSHOT_LINKS holds `PREFIX=ADDRESS` pairs, a blank between them: `s3://shop/=https://files.example.com/`.
+    """
+    for pair in os.environ.get(LINKS, "").split():
+        prefix, _, address = pair.partition("=")
+        if prefix and address and uri.startswith(prefix):
+            return f"[{plain(uri)}]({address}{quote(uri.removeprefix(prefix))})"
+    return f"`{uri}`"
+
+
+def _pairs(pairs: Mapping[str, str]) -> list[str]:
+    return ["| | |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in pairs.items()]]
+
+
+def _reasons(reasons: Mapping[str, int]) -> list[str]:
+    if not reasons:
+        return []
+    rows = sorted(reasons.items(), key=lambda item: -item[1])
+    return ["### Why assets failed", "", "| reason | assets |", "|---|---:|", *[f"| {r} | {n} |" for r, n in rows], ""]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"

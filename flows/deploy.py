@@ -1,0 +1,139 @@
+"""Registering packshot with a Prefect server: work pools, deployments, automations. Every step may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.server.schemas.schedules import CronSchedule
+from prefect.settings import get_current_settings
+from pydantic import ValidationError
+
+from catalogs.errors import OptionError, WorkError
+from flows.automations import apply_automations
+
+POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
+DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class DeployError(WorkError):
+    """The Prefect server refused a deployment."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to register.
+
+    Attributes:
+        campaigns: the campaign folder as the workers see it.
+        alert_url: where alerts go; nowhere when None.
+    """
+
+    campaigns: str
+    cron: str
+    time_zone: str
+    alert_url: str | None = None
+
+
+def check_schedule(cron: str, time_zone: str) -> None:
+    """Raises OptionError when a cron line or time zone cannot be used."""
+    try:
+        ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError):
+        raise OptionError("--time-zone", time_zone, "is no time zone", "give an IANA name: Europe/Berlin") from None
+    try:
+        CronSchedule(cron=cron, timezone=time_zone)
+    except ValidationError:
+        fix = 'give minute, hour, day, month and weekday, for example "0 5 * * 1-5"'
+        raise OptionError("--cron", cron, "is no cron line", fix) from None
+
+
+def server_url() -> str:
+    """The address of the Prefect server.
+
+    Raises:
+        OptionError: none is set, or none answers there.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        fix = "start `prefect server start` and set it, for example to http://127.0.0.1:4200/api"
+        raise OptionError("PREFECT_API_URL", "", "is not set, so there is no Prefect server to register with", fix)
+    try:
+        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as error:
+        problem = f"no Prefect server answers there ({type(error).__name__})"
+        raise OptionError("PREFECT_API_URL", url, problem, "start `prefect server start`, or correct it") from None
+    return url
+
+
+def deploy(plan: Plan, say: Callable[[str], None]) -> None:
+    """Register pools, deployments and automations; the same again when repeated.
+
+    Raises:
+        OptionError: a setting is wrong, or no server answers.
+        DeployError: the server refused.
+    """
+    check_schedule(plan.cron, plan.time_zone)
+    say(f"server       {server_url()}")
+    asyncio.run(_make_pools(say))
+    _register(plan)
+    for name in DEPLOYMENTS:
+        say(f"deployment   {name}")
+    for name in asyncio.run(_automate(plan.alert_url)):
+        say(f"automation   {name}")
+    if not plan.alert_url:
+        say("alerts       show in the event feed only; --alert-url sends them")
+
+
+async def _make_pools(say: Callable[[str], None]) -> None:
+    async with get_client() as client:
+        for name, description in POOLS.items():
+            try:
+                kind = (await client.read_work_pool(name)).type
+            except ObjectNotFound:
+                kind = "process"
+                pool = WorkPoolCreate(name=name, type=kind, description=description)
+                with suppress(ObjectAlreadyExists):  # somebody deploys at the same time
+                    await client.create_work_pool(pool)
+            say(f"work pool    {name} ({kind})")
+
+
+def _register(plan: Plan) -> None:
+    """`prefect deploy --all`, so that prefect.yaml means here what it means to Prefect."""
+    words = {"CAMPAIGNS": plan.campaigns, "CRON": plan.cron, "TIME_ZONE": plan.time_zone}
+    environment = {**os.environ, **{f"PACKSHOT_{name}": value for name, value in words.items()}}
+    with as_file(files("deployments") / "prefect.yaml") as file:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DeployError(f"prefect deploy failed: {_last_words(done.stdout + done.stderr)}")
+
+
+def _last_words(text: str) -> str:
+    lines = [" ".join(_COLOURS.sub("", line).split()) for line in text.splitlines()]
+    return " ".join(line for line in lines if line)[-300:]
+
+
+async def _automate(alert_url: str | None) -> list[str]:
+    async with get_client() as client:
+        ids = await deployment_ids(client)
+        return await apply_automations(client, ids.__getitem__, alert_url)
+
+
+async def deployment_ids(client: PrefectClient) -> Mapping[str, UUID]:
+    """The ids of the registered deployments by name."""
+    return {name: (await client.read_deployment_by_name(name)).id for name in DEPLOYMENTS}

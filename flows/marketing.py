@@ -1,0 +1,227 @@
+"""The scheduled flow: every campaign of a folder that is due and has changed, the most urgent first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from prefect.utilities.urls import url_for
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalogs.calendar import Entry, read_calendar
+from catalogs.campaign import Campaign
+from catalogs.errors import OptionError, UserError, nearest
+from catalogs.schedule import Standing
+from flows.alerts import send_failed
+from flows.artifacts import plain
+from flows.render import RenderOptions, render_catalog
+from inference.models import MODELS
+from tasks.calendar import plan_campaign
+
+
+class EngineChoice(StrEnum):
+    """What makes the pictures of a campaign."""
+
+    PROOF = "proof"
+    LOCAL = "diffusers"
+    HOSTED = "bfl"
+
+
+class MarketingOptions(BaseModel):
+    """Which campaigns to look at, and how to render those that are due."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Options")
+
+    only: list[str] = Field(
+        default_factory=list,
+        title="Only these campaigns",
+        description="Names as in the campaign files; every campaign of the folder when empty.",
+        examples=[["spring-launch"]],
+    )
+    engines: list[EngineChoice] = Field(
+        default_factory=list,
+        title="Only campaigns of these engines",
+        description="proof: labelled layout proofs, no model. diffusers: a GPU of ours. bfl: the hosted API, which "
+        "costs money. All three when empty.",
+    )
+    at: datetime | None = Field(
+        default=None,
+        title="As if it were",
+        description="Judge the campaigns' dates at this moment instead of now, to try out next week's schedule.",
+        examples=["2026-12-01T06:00:00+01:00"],
+    )
+    dry_run: bool = Field(
+        default=False, title="Only plan", description="Say what would be rendered, and render nothing."
+    )
+    tries: int = Field(
+        default=2,
+        ge=1,
+        le=5,
+        title="Tries a campaign",
+        description="A campaign that failed is run again at the end. A mistake in its files is not tried again.",
+    )
+    render: RenderOptions = Field(
+        default=RenderOptions(), title="Rendering", description="How each of the campaigns is rendered."
+    )
+
+
+class Result(StrEnum):
+    """What became of a campaign."""
+
+    DELIVERED = "delivered"
+    UNCHANGED = "unchanged"
+    PLANNED = "planned"
+    NOT_YET = "not yet due"
+    OVER = "over"
+    LEFT_OUT = "left out"
+    BROKEN = "broken"
+    FAILED = "failed"
+
+
+FAILURES = (Result.BROKEN, Result.FAILED)
+
+
+@dataclass(frozen=True)
+class CampaignResult:
+    """One line of the run's table."""
+
+    campaign: str
+    priority: int
+    validity: str
+    result: Result
+    detail: str = ""
+    run: str = ""
+    again: bool = False
+
+
+def _run_name() -> str:
+    folder, options = flow_run.parameters["folder"], flow_run.parameters.get("options")
+    only = options.get("only", ()) if isinstance(options, dict) else getattr(options, "only", ())
+    return " · ".join(["marketing", ", ".join(only) or Path(folder).name])
+
+
+@flow(
+    name="marketing-run",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_failure=[send_failed],
+    on_crashed=[send_failed],
+)
+def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -> Any:  # noqa: B008 - frozen
+    """Render what is due and changed of a folder of campaigns. One campaign's failure does not stop the others.
+
+    Args:
+        folder: The folder with the campaign files, as the worker sees it, for example /srv/campaigns.
+        options: Which campaigns, and how to render them.
+
+    Returns:
+        What became of each campaign; the state Failed around it names those that failed.
+    """
+    try:
+        entries = _chosen(read_calendar(folder), options)
+    except UserError as error:  # a line in the UI, not a traceback
+        return Failed(message=str(error), data=[])
+    now = options.at or datetime.now(UTC)
+    now = now if now.tzinfo else now.replace(tzinfo=UTC)
+    results = [_settle(entry, now, options) for entry in entries]
+    for _ in range(options.tries - 1):
+        results = [_again(e, r, now, options) for e, r in zip(entries, results, strict=True)]
+    _show(results)
+    data = [asdict(result) for result in results]
+    failed = [_said(result) for result in results if result.result in FAILURES]
+    if failed:
+        return Failed(message=f"{len(failed)} of {len(results)} campaigns failed. " + " | ".join(failed), data=data)
+    return Completed(message=_counts(results), data=data)
+
+
+def _said(result: CampaignResult) -> str:
+    # What is wrong with a file names it already.
+    return result.detail if result.result is Result.BROKEN else f"{result.campaign}: {result.detail}"
+
+
+def _chosen(entries: Sequence[Entry], options: MarketingOptions) -> list[Entry]:
+    names = {entry.name for entry in entries}
+    for name in options.only:
+        if name not in names:
+            raise OptionError("only", name, "no campaign of the folder has this name", nearest(name, sorted(names)))
+    return [entry for entry in entries if not options.only or entry.name in options.only]
+
+
+def engine_of(campaign: Campaign) -> EngineChoice:
+    """What makes the campaign's pictures, without opening a model."""
+    spec = MODELS.get(campaign.model.name)
+    return EngineChoice(spec.engine) if spec else EngineChoice.LOCAL
+
+
+def _settle(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignResult:
+    """Everything there is to do for one campaign."""
+    if entry.campaign is None:
+        get_run_logger().error("%s is broken: %s", entry.name, entry.problem)
+        return _line(entry, Result.BROKEN, entry.problem)
+    standing = entry.schedule.standing(now)
+    if standing is not Standing.DUE:
+        return _line(entry, Result.NOT_YET if standing is Standing.EARLY else Result.OVER)
+    if options.engines and engine_of(entry.campaign) not in options.engines:
+        return _line(entry, Result.LEFT_OUT, f"its engine is {engine_of(entry.campaign)}")
+    return _make(entry, options)
+
+
+def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
+    asked = options.render.model_dump(mode="json")
+    planned = plan_campaign(entry.path, entry.name, asked, return_state=True)
+    plan = planned.result(raise_on_failure=False)
+    if isinstance(plan, BaseException):
+        return _line(entry, Result.FAILED, str(plan), again=not isinstance(plan, UserError))
+    if not planned.is_completed():
+        return _line(entry, Result.BROKEN, planned.message or "")
+    if not plan["work"]:
+        failed = f"{plan['failed']} assets failed for good" if plan["failed"] else ""
+        return _line(entry, Result.FAILED if failed else Result.UNCHANGED, failed)
+    said = f"{plan['renders']} renders for {plan['work']} assets"
+    if options.dry_run:
+        return _line(entry, Result.PLANNED, said)
+    get_run_logger().info("%s: %s", entry.name, said)
+    state = render_catalog(entry.path, options.render, run_id=plan["run_id"], return_state=True)
+    outcome = Result.DELIVERED if state.is_completed() else Result.FAILED
+    detail = said if state.is_completed() else state.message or state.name
+    return _line(entry, outcome, detail, run=_link(state), again=not state.is_completed())
+
+
+def _again(entry: Entry, result: CampaignResult, now: datetime, options: MarketingOptions) -> CampaignResult:
+    if not result.again:
+        return result
+    get_run_logger().warning("%s is tried again: %s", entry.name, result.detail)
+    return _settle(entry, now, options)
+
+
+def _line(entry: Entry, result: Result, detail: str = "", run: str = "", again: bool = False) -> CampaignResult:
+    schedule = entry.schedule
+    return CampaignResult(entry.name, schedule.priority, schedule.describe(), result, detail, run, again)
+
+
+def _link(state: Any) -> str:
+    run = state.state_details.flow_run_id
+    return (run and url_for("flow-run", obj_id=run)) or ""
+
+
+def _counts(results: Sequence[CampaignResult]) -> str:
+    counts = {kind: sum(result.result is kind for result in results) for kind in Result}
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def _show(results: Sequence[CampaignResult]) -> None:
+    # Markdown and not a table artifact: those show no links.
+    lines = ["| campaign | result | priority | valid | |", "|---|---|---:|---|---|"]
+    for line in results:
+        name = f"[{plain(line.campaign)}]({line.run})" if line.run else plain(line.campaign)
+        lines.append(f"| {name} | **{line.result}** | {line.priority} | {line.validity} | {plain(line.detail)} |")
+    description = f"What became of every campaign: {_counts(results)}"
+    create_markdown_artifact("\n".join(lines), key="campaigns", description=description)

@@ -1,0 +1,74 @@
+"""A polling sensor: looks at the files of a campaign folder and sends an event for each campaign that changed.
+
+Prefect's own server has no webhooks, and not every store sends events; so this looks, at names, sizes and tags
+alone and never into a catalog. What it saw is not kept: at its start every campaign counts as changed, and the run
+that follows finds out that there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prefect.events import emit_event
+
+from catalogs.calendar import Entry, input_stamp, read_calendar
+from catalogs.errors import PackshotError
+from flows.marketing import engine_of
+
+CHANGED = "packshot.campaign.changed"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Watcher:
+    """Compares a campaign folder with what it was at the last look."""
+
+    folder: str
+    _told: dict[str, str] = field(default_factory=dict)
+    _seen: dict[str, str] = field(default_factory=dict)
+    _problem: str = ""
+
+    def changed(self) -> list[Entry]:
+        """The campaigns whose files have changed and lay still since the last call. Broken ones are left out.
+
+        Lying still: a catalog that is being copied must not be read half. At the beginning all count as changed.
+        A folder or store that cannot be read now is logged once and looked at again.
+        """
+        try:
+            entries = {entry.path: entry for entry in read_calendar(self.folder)}
+            stamps = {path: input_stamp(entry) for path, entry in entries.items()}
+        except PackshotError as error:
+            if str(error) != self._problem:
+                _log.error("%s", error)
+            self._problem = str(error)
+            return []
+        still = {path: stamp for path, stamp in stamps.items() if self._seen.get(path) == stamp}
+        found = [entries[path] for path, stamp in still.items() if self._told.get(path) != stamp]
+        self._problem, self._seen = "", stamps
+        self._told.update(still)
+        return [entry for entry in found if entry.campaign]
+
+
+def send_changed(entry: Entry) -> None:
+    """Send the event that an automation of deployments/automations.yaml waits for."""
+    assert entry.campaign is not None
+    resource = {
+        "prefect.resource.id": f"packshot.campaign.{entry.name}",
+        "prefect.resource.name": entry.name,
+        "packshot.engine": engine_of(entry.campaign).value,
+    }
+    emit_event(CHANGED, resource=resource, payload={"campaign": entry.name, "file": entry.path})
+
+
+def watch(folder: str, seconds: float, wait: Callable[[float], bool], say: Callable[[str], None]) -> None:
+    """Look every so many seconds until `wait` answers true."""
+    watcher = Watcher(folder)
+    while True:
+        for entry in watcher.changed():
+            say(f"changed      {entry.name}")
+            send_changed(entry)
+        if wait(seconds):
+            return

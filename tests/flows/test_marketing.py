@@ -1,0 +1,101 @@
+"""The scheduled flow: what is due is rendered in order, and one failure stops nobody else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.flows.projects import Project
+
+SUMMER = {"valid_from": "2099-06-01", "valid_to": "2099-08-31", "time_zone": "Europe/Berlin"}
+
+
+def three_campaigns(folder: Path) -> dict[str, Project]:
+    """One due, one not yet, one broken."""
+    made = {
+        "spring": Project.of(folder / "spring", products=2, name="spring"),
+        "summer": Project.of(folder / "summer", products=2, name="summer", schedule=SUMMER),
+    }
+    (folder / "broken.yaml").write_text("name: broken\nmodle: proof\n")
+    return made
+
+
+def settled(folder: Path, **options: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
+    from flows.marketing import MarketingOptions, marketing_run
+
+    state = marketing_run(str(folder), MarketingOptions(**options), return_state=True)
+    lines = state.result(raise_on_failure=False)
+    return state, {line["campaign"]: line for line in lines}
+
+
+def results(lines: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: line["result"].value for name, line in lines.items()}
+
+
+def test_one_broken_campaign_fails_only_itself(tmp_path: Path, prefect_harness: None) -> None:
+    made = three_campaigns(tmp_path)
+    state, lines = settled(tmp_path)
+    assert results(lines) == {"spring": "delivered", "summer": "not yet due", "broken.yaml": "broken"}
+    assert len(made["spring"].view()) == 10
+    assert not (made["summer"].folder / "output").exists()
+    assert state.name == "Failed"
+    assert "1 of 3 campaigns failed. " in state.message
+    assert "broken.yaml: modle: unknown key 'modle'; did you mean 'model'?" in state.message
+    assert "\n" not in state.message
+
+
+def test_only_what_changed_is_rendered(tmp_path: Path, prefect_harness: None) -> None:
+    made = three_campaigns(tmp_path)
+    (tmp_path / "broken.yaml").unlink()
+    assert settled(tmp_path)[0].name == "Completed"
+    state, lines = settled(tmp_path)
+    assert results(lines) == {"spring": "unchanged", "summer": "not yet due"}
+    assert state.message == "1 unchanged, 1 not yet due"
+    made["spring"].products[0]["title"] = "another mug"
+    made["spring"].write()
+    before = made["spring"].view()
+    _, lines = settled(tmp_path)
+    assert lines["spring"]["detail"] == "2 renders for 5 assets"
+    after = made["spring"].view()
+    assert {key[1] for key in before if before[key]["asset_key"] != after[key]["asset_key"]} == {"p000"}
+
+
+def test_next_years_schedule_can_be_tried_without_rendering(tmp_path: Path, prefect_harness: None) -> None:
+    three_campaigns(tmp_path)
+    at = datetime.fromisoformat("2099-07-01T00:00:00+02:00")
+    _, lines = settled(tmp_path, at=at, dry_run=True, only=["summer"])
+    assert results(lines) == {"summer": "planned"}
+    assert lines["summer"]["detail"] == "4 renders for 10 assets"
+    assert not (tmp_path / "summer" / "output" / "catalog").exists()
+
+
+def test_engines_and_names_select(tmp_path: Path, prefect_harness: None) -> None:
+    three_campaigns(tmp_path)
+    _, lines = settled(tmp_path, engines=["diffusers"], only=["spring"])
+    assert results(lines) == {"spring": "left out"}
+    state, lines = settled(tmp_path, only=["sprig"])
+    assert (state.name, lines) == ("Failed", {})
+    assert "did you mean 'spring'" in state.message
+
+
+def test_failed_assets_and_broken_catalogs(tmp_path: Path, prefect_harness: None) -> None:
+    made = three_campaigns(tmp_path)
+    lost = Project.of(tmp_path / "lost", products=1, name="lost", schedule={"priority": 99})
+    (lost.folder / "products.parquet").unlink()
+    state, lines = settled(tmp_path, tries=1)
+    assert results(lines)["lost"] == "broken"
+    assert "products.parquet" in lines["lost"]["detail"]
+    assert results(lines)["spring"] == "delivered"
+    assert made["spring"].view()
+    assert "2 of 4 campaigns failed" in state.message
+
+
+def test_every_parameter_has_a_title_and_most_an_explanation() -> None:
+    from flows.marketing import MarketingOptions
+
+    models = MarketingOptions.model_json_schema()
+    for name, schema in (("", models), ("RenderOptions", models["$defs"]["RenderOptions"])):
+        for field, shown in schema.get("properties", {}).items():
+            assert shown.get("title"), f"{name}.{field}"
+            assert shown["title"] != field.replace("_", " ").title(), f"{name}.{field} has no title of its own"

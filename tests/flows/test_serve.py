@@ -1,0 +1,67 @@
+"""The one-box way: a server of its own, a schedule, a look for changes, and the end of all of it with one signal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.flows.projects import Project
+from tests.flows.test_marketing import SUMMER
+from tests.servers import free_ports
+
+
+def wait(said: Path, server: subprocess.Popen[bytes], project: Project, title: str, seconds: float) -> None:
+    """Until the product is delivered under this title."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        rows = project.view().values() if (project.folder / "output" / "catalog").exists() else ()
+        if any(title in row["prompt"] for row in rows):
+            return
+        time.sleep(0.5)
+    pytest.fail(f"{title} was not delivered\n{said.read_text()[-3000:]}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_serve_is_all_it_needs(tmp_path: Path) -> None:
+    project = Project.of(tmp_path / "campaigns" / "spring", products=1)
+    Project.of(tmp_path / "campaigns" / "summer", products=1, name="summer", schedule=SUMMER)
+    port = free_ports(1)[0]
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment["PREFECT_HOME"] = str(tmp_path / "home")
+    options = ["--cron", "0 5 * * *", "--time-zone", "Europe/Berlin", "--every", "1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli import main; main()",
+        "serve",
+        str(tmp_path / "campaigns"),
+        *options,
+    ]
+    said = tmp_path / "serve.log"
+    with said.open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait(said, process, project, "Mug 0", 120)
+        project.products[0]["title"] = "Bowl 7"
+        project.write()
+        wait(said, process, project, "Bowl 7", 60)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    finally:
+        process.kill()
+    text = said.read_text()
+    assert re.search(r"schedule +0 5 \* \* \* Europe/Berlin", text)
+    assert "Traceback" not in text, text[-3000:]
+    _, alive = psutil.wait_procs(children, 20)
+    assert not alive, f"left running: {alive}"
+    assert not (tmp_path / "campaigns" / "summer" / "output").exists()
