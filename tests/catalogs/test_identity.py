@@ -63,6 +63,7 @@ CHANGES = {
     "model_revision": "r2",
     "weight_precision": "float32",
     "lora": ("a.safetensors@0.5",),
+    "options": '{"output_format":"jpeg"}',
 }
 
 
