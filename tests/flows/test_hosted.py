@@ -18,6 +18,7 @@ import pytest
 from catalogs.errors import CampaignError, SpendError
 from catalogs.spend import read_spent
 from flows.cli import plan_lines
+from inference.bfl_engine import close_accounts
 from tasks.shard import stopping
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.projects import Project, plan_rows
@@ -50,6 +51,7 @@ FAULTS = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedApi]:
     with hosted_api(tmp_path_factory.mktemp("bfl") / "log") as running:
         yield running
+        close_accounts()
 
 
 @pytest.fixture
@@ -283,8 +285,9 @@ def test_500_assets_under_faults_and_a_kill(tmp_path: Path, prefect_server: dict
 
 
 def check(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", "models", *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "models", *arguments]
+    both = {**os.environ, **environment}
+    return subprocess.run(command, env=both, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
 
 
 def test_the_live_check_says_its_price_first(api: HostedApi) -> None:
