@@ -211,15 +211,33 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> 
 
 
 @cli.command()
+@click.option("--check", metavar="NAME", help="Make one small picture with a hosted model; BFL_API_KEY pays for it.")
+@click.option("--base-url", default="https://api.bfl.ai", help="The API's host for --check.")
+@click.option("--yes", is_flag=True, help="Do not ask before --check pays.")
 @JSON
-def models(as_json: bool) -> None:
-    """The table of models."""
+def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
+    """The table of models, or a paid check of a hosted one."""
     from inference.models import table
 
+    if check:
+        _check_model(check, base_url, yes, as_json)
+        return
     rows = table()
     # What only machines read goes into --json: the table is for a terminal's width.
     shown = [{name: value for name, value in row.items() if name not in MODEL_DETAILS} for row in rows]
     _answer(as_json, rows, table_lines(shown))
+
+
+def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
+    from inference.bfl_check import check_model, price_of_check
+    from inference.bfl_client import key_from_environment
+
+    key, (low, high) = key_from_environment(), price_of_check(name)
+    click.echo(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD", err=True)
+    if not yes:
+        click.confirm("pay for it?", abort=True, err=True)
+    found = check_model(name, base_url, key)
+    _answer(as_json, found, [f"{key:<12} {value}" for key, value in found.items()])
 
 
 @cli.command()

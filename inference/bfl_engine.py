@@ -8,6 +8,7 @@ paid for already; else take a slot, reserve the price, write the intent, submit,
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import hashlib
 import io
@@ -115,7 +116,8 @@ class _Account:
 
     def __init__(self, base_url: str, key: ApiKey, in_flight: int) -> None:
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, name="bfl", daemon=True).start()
+        self.thread_of_loop = threading.Thread(target=self.loop.run_forever, name="bfl", daemon=True)
+        self.thread_of_loop.start()
         self.threads = ThreadPoolExecutor(JOURNAL_THREADS, thread_name_prefix="bfl-journal")
         self.paces: dict[str, Pace] = {}
         self.ledgers: dict[tuple[str, str], Ledger] = {}
@@ -133,6 +135,15 @@ class _Account:
     def pace(self, spec: ModelSpec) -> Pace:
         return self.paces.setdefault(spec.name, Pace(spec.first_look))
 
+    async def _close(self) -> None:
+        await self.client.close()
+
+    def close(self) -> None:
+        self.call(self._close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread_of_loop.join(5)
+        self.loop.close()
+
 
 _accounts: dict[tuple[int, str, str, int], _Account] = {}
 _accounts_lock = threading.Lock()
@@ -145,6 +156,18 @@ def _account(base_url: str, key: ApiKey, in_flight: int) -> _Account:
         if name not in _accounts:
             _accounts[name] = _Account(base_url, key, in_flight)
         return _accounts[name]
+
+
+def close_accounts() -> None:
+    """Close the connections of this process; engines made later open new ones."""
+    with _accounts_lock:
+        mine = [name for name in _accounts if name[0] == os.getpid()]
+        accounts = [_accounts.pop(name) for name in mine]
+    for account in accounts:
+        account.close()
+
+
+atexit.register(close_accounts)
 
 
 @dataclass

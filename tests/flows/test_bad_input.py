@@ -28,6 +28,16 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
+def hosted(model: str, **options: Any) -> Break:
+    """A hosted model and its section."""
+
+    def change(project: Project) -> None:
+        project.campaign |= {"model": model, "hosted": options}
+        project.write()
+
+    return change
+
+
 def setting(path: str, value: Any) -> Break:
     """Write a campaign key."""
 
@@ -93,8 +103,11 @@ CAMPAIGN = [
     ("no campaign file", text(b"- a\n- b\n"), ["holds no keys"]),
     ("file missing", file("campaign.yaml", None), ["no such file"]),
     ("unknown model", setting("model", "klein-4"), ["klein-4", "klein-4b"]),
-    ("model without engine", setting("model", "dev"), ["dev", "klein-4b"]),
     ("hosted revision", setting("model", {"name": "bfl/pro", "revision": "x"}), ["bfl/pro", "revision"]),
+    ("hosted model with a stranger's host", hosted("bfl/pro", base_url="https://x.example"), ["hosted.base_url"]),
+    ("rewriting where there is none", hosted("bfl/klein-4b", prompt_upsampling=True), ["bfl/klein-4b", "rewrites"]),
+    ("tolerance over the API's", hosted("bfl/pro", safety_tolerance=6), ["hosted.safety_tolerance"]),
+    ("hosted key misspelt", hosted("bfl/pro", base_ulr="x"), ["did you mean 'base_url'"]),
     ("licence", setting("model", "klein-9b"), ["klein-9b", "commercial"]),
     ("model folder missing", setting("model", "./weights"), ["weights"]),
     ("unknown channel", setting("channels", ["shopfiy"]), ["shopfiy", "shopify"]),

@@ -16,7 +16,7 @@ from catalogs.requests import Reason, Reference, RenderRequest
 from catalogs.spend import Ending, Journal, PaidTask, read_spent
 from catalogs.storage import Store
 from inference.bfl_client import ApiKey, Pace
-from inference.bfl_engine import BflEngine, HostedSettings, other_seed
+from inference.bfl_engine import BflEngine, HostedSettings, close_accounts, other_seed
 from inference.engine import Failed, Rendered
 from inference.hosts import check_base_url, may_have_key
 from tests.bfl_server import KEY, HostedApi, hosted_api
@@ -26,6 +26,7 @@ from tests.bfl_server import KEY, HostedApi, hosted_api
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedApi]:
     with hosted_api(tmp_path_factory.mktemp("bfl") / "log") as api:
         yield api
+        close_accounts()
 
 
 @pytest.fixture

@@ -1,0 +1,307 @@
+"""Campaigns on a hosted model: the plan's money, the run's, faults, kills, and the key that shows nowhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalogs.errors import CampaignError, SpendError
+from catalogs.spend import read_spent
+from flows.cli import plan_lines
+from inference.bfl_engine import close_accounts
+from tasks.shard import stopping
+from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
+from tests.flows.projects import Project, plan_rows
+
+PRICE = 0.014
+SHOT = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }} on a table"}}}
+SQUARE = [{"name": "square", "width": 48, "height": 48, "format": "jpeg"}]
+# A tenth of all requests meets one of these.
+FAULTS = {
+    "submit_429": 0.02,
+    "submit_503": 0.01,
+    "submit_drop_before": 0.005,
+    "submit_drop_after": 0.005,
+    "poll_503": 0.01,
+    "poll_503_body": 0.01,
+    "poll_drop": 0.005,
+    "unknown_status": 0.02,
+    "slow": 0.01,
+    "error": 0.01,
+    "request_moderated": 0.01,
+    "content_moderated": 0.01,
+    "dead_link": 0.005,
+    "stale_link": 0.01,
+    "download_503": 0.01,
+    "download_torn": 0.005,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedApi]:
+    with hosted_api(tmp_path_factory.mktemp("bfl") / "log") as running:
+        yield running
+        close_accounts()
+
+
+@pytest.fixture
+def api(server: HostedApi, monkeypatch: pytest.MonkeyPatch) -> HostedApi:
+    monkeypatch.setenv("BFL_API_KEY", KEY)
+    server.set(**SWITCHES)
+    stopping.clear()
+    return server
+
+
+def hosted(api: HostedApi, folder: Path, products: int = 3, **campaign: Any) -> Project:
+    options = {"base_url": api.url, **campaign.pop("hosted", {})}
+    chosen = {"model": "bfl/klein-4b", "hosted": options, "shots": SHOT, "channels": SQUARE, **campaign}
+    return Project.of(folder, products, **chosen)
+
+
+def new_tasks(api: HostedApi, before: int) -> list[dict[str, Any]]:
+    return api.tasks()[before:]
+
+
+def test_the_same_campaign_local_and_hosted_moves_by_its_model(api: HostedApi, tmp_path: Path) -> None:
+    shots = {
+        "hero": {**SHOT["hero"], "references": ["product.hero"]},
+        "scene": {"size": "64x64", "references": ["shot.hero"], "prompt": {"scene": "in {{ image('shot.hero') }}"}},
+    }
+    project = hosted(api, tmp_path, shots=shots)
+    before = len(api.tasks())
+    reports = project.render()
+    view = project.view()
+    assert {row["status"] for row in view.values()} == {"delivered"}
+    assert {round(row["cost"], 6) for row in view.values()} == {PRICE}
+    assert {row["engine"] for row in view.values()} == {"bfl"}
+    assert sum(report.cost for report in reports) == pytest.approx(6 * PRICE)
+    assert len(new_tasks(api, before)) == 6
+    assert sum(project.plan().summary["actions"].values()) == project.plan().summary["actions"]["unchanged"]
+    project.campaign["model"] = "proof"
+    project.write()
+    project.render()
+    assert len(new_tasks(api, before)) == 6
+
+
+def test_the_plan_says_what_it_costs_and_warns_of_a_moving_model(api: HostedApi, tmp_path: Path) -> None:
+    project = hosted(api, tmp_path, 4, model="bfl/pro-preview", reproducible=True)
+    summary = project.plan().summary
+    assert (summary["renders"], summary["cost_low"], summary["cost_high"]) == (4, 0.12, 0.12)
+    said = "\n".join(plan_lines(summary))
+    assert "cost      0.12 to 0.12 USD" in said
+    assert "warning   bfl/pro-preview is not pinned" in said
+    project.campaign["model"] = "bfl/pro"
+    project.write()
+    assert project.plan().summary["warnings"] == []
+
+
+def test_what_changes_pixels_is_in_the_fingerprint_and_the_rest_is_not(api: HostedApi, tmp_path: Path) -> None:
+    def fingerprint(**options: Any) -> str:
+        project = hosted(api, tmp_path, 1, model="bfl/pro", hosted=options)
+        return str(plan_rows(project.plan())[0]["render_fingerprint"])
+
+    usual = fingerprint()
+    assert fingerprint(prompt_upsampling=True) != usual
+    assert fingerprint(output_format="jpeg") != usual
+    assert fingerprint(safety_tolerance=4, in_flight=3, retry_moderated=True) == usual
+
+
+def test_the_budget_counts_what_earlier_runs_spent(api: HostedApi, tmp_path: Path) -> None:
+    project = hosted(api, tmp_path, 3, budget={"max_cost": 0.05})
+    project.render()
+    assert read_spent(project.store, "spring").total == pytest.approx(3 * PRICE)
+    for product in project.products:
+        product["title"] += " again"
+    project.write()
+    with pytest.raises(CampaignError, match=r"after 0\.04 USD spent, over the limit of 0\.05"):
+        project.plan()
+    project.campaign["budget"] = {"max_cost": 0.1}
+    project.write()
+    project.render()
+
+
+def test_a_price_that_rose_stops_the_run_before_the_limit(api: HostedApi, tmp_path: Path) -> None:
+    api.set(megapixel=2048)  # as if the API counted 64x64 as two megapixels, and the plan did not know
+    project = hosted(api, tmp_path, 6, budget={"max_cost": 6 * PRICE}, hosted={"in_flight": 1})
+    before = len(api.tasks())
+    with pytest.raises(SpendError, match="max_cost"):
+        project.render()
+    paid = new_tasks(api, before)
+    assert sum(task["cost"] for task in paid) / 100 <= 6 * PRICE
+    assert len(project.view()) == len(paid) == 5
+
+
+def test_402_half_way_commits_what_is_paid_for_and_a_resume_makes_the_rest(api: HostedApi, tmp_path: Path) -> None:
+    project = hosted(api, tmp_path, 10)
+    api.set(credits=4 * 1.4 + 0.1)
+    before = len(api.tasks())
+    with pytest.raises(SpendError):
+        project.render()
+    assert {row["status"] for row in project.view().values()} == {"delivered"}
+    assert len(project.view()) == len(new_tasks(api, before)) == 4
+    api.set(credits=1000)
+    stopping.clear()
+    project.render()
+    assert len(project.view()) == len(new_tasks(api, before)) == 10
+
+
+def test_a_lost_submit_waits_for_the_word(api: HostedApi, tmp_path: Path) -> None:
+    project = hosted(api, tmp_path, 2)
+    api.set(submit_drop_after=1.0)
+    project.render()
+    api.set(submit_drop_after=0.0)
+    assert {row["reason"] for row in project.view().values()} == {"possibly_billed"}
+    before = len(api.tasks())
+    assert project.plan(retry_failed=True).summary["renders"] == 0
+    assert not project.render(retry_failed=True)
+    assert len(api.tasks()) == before
+    assert project.plan(resubmit=True).summary["renders"] == 2
+    project.render(resubmit=True)
+    assert {row["status"] for row in project.view().values()} == {"delivered"}
+    assert read_spent(project.store, "spring").total == pytest.approx(4 * PRICE)
+
+
+class Command:
+    """`packshot` as its own process, with everything it says kept."""
+
+    def __init__(self, project: Project, environment: Mapping[str, str]) -> None:
+        self.project, self.said = project, b""
+        self.out, self.err = project.folder.parent / "stdout", project.folder.parent / "stderr"
+        debug = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG"}
+        self.environment = {**os.environ, **environment, **debug, "BFL_API_KEY": KEY, "PYTHONPATH": os.getcwd()}
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        script = "import logging; logging.basicConfig(level=0); from flows.cli import main; main()"
+        command = [sys.executable, "-c", script, "render", self.project.path, "--json", *arguments]
+        # Into files: nobody reads a pipe while the tests wait for the moment to kill.
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            return subprocess.Popen(command, env=self.environment, start_new_session=True, stdout=out, stderr=err)
+
+    def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        return self.finished(self.start(*arguments), [code])
+
+    def finished(self, process: subprocess.Popen[bytes], codes: list[int]) -> dict[str, Any]:
+        process.wait(240)
+        self.said += self.out.read_bytes() + self.err.read_bytes()
+        assert process.returncode in codes, self.err.read_text()[-3000:]
+        summary: dict[str, Any] = json.loads(self.out.read_bytes())
+        return summary
+
+
+def paid_for(api: HostedApi, before: int) -> Counter[str]:
+    """Pictures the account paid for, by what was asked."""
+    return Counter(task["hash"] for task in new_tasks(api, before) if task["fate"] not in FATES)
+
+
+def check_faults(api: HostedApi, command: Command, products: int, before: int, summary: dict[str, Any]) -> None:
+    outcome, ledger = summary["outcome"], api.ledger()
+    assert outcome["delivered"] + outcome["failed"] == products
+    assert outcome["missing"] == 0
+    assert set(outcome["reasons"]) <= {"moderated", "possibly_billed", "paid_expired", "engine_error", "not_ready"}
+    assert max(paid_for(api, before).values()) == 1
+    assert ledger["peak"] <= 24
+    assert not ledger["seen"].get("over_cap")
+    rows = [row for row in command.project.view().values() if row["status"] == "delivered"]
+    assert len(rows) == outcome["delivered"] > products * 0.9
+    journal = read_spent(command.project.store, "spring")
+    billed = sum(task["cost"] for task in new_tasks(api, before) if not task.get("lost")) / 100
+    assert journal.tasks == pytest.approx(billed)
+    print(f"{products} assets: {outcome}, faults {ledger['seen']}, {journal.total:.2f} USD")
+
+
+@pytest.mark.timeout(300)
+def test_a_run_through_prefect_under_faults_shows_the_key_nowhere(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    with hosted_api(tmp_path / "api.log", seconds=0.1, **FAULTS) as api:
+        project = hosted(api, tmp_path / "project", 60)
+        command = Command(project, prefect_server)
+        first = command.run(code=1)
+        check_faults(api, command, 60, 0, first)
+        assert first["costs"]["by_shot"]["hero"] == pytest.approx(first["work"]["cost"])
+        assert set(first["costs"]["by_brand"]) == {"acme", "nord"}
+        api.set(**SWITCHES)
+        command.run(code=1)  # final failures stay
+        command.run("--retry-failed", "--resubmit")
+        api.set(**SWITCHES)
+        project.products.append({**project.products[0], "product_id": "p900", "title": "one more"})
+        project.write()
+        command.environment["BFL_API_KEY"] = wrong = "wrong-" + KEY[::-1]
+        command.run(code=1)
+    searched = 0
+    for key in (KEY.encode(), wrong.encode()):
+        assert key not in command.said
+        for folder in (project.folder, Path(prefect_server["PREFECT_HOME"])):
+            for path in (path for path in folder.rglob("*") if path.is_file()):
+                searched += 1
+                assert key not in path.read_bytes(), path
+    assert searched > 400
+    assert b"does not accept the key" in command.said
+    assert b"HTTP Request: POST" in command.said  # httpx did log
+
+
+def killed(command: Command, api: HostedApi, at: int) -> None:
+    process = command.start()
+    while process.poll() is None and len(api.tasks()) < at:
+        time.sleep(0.02)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def through_a_kill(tmp_path: Path, environment: dict[str, str], products: int, faults: Mapping[str, Any]) -> None:
+    with hosted_api(tmp_path / "api.log", seconds=0.3, **faults) as api:
+        command = Command(hosted(api, tmp_path / "project", products), environment)
+        killed(command, api, products // 2)
+        check_faults(api, command, products, 0, command.finished(command.start(), [0, 1]))
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_run_collects_what_it_paid_for(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    through_a_kill(tmp_path, prefect_server, 80, {})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_500_assets_under_faults(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    with hosted_api(tmp_path / "api.log", seconds=0.3, **FAULTS) as api:
+        command = Command(hosted(api, tmp_path / "project", 500), prefect_server)
+        check_faults(api, command, 500, 0, command.run(code=1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_500_assets_under_faults_and_a_kill(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    through_a_kill(tmp_path, prefect_server, 500, FAULTS)
+
+
+def check(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "models", *arguments]
+    both = {**os.environ, **environment}
+    return subprocess.run(command, env=both, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+def test_the_live_check_says_its_price_first(api: HostedApi) -> None:
+    before = len(api.tasks())
+    asked = check(["--check", "pro", "--base-url", api.url], {})
+    assert asked.returncode == 130  # nobody said yes
+    assert asked.stderr.startswith("one picture of 256x256 pixels costs 0.030 to 0.030 USD\n")
+    assert len(api.tasks()) == before
+    done = check(["--check", "pro", "--base-url", api.url, "--yes", "--json"], {})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["cost_usd"], found["rewritten"], found["picture"][:11]) == (0.03, False, "PNG 256x256")
+    wrong = check(["--check", "pro", "--base-url", api.url, "--yes"], {"BFL_API_KEY": "nope-nope"})
+    assert wrong.returncode == 2
+    assert "nope-nope" not in wrong.stdout + wrong.stderr
+    assert "no hosted model 'prov'" in check(["--check", "prov"], {}).stderr
