@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,7 +27,7 @@ from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
 from tasks.render import restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
-from tasks.shard import stopping
+from tasks.shard import ShardJob, stopping
 
 quiet()
 
@@ -162,7 +163,8 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     total = sum(shard.assets for stage in stages for shard in stage)
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
     runner = (options.runner, options.address, options.workers)
-    reports = render_stages(prepared, stages, runner, plan.header.engine, options.engine)
+    make_job = partial(ShardJob, prepared.plan_key, store, run_id, engine=options.engine)
+    reports = render_stages(prepared, stages, make_job, runner, plan.header.engine)
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -20,7 +20,6 @@ from catalogs.errors import PackshotError
 from catalogs.plan import Shard
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
-from inference.engine import EngineOptions
 from tasks import progress
 from tasks.cancel import watching
 from tasks.planning import Prepared
@@ -40,16 +39,15 @@ DRAIN_SECONDS = 25.0
 def render_stages(
     prepared: Prepared,
     stages: Sequence[Sequence[Shard]],
+    make_job: Callable[[Shard], ShardJob],
     runner: tuple[RunnerName, str | None, int],
     engine: str,
-    options: EngineOptions,
 ) -> list[Report]:
     """Every shard of a stage, then the next: a shot is made before the shots that build on it.
 
     Args:
         runner: its name, a Ray cluster's address, threads of the local one.
         engine: what the shards render with.
-        options: how a local engine uses its machine.
 
     Returns:
         The reports of the shards that came to an end; after a cancel `stopping` is set and some are missing.
@@ -65,43 +63,55 @@ def render_stages(
         watching(_flow_run()),
         open_runner(*runner, engine) as opened,
     ):
-        for stage in stages:
-            for report in _Stage(prepared, opened, options).run(stage):
+        work = _Work(make_job, opened)
+        try:
+            for report in work.run(stages):
                 reports.append(report)
                 live.shard_done(report)
+        except BaseException as error:
+            work.stop(error)
+            raise
     return [report for report in reports if report]
 
 
-class _Stage:
-    """Shards that depend on nothing but earlier stages."""
+class _Work:
+    """What is submitted and not ended."""
 
-    def __init__(self, prepared: Prepared, runner: Runner, options: EngineOptions) -> None:
-        self._prepared, self._runner, self._options = prepared, runner, options
+    def __init__(self, make_job: Callable[[Shard], ShardJob], runner: Runner) -> None:
+        self._make_job, self._runner = make_job, runner
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._running = 0
 
-    def run(self, shards: Iterable[Shard]) -> Iterator[Report]:
+    def run(self, stages: Iterable[Iterable[Shard]]) -> Iterator[Report]:
         """Reports as shards end; {} for one that failed as a whole, whose assets count as missing."""
-        waiting = iter(shards)
-        try:
+        for stage in stages:
+            waiting = iter(stage)
             self._submit(waiting)
             while self._running:
                 yield self._ended(self._done.get())
                 self._submit(waiting)
-        except BaseException as error:
-            # Ctrl-C or a cancel. Threads are waited for when the runner closes; a closing Ray would kill its shards.
-            stopping.set()
-            if self._runner.is_remote:
-                self._drain(error)
-            raise
+
+    def stop(self, cause: BaseException) -> None:
+        """After Ctrl-C or a cancel: let what runs commit what it has, for as long as a worker lets us.
+
+        Threads are waited for when their runner closes; a closing Ray would kill its shards.
+        """
+        stopping.set()
+        if not self._runner.is_remote:
+            return
+        if isinstance(cause, KeyboardInterrupt):
+            _say_cancelling()
+        until = monotonic() + DRAIN_SECONDS
+        with suppress(Empty):
+            while self._running:
+                self._done.get(timeout=max(0.0, until - monotonic()))
+                self._running -= 1
 
     def _submit(self, waiting: Iterator[Shard]) -> None:
         room = AHEAD * self._runner.slots()
         while self._running < room and not stopping.is_set() and (shard := next(waiting, None)) is not None:
-            prepared = self._prepared
-            job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard, self._options)
             label = f"shard {shard.number:04d}, stage {shard.stage}, {shard.assets} assets"
-            future = self._runner.submit(render_shard, {"job": job, "label": label})
+            future = self._runner.submit(render_shard, {"job": self._make_job(shard), "label": label})
             future.add_done_callback(self._done.put)
             self._running += 1
 
@@ -115,16 +125,6 @@ class _Stage:
         if self._runner.is_remote:
             progress.report(report["skipped"] + report["delivered"], report["failed"])
         return report
-
-    def _drain(self, cause: BaseException) -> None:
-        """Let the shards of other machines commit what they have, for as long as a worker lets us."""
-        if isinstance(cause, KeyboardInterrupt):
-            _say_cancelling()
-        until = monotonic() + DRAIN_SECONDS
-        with suppress(Empty):
-            while self._running:
-                self._done.get(timeout=max(0.0, until - monotonic()))
-                self._running -= 1
 
 
 def _flow_run() -> UUID | None:

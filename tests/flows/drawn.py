@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.flows.projects import Project, plan_rows
-from tests.flows.ray_nodes import Node
+from tests.flows.ray_nodes import AUTHENTICATION, Node
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("kind", "look", "shot", "channel", "variation")
@@ -29,7 +29,8 @@ class Drawn:
     @property
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join((str(ROOT / "tests" / "flows" / "slowed"), str(ROOT)))
-        return {"PYTHONPATH": path, "PACKSHOT_TEST_LOG": str(self.log), "PACKSHOT_TEST_SECONDS": str(self.seconds)}
+        told = {"PACKSHOT_TEST_LOG": str(self.log), "PACKSHOT_TEST_SECONDS": str(self.seconds)}
+        return {"PYTHONPATH": path, **told, **AUTHENTICATION}
 
     def clear(self) -> None:
         """Forget what was drawn; the processes append, and so go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import psutil
 from tests.servers import free_ports
 
 START_SECONDS = 90
+# Of nodes and drivers alike: Ray on one host makes a token in the user's home, and another start then trips over it.
+AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 STORE_BYTES = str(100 * 2**20)
 
 
@@ -60,7 +63,7 @@ class Cluster:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder, self.nodes = folder, list[Node]()
         # Ray keeps sockets in its folder, whose paths may have some 100 characters only.
-        self._environment = {"RAY_USAGE_STATS_ENABLED": "0", **environment}
+        self._environment = {"RAY_USAGE_STATS_ENABLED": "0", **AUTHENTICATION, **environment}
         self._port, client = free_ports(2)
         self.address = f"127.0.0.1:{self._port}"
         self._head = ["--head", f"--port={self._port}", f"--ray-client-server-port={client}"]

@@ -182,3 +182,19 @@ def test_a_model_is_loaded_once_a_gpu(prefect_server: dict[str, str], folder: Pa
     assert json.loads(out)["shards"] == 12
     loads = [pid for pid, name in drawn.lines() if name == "loaded"]
     assert 1 <= len(loads) == len(set(loads)) <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ray_without_an_address_uses_this_host(prefect_server: dict[str, str], folder: Path) -> None:
+    drawn = Drawn(folder / "drawn.log", 0.05)
+    project = Project.of(folder / "project", 12, name="one-host")
+    process = start(
+        {**prefect_server, **drawn.environment, "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(folder)},
+        *("render", project.path, "--runner", "ray", "--shard-assets", "10", "--json"),
+    )
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["complete"]
+    check_output(project)
+    assert process.pid not in {pid for pid, _ in drawn.lines()}
