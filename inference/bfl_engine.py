@@ -135,7 +135,6 @@ class _Account:
     def pace(self, spec: ModelSpec) -> Pace:
         return self.paces.setdefault(spec.name, Pace(spec.first_look))
 
-
     async def _close(self) -> None:
         await self.client.close()
 
