@@ -72,7 +72,7 @@ def model_warnings(spec: ModelSpec, campaign: Campaign) -> list[str]:
     return warnings
 
 
-def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions) -> dict[str, Any]:
+def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions, spent: float) -> dict[str, Any]:
     """What the plan file says of a hosted engine; {} for others. Never the key."""
     if spec.engine != "bfl":
         return {}
@@ -82,6 +82,7 @@ def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions) -> 
         "retry_failed": options.retry_failed,
         "resubmit": options.resubmit,
         "warnings": model_warnings(spec, campaign),
+        "spent": spent,
     }
 
 

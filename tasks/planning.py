@@ -363,7 +363,7 @@ class _Planning:
             channels=channel_specs(campaign),
             clock_floor=latest.isoformat() if latest else None,
             partial=self._options.partial,
-            hosted=hosted_header(model.spec, campaign, self._options),
+            hosted=hosted_header(model.spec, campaign, self._options, self._spent.total),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -391,6 +391,7 @@ def summarise(plan: PlanFile) -> dict[str, Any]:
         licence="",
         plan_key=f"runs/{header.run_id}/plan.parquet",
         rejects_key=f"runs/{header.run_id}/rejects.parquet",
+        spent=header.hosted.get("spent", 0.0),
         warnings=header.hosted.get("warnings", []),
     )
     for table in plan.tables(SUMMARY_COLUMNS):

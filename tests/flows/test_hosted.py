@@ -203,7 +203,9 @@ def paid_for(api: HostedApi, before: int) -> Counter[str]:
     return Counter(task["hash"] for task in new_tasks(api, before) if task["fate"] not in FATES)
 
 
-def check_faults(api: HostedApi, command: Command, products: int, before: int, summary: dict[str, Any]) -> None:
+def check_faults(
+    api: HostedApi, command: Command, products: int, before: int, summary: dict[str, Any], in_the_air: int = 0
+) -> None:
     outcome, ledger = summary["outcome"], api.ledger()
     assert outcome["delivered"] + outcome["failed"] == products
     assert outcome["missing"] == 0
@@ -212,7 +214,7 @@ def check_faults(api: HostedApi, command: Command, products: int, before: int, s
     assert ledger["peak"] <= 24
     assert not ledger["seen"].get("over_cap")
     rows = [row for row in command.project.view().values() if row["status"] == "delivered"]
-    assert len(rows) == outcome["delivered"] > products * 0.9
+    assert len(rows) == outcome["delivered"] > products * 0.9 - in_the_air
     journal = read_spent(command.project.store, "spring")
     billed = sum(task["cost"] for task in new_tasks(api, before) if not task.get("lost")) / 100
     assert journal.tasks == pytest.approx(billed)
@@ -263,7 +265,8 @@ def through_a_kill(tmp_path: Path, environment: dict[str, str], products: int, f
     with hosted_api(tmp_path / "api.log", seconds=0.3, **faults) as api:
         command = Command(hosted(api, tmp_path / "project", products), environment)
         killed(command, api, products // 2)
-        check_faults(api, command, products, 0, command.finished(command.start(), [0, 1]))
+        # A kill may catch every slot between its submit and the answer.
+        check_faults(api, command, products, 0, command.finished(command.start(), [0, 1]), in_the_air=24)
 
 
 @pytest.mark.timeout(300)

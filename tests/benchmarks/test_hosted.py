@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.hosted import SECONDS, SLOTS, measure
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_slots_are_kept_busy() -> None:
+    overall, _ = measure(480)
+    assert overall >= 0.95 * SLOTS / SECONDS
