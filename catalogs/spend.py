@@ -31,6 +31,10 @@ SUBMIT_GRACE = timedelta(seconds=90)
 _WRITE_RETRIES = (0.2, 1.0, 5.0)
 
 
+# Nonces of this process's own submits that wait for their answer, by journal key.
+_in_the_air: dict[str, str] = {}
+
+
 class Ending(StrEnum):
     """How an attempt ended without a picture."""
 
@@ -95,7 +99,11 @@ class Attempt:
         age = datetime.now(UTC) - datetime.fromisoformat(self.intent.at)
         if age > SUBMIT_GRACE:
             return False
-        return self.intent.host != platform.node() or _is_alive(self.intent.pid)
+        if self.intent.host != platform.node():
+            return True
+        if self.intent.pid == os.getpid():
+            return self.intent.nonce in _in_the_air.values()
+        return _is_alive(self.intent.pid)
 
 
 def _is_alive(pid: int) -> bool:
@@ -134,7 +142,16 @@ class Journal:
             nonce=uuid.uuid4().hex,
         )
         # The nonce makes "the same bytes are there" mean that they are ours and only the answer was lost.
-        return self.store.commit(_key(fingerprint, number), _encode(asdict(intent))) != "exists-other"
+        key = _key(fingerprint, number)
+        _in_the_air[self.store.uri(key)] = intent.nonce
+        if self.store.commit(key, _encode(asdict(intent))) != "exists-other":
+            return True
+        self.answered(fingerprint, number)
+        return False
+
+    def answered(self, fingerprint: str, number: int) -> None:
+        """This process waits no longer for the answer to a submit, whatever came of it."""
+        _in_the_air.pop(self.store.uri(_key(fingerprint, number)), None)
 
     def submitted(self, fingerprint: str, number: int, task: PaidTask) -> None:
         """Record a task. Tried again and again: without it, its money is lost."""

@@ -432,6 +432,7 @@ class BflEngine(Engine):
                 delay = error.delay
             finally:
                 call.ledger.settle(high, cost)
+                journal.answered(fingerprint, number)
             number += 1
             await asyncio.sleep(backoff(tries, delay))
         return Failed(request, Reason.ENGINE_ERROR, f"not taken in {SUBMIT_TRIES} tries: {detail}", final=False)
