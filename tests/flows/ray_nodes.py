@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
-from tests.servers import free_ports
+from tests.servers import free_ports, missing
 
 START_SECONDS = 90
 # Of nodes and drivers alike: Ray on one host makes a token in the user's home, and another start then trips over it.
@@ -90,6 +91,8 @@ class Cluster:
 @contextmanager
 def cluster(folder: Path, environment: Mapping[str, str], nodes: int = 2) -> Iterator[Cluster]:
     """A cluster that is gone when the block ends."""
+    if find_spec("ray") is None:
+        missing("Ray is not installed: pip install -e .[dev]")
     made = Cluster(folder, environment)
     try:
         for _ in range(nodes):
