@@ -23,11 +23,12 @@ from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from inference.engine import EngineOptions
+from tasks.cancel import cancelled
 from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
 from tasks.render import restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
-from tasks.shard import ShardJob, stopping
+from tasks.shard import ShardJob
 
 quiet()
 
@@ -177,7 +178,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
 
 def _ended(summary: dict[str, Any]) -> State[Any]:
     # Not in the flow's own function: Ray gets that by value, and an event cannot travel.
-    ended = Cancelled if stopping.is_set() else Failed
+    ended = Cancelled if cancelled.is_set() else Failed
     return ended(message=_incomplete(summary), data=summary)
 
 

@@ -21,7 +21,7 @@ from catalogs.plan import Shard
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from tasks import progress
-from tasks.cancel import watching
+from tasks.cancel import cancelled, watching
 from tasks.planning import Prepared
 from tasks.progress import asset_progress
 from tasks.render import render_shard
@@ -56,6 +56,7 @@ def render_stages(
     if not total:
         return []
     stopping.clear()
+    cancelled.clear()
     reports: list[Report] = []
     with (
         asset_progress(total, sys.stderr) as counted,

@@ -20,6 +20,9 @@ from tasks.shard import stopping
 
 POLL_SECONDS = 3.0
 
+# Set when a person ended the run; `stopping` alone may also be the end of the money.
+cancelled = threading.Event()
+
 _logger = logging.getLogger(__name__)
 _watches: dict[UUID, _Watch] = {}
 _lock = threading.Lock()
@@ -54,6 +57,7 @@ class _Watch:
             _logger.debug("the state of flow run %s is unknown: %s", self._flow_run, error)
             return
         if state is not None and (state.is_cancelling() or state.is_cancelled()):
+            cancelled.set()
             stopping.set()
 
 

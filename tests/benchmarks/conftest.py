@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.flows.conftest import prefect_server
+from tests.prefect_servers import prefect_server
 
 __all__ = ["prefect_server"]

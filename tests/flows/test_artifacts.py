@@ -140,7 +140,9 @@ def test_the_summary_is_for_people() -> None:
         "plan": {"campaign": "spring", "model": "klein-4b", "kind": "render", "output": "s3://b", "rejected": 0,
                  "rejects_key": "", "plan_key": "runs/r1/plan.parquet"},
         "work": {"rendered": 9, "adopted": 1, "cost": 1.5},
-        "profile": {"images_per_second": 2.5, "device": "H200", "memory_gib": 40.1}}"""
+        "profile": {"images_per_second": 2.5, "device": "H200", "memory_gib": 40.1, "device_images_per_second": 2.6,
+                    "limit_share": 0.66, "stages": {"denoise": 0.9, "decode": 0.1}, "warm_up_seconds": 0,
+                    "waiting": 0.01, "host_seconds": {"encode": 3.5}, "counts": {"retries": 0}}}"""
     )
     text = summary_markdown(summary)
     for words in (

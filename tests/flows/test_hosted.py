@@ -217,7 +217,8 @@ def check_faults(
     assert len(rows) == outcome["delivered"] > products * 0.9 - in_the_air
     journal = read_spent(command.project.store, "spring")
     billed = sum(task["cost"] for task in new_tasks(api, before) if not task.get("lost")) / 100
-    assert journal.tasks == pytest.approx(billed)
+    # What a kill caught between submit and answer the journal counts as possible.
+    assert journal.tasks - 1e-6 <= billed <= journal.tasks + (journal.possible if in_the_air else 0.0) + 1e-6
     print(f"{products} assets: {outcome}, faults {ledger['seen']}, {journal.total:.2f} USD")
 
 
