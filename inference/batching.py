@@ -13,6 +13,8 @@ TEXT_TOKENS = 512
 TOKEN_SIDE = 16
 MAX_REFERENCE_AREA = 1024 * 1024
 TOKEN_BUDGET = 16_384
+CPU_TOKEN_BUDGET = 4_096
+"""A CPU gains nothing from batches, and loses once they do not fit its caches."""
 MAX_BATCH = 16
 LOOK_AHEAD = 16
 """Requests whose references are loaded and prompts known before their turn."""
@@ -49,7 +51,7 @@ def tokens_of(request: RenderRequest) -> tuple[int, int]:
     return request.width * request.height // TOKEN_SIDE**2, area // TOKEN_SIDE**2
 
 
-def batch_size_for(request: RenderRequest, shares_references: bool = False) -> int:
+def batch_size_for(request: RenderRequest, shares_references: bool = False, budget: int = TOKEN_BUDGET) -> int:
     """Samples of one batch: past some 16k tokens a GPU gains nothing from more.
 
     Args:
@@ -57,7 +59,7 @@ def batch_size_for(request: RenderRequest, shares_references: bool = False) -> i
     """
     target, references = tokens_of(request)
     each = TEXT_TOKENS + target + (0 if shares_references else references)
-    return max(1, min(MAX_BATCH, TOKEN_BUDGET // each))
+    return max(1, min(MAX_BATCH, budget // each))
 
 
 Batch = tuple[list[RenderRequest], list[RenderRequest]]

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from catalogs.requests import RenderRequest
-from inference.batching import batch_size_for, tokens_of
+from inference.batching import CPU_TOKEN_BUDGET, TOKEN_BUDGET, batch_size_for, tokens_of
 from inference.engine import EngineOptions
 from inference.weights import cache_folder
 
@@ -78,6 +78,7 @@ class BatchSizes:
         shape, device = checkpoint.shape, checkpoint.device
         self._shares_references = checkpoint.family == "kv"
         self._machine = f"{device_name(device)} {shape.width}x{shape.blocks} {checkpoint.family} {checkpoint.memory}"
+        self._tokens = TOKEN_BUDGET if device.type == "cuda" else CPU_TOKEN_BUDGET
         self._tries = options.tune and device.type == "cuda"
         self._limits: dict[str, int] = {}
         self._seconds: dict[str, dict[int, list[float]]] = {}
@@ -86,7 +87,7 @@ class BatchSizes:
     def size(self, request: RenderRequest) -> int:
         """Of the next batch."""
         key = self._key(request)
-        budget = batch_size_for(request, self._shares_references)
+        budget = batch_size_for(request, self._shares_references, self._tokens)
         most = min(self._limits.get(key, budget), budget)
         if key in self._chosen:
             return max(1, min(self._chosen[key], most))

@@ -1,6 +1,7 @@
 """packshot against a plain diffusers loop: the same requests, the same weights, one process.
 
     python -m tests.benchmarks.engine                                      the tiny checkpoint, on a CPU
+    python -m tests.benchmarks.engine --model tiny-kv                      shared reference keys and values
     python -m tests.benchmarks.engine --model klein-4b --size 1024 --photo 4000x3000 --compile --decoder folded
 
 The loop opens each reference, calls the stock pipeline and saves a PNG, one request after the other. packshot renders
@@ -25,17 +26,19 @@ import torch
 from PIL import Image
 
 from catalogs.plan import PlanFile, lay_out
-from catalogs.requests import RenderRequest
+from catalogs.requests import Reference, RenderRequest
 from inference.checkpoints import placed
 from inference.diffusers_engine import DiffusersEngine
 from inference.engine import EngineOptions, LoadReference
 from inference.memory import _PARTS
 from inference.models import MODELS, Family
+from inference.tiny import build_tiny
 from tasks.planning import Prepared
 from tasks.profile import profile_of
 from tasks.shard import ShardJob, request_of, run_shard
 from tests.flows.projects import Project, plan_rows
 
+TINY_KV = "tiny-kv"
 VARIATIONS = 4
 """Pictures that share their references and their prompt."""
 
@@ -76,7 +79,7 @@ def planned(case: Case, folder: Path) -> Prepared:
     project = Project.of(
         folder,
         products=-(-case.images // VARIATIONS),
-        model=case.model,
+        model=_campaign_model(case.model, folder),
         use="research",
         variations=VARIATIONS,
         shots={"hero": shot},
@@ -91,18 +94,26 @@ def planned(case: Case, folder: Path) -> Prepared:
     return project.plan()
 
 
+def _campaign_model(model: str, folder: Path) -> Any:
+    if model != TINY_KV:
+        return model
+    build_tiny(folder / "model", "kv")
+    return {"name": "./model", "weight_precision": "float32"}
+
+
 def pipeline(model: str) -> tuple[Any, Family]:
     """A stock pipeline on the GPU if there is one: the tiny checkpoint, or the full size with random weights."""
     import diffusers
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if model == "tiny":
-        from inference.tiny import tiny_checkpoint
-
-        pipe = diffusers.Flux2KleinPipeline.from_pretrained(tiny_checkpoint(), local_files_only=True)
+    if model in ("tiny", TINY_KV):
+        family: Family = "klein" if model == "tiny" else "kv"
+        with tempfile.TemporaryDirectory() as folder:
+            classes = {"klein": diffusers.Flux2KleinPipeline, "kv": diffusers.Flux2KleinKVPipeline}
+            pipe = classes[family].from_pretrained(build_tiny(Path(folder), family), local_files_only=True)
         pipe.set_progress_bar_config(disable=True)
-        return pipe.to(device), "klein"
-    family = MODELS[model].family
+        return pipe.to(device), family
+    family = MODELS[model].family or "klein"
     assert family in ("klein", "base", "kv"), "dev has a text encoder of 24 billion weights: not benchmarked"
     parts = _random_parts(model, device)
     if family == "kv":
@@ -180,6 +191,10 @@ def _one(pipe: Any, family: Family, request: RenderRequest, path: Path) -> None:
     picture.save(path)
 
 
+def _nothing(reference: Reference) -> Image.Image:
+    raise AssertionError("each shard brings its own way to load")
+
+
 def _synchronise() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -230,7 +245,8 @@ def measure(case: Case, options: EngineOptions, loop_model: str, folder: Path) -
         gc.collect()
         torch.cuda.empty_cache()
         pipe, family = pipeline(case.model)
-    engine = DiffusersEngine(placed(pipe, family, MODELS[case.model].weight_precision, options), None, options)  # type: ignore[arg-type]
+    precision = "float32" if case.model in ("tiny", TINY_KV) else MODELS[case.model].weight_precision
+    engine = DiffusersEngine(placed(pipe, family, precision, options), _nothing, options)
     if options.compile or torch.cuda.is_available():
         # Compiled and tuned before it is measured, on a plan of its own: a run of thousands pays for it once.
         warm = planned(Case(case.model, case.references, 48, case.size, case.photo), folder / "warm")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from catalogs.requests import RenderRequest
+from inference.batching import TOKEN_BUDGET
 from inference.engine import EngineOptions
 from inference.flops import TransformerShape
 from inference.machine import BatchSizes, dense_flops, peak_bytes
@@ -30,7 +31,7 @@ def sizes(tries: bool = True, **checkpoint: Any) -> BatchSizes:
         SimpleNamespace(shape=SHAPE, device=torch.device("cpu"), family="klein", memory="resident", **checkpoint),  # type: ignore[arg-type]
         EngineOptions(),
     )
-    made._tries = tries
+    made._tries, made._tokens = tries, TOKEN_BUDGET
     return made
 
 
