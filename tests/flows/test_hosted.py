@@ -229,12 +229,13 @@ def test_a_run_through_prefect_under_faults_shows_the_key_nowhere(
     with hosted_api(tmp_path / "api.log", seconds=0.1, **FAULTS) as api:
         project = hosted(api, tmp_path / "project", 60)
         command = Command(project, prefect_server)
-        first = command.run(code=1)
+        # The faults fall by chance: mostly some of them are final.
+        first = command.finished(command.start(), [0, 1])
         check_faults(api, command, 60, 0, first)
         assert first["costs"]["by_shot"]["hero"] == pytest.approx(first["work"]["cost"])
         assert set(first["costs"]["by_brand"]) == {"acme", "nord"}
         api.set(**SWITCHES)
-        command.run(code=1)  # final failures stay
+        command.run(code=0 if first["complete"] else 1)  # final failures stay
         command.run("--retry-failed", "--resubmit")
         api.set(**SWITCHES)
         project.products.append({**project.products[0], "product_id": "p900", "title": "one more"})
