@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from catalogs.storage import Store
-from tests.prefect_servers import prefect_server
+from tests.prefect_servers import postgres_server, prefect_server
 from tests.servers import FlakyS3, S3Server, flaky, missing, moto, require
 from tests.swift_server import swift as run_swift
 
-__all__ = ["missing", "prefect_server", "require"]
+__all__ = ["missing", "postgres_server", "prefect_server", "require"]
 
 SCRATCH = pytest.StashKey[str]()
 SERVERS = pytest.StashKey[dict[str, S3Server]]()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+BUSY_TRIES = 20
 
 
 def call(environment: Mapping[str, str], path: str, body: Any = None) -> Any:
@@ -16,9 +19,17 @@ def call(environment: Mapping[str, str], path: str, body: Any = None) -> Any:
         None if body is None else json.dumps(body).encode(),
         {"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        content = answer.read()
-    return json.loads(content) if content else None
+    for _ in range(BUSY_TRIES):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                content = answer.read()
+            return json.loads(content) if content else None
+        except urllib.error.HTTPError as error:
+            if error.code != 503:  # SQLite was locked; Prefect's own client asks again too
+                raise
+            error.close()
+            time.sleep(0.5)
+    raise TimeoutError(f"{path}: the server is busy")
 
 
 def flow_runs(environment: Mapping[str, str], campaign: str) -> list[dict[str, Any]]:

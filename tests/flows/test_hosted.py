@@ -212,7 +212,9 @@ def check_faults(
     assert set(outcome["reasons"]) <= {"moderated", "possibly_billed", "paid_expired", "engine_error", "not_ready"}
     assert max(paid_for(api, before).values()) == 1
     assert ledger["peak"] <= 24
-    assert not ledger["seen"].get("over_cap")
+    if not in_the_air:
+        # After a kill the account still works at what the dead run had sent, and refuses what comes on top.
+        assert not ledger["seen"].get("over_cap")
     rows = [row for row in command.project.view().values() if row["status"] == "delivered"]
     assert len(rows) == outcome["delivered"] > products * 0.9 - in_the_air
     journal = read_spent(command.project.store, "spring")
