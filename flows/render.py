@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from time import perf_counter, sleep
+from typing import Annotated, Any
 
 from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogs.campaign import load_campaign
-from catalogs.errors import PackshotError
+from catalogs.errors import PackshotError, WorkError
 from catalogs.lease import LEASE_SECONDS, hold
 from catalogs.plan import PlanFile, lay_out
 from flows.alerts import send_failed
@@ -28,12 +28,14 @@ from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
 from tasks.render import restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
-from tasks.shard import ShardJob
+from tasks.shard import ShardJob, stopping
 
 quiet()
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000
+# Longer than a shard's own retries wait: time for a store or a network to come back.
+TRY_AGAIN_SECONDS = 60.0
 
 
 class RenderOptions(BaseModel):
@@ -132,6 +134,7 @@ def render_catalog(
     options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen
     plan: str | None = None,
     run_id: str | None = None,
+    tries: Annotated[int, Field(ge=1, le=5)] = 1,
 ) -> Any:
     """Render what a campaign wants and does not have.
 
@@ -140,6 +143,8 @@ def render_catalog(
         options: What of the campaign to render, and how.
         plan: A plan file to make exactly, instead of planning anew; leave it empty for a new plan.
         run_id: A start whose plan is in the store already; leave it empty, other flows set it.
+        tries: 2 to take up a minute later what a lost store or machine has left over, and so on up to 5. Assets
+            that failed for a reason of their own are not tried again.
 
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
@@ -150,9 +155,27 @@ def render_catalog(
     kind = prepared.summary["kind"]
     patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
     with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
-        summary = _run(prepared, options)
+        summary = _tried(prepared, options, tries)
     record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
+
+
+def _tried(prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, Any]:
+    """Run the plan, and again while shards are left over; what is delivered is skipped."""
+    try:
+        summary = _run(prepared, options)
+    except WorkError as error:
+        if tries == 1 or stopping.is_set():
+            raise
+        problem = str(error)
+    else:
+        missing = summary["outcome"]["missing"]
+        if tries == 1 or stopping.is_set() or not missing:
+            return summary
+        problem = f"{missing} assets are missing"
+    get_run_logger().warning("tried again in %.0f s: %s", TRY_AGAIN_SECONDS, problem)
+    sleep(TRY_AGAIN_SECONDS)
+    return _tried(prepared, options, tries - 1)
 
 
 def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from catalogs.looks import members
 from catalogs.plan import (
     SUMMARY_COLUMNS,
     Action,
+    Decision,
     PlanFile,
     PlanHeader,
     PlanOptions,
@@ -33,9 +34,10 @@ from catalogs.plan import (
     retired_row,
 )
 from catalogs.reader import Catalog
-from catalogs.records import History
+from catalogs.records import History, Status
 from catalogs.references import ReferenceBook
 from catalogs.rejects import Reject, RejectWriter, read_rejects
+from catalogs.requests import Reason
 from catalogs.rows import ProductChecker, load_brands
 from catalogs.spend import Spent, read_spent
 from catalogs.storage import Store
@@ -137,6 +139,7 @@ class _Planning:
         self._book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
         self._spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
         self._wanted: set[bytes] = set()
+        self._hopeless: set[str] = set()
         self._bad_rows = 0
         self.first_reject: Reject | None = None
         self.check_every_column = self.check_every_reference = False
@@ -270,6 +273,7 @@ class _Planning:
             self._leave_out(member, "reference_images", error.source, str(error))
             return
         self._summary.looks += 1
+        self._hopeless.clear()
         rows = [row for asset in planned if (row := self._row(member, asset))]
         estimate(rows, self._estimates(planned))
         self._summary.paid += len({row["render_fingerprint"] for row in rows if self._is_paid(row)})
@@ -293,7 +297,18 @@ class _Planning:
             return self._refused_row(member, planned, digest)
         self._wanted.add(digest)
         decision = decide(self._history, digest, planned, self._options.retry_failed, self._options.resubmit)
+        if self._waits_for_nothing(planned, decision):
+            decision = Decision(Action.UNCHANGED, Work.NONE, decision.known)
+        if decision.work == Work.NONE and decision.known and decision.known.status == Status.FAILED:
+            self._hopeless.add(planned.render_fingerprint)
         return plan_row(planned, decision, self._history, self._model.engine)
+
+    def _waits_for_nothing(self, planned: Planned, decision: Decision) -> bool:
+        """It failed for want of a shot that is not made again in this run. Shots come in the order of their stages."""
+        if decision.known is None or decision.known.reason != Reason.UPSTREAM_FAILED:
+            return False
+        upstream = {r.sha256 for r in planned.request.references if r.is_render} & self._hopeless
+        return any(not self._history.master(fingerprint) for fingerprint in upstream)
 
     def _refused_row(self, member: Member, planned: Planned, digest: bytes) -> dict[str, Any] | None:
         """An asset no right covers: not made, and taken back where it is delivered."""

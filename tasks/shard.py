@@ -347,7 +347,8 @@ class _ShardRun:
 
     def _fail_row(self, row: Row, reason: Reason, detail: str, final: bool, render_key: str | None = None) -> None:
         base = self._base(row)
-        final = final or base["attempts"] >= MAX_ATTEMPTS
+        # That an upstream shot is missing says nothing about this one, however often it happens.
+        final = final or (base["attempts"] >= MAX_ATTEMPTS and reason is not Reason.UPSTREAM_FAILED)
         outcome = {"status": Status.FAILED.value, "reason": reason.value, "detail": detail, "final": final}
         self._add({**base, "asset_key": None, "render_key": render_key, "cost": row.get("cost"), **outcome})
 

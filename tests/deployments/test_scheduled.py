@@ -102,6 +102,10 @@ def ended(run: dict[str, Any]) -> bool:
     return run["state"] in ("Completed", "Failed", "Crashed", "Cancelled")
 
 
+def logged(run: dict[str, Any]) -> bool:
+    return any(line.startswith("Finished in state") for line in run["log"])
+
+
 @contextmanager
 def alerts() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A web hook, as Slack has them."""
@@ -180,7 +184,10 @@ def check_the_schedule(environment: dict[str, str], deployment: str, made: dict[
     assert "did you mean 'model'" in run["message"]
     assert len(made["spring"].view()) == 10
     assert not (made["summer"].folder / "output").exists()
-    [again] = [r for r in state_of(environment)["runs"] if r["id"] == run["id"]]  # its log comes a moment later
+    # A log comes some moments after its state.
+    [again] = until(
+        environment, log, 30, lambda state: [r for r in state["runs"] if r["id"] == run["id"] and logged(r)]
+    )
     assert any("is broken" in line for line in again["log"])
     assert not any("Traceback" in line for line in again["log"]), again["log"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from catalogs.errors import CatalogError
 from tests.flows.projects import Project
@@ -130,6 +131,28 @@ def test_the_flow_under_prefects_own_harness(tmp_path: Path, prefect_harness: No
     (tmp_path / "photo.png").write_bytes(b"no image")
     with pytest.raises(CatalogError):
         render_catalog(project.path)
+
+
+def test_what_a_lost_store_left_over_is_taken_up(
+    tmp_path: Path, prefect_harness: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import render
+    from tasks.render import render_shard
+
+    project = Project.of(tmp_path, products=2)
+    obstacle = project.folder / "output" / "renders"
+    obstacle.parent.mkdir()
+    obstacle.write_text("a file where the store wants a folder")
+    monkeypatch.setattr(render_shard, "retries", 0)
+    lost = render.render_catalog(project.path, return_state=True)
+    assert lost.name == "Failed"
+    assert "6 missing" in lost.message
+    monkeypatch.setattr(render, "sleep", lambda seconds: obstacle.unlink())
+    summary = render.render_catalog(project.path, tries=2)
+    assert summary["complete"]
+    assert len(project.view()) == 10
+    with pytest.raises(ParameterTypeError):
+        render.render_catalog(project.path, tries=0)
 
 
 @pytest.mark.timeout(240)

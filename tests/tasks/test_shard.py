@@ -115,6 +115,17 @@ def test_attempts_end(project: Project) -> None:
         assert {row["attempts"] for row in failed} == {attempt}
     assert not project.plan().has_work
     assert project.plan(retry_failed=True).has_work
+    project.render(retry_failed=True)
+    assert {row["status"] for row in project.view().values()} == {"delivered"}
+
+
+def test_a_shot_waits_for_another_however_often_that_is_lost(project: Project) -> None:
+    for _ in range(MAX_ATTEMPTS + 1):
+        prepared = project.plan()
+        _, scenes = shards(prepared)
+        assert set(work(prepared, scenes).reasons) == {"upstream_failed"}
+    project.render()
+    assert {row["status"] for row in project.view().values()} == {"delivered"}
 
 
 def test_a_reference_deleted_after_the_plan_is_a_typed_failure(project: Project) -> None:
