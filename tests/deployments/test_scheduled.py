@@ -168,6 +168,42 @@ def test_a_schedule_fires_and_a_change_starts_a_run(tmp_path: Path, prefect_serv
         assert all(text.startswith("marketing · campaigns: Failed\n1 of 3 campaigns failed. ") for text in texts), texts
 
 
+SLOW_AND_LOST = """
+from flows import artifacts
+from flows.cli import main
+artifacts.OVERDUE_LEAST_SECONDS = artifacts.OVERDUE_FACTOR = 0.0
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_run_that_is_late_and_fails_sends_each_alert_once(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    project = Project.of(tmp_path, products=20)
+    lost = project.folder / "lost.png"
+    lost.write_bytes((project.folder / "photo.png").read_bytes())
+    for product in project.products[:2]:
+        product["reference_images"] = [{"uri": lost.name, "role": "hero"}]
+    project.write()
+    plan = str(tmp_path / "plan.parquet")
+    assert packshot(prefect_server, "plan", project.path, "--output", plan).returncode == 0
+    lost.unlink()
+    with alerts() as (address, received):
+        deployed = packshot(prefect_server, "deploy", str(tmp_path), "--alert-url", address)
+        assert deployed.returncode == 0, deployed.stderr
+        done = python(prefect_server, "-c", SLOW_AND_LOST, "render", project.path, "--plan", plan)
+        assert done.returncode == 1, done.stderr
+        end = time.monotonic() + 30
+        while len(received) < 3 and time.monotonic() < end:
+            time.sleep(0.5)
+        time.sleep(2)
+    texts = [message["text"].split("\n") for message in received]
+    assert len(texts) == 3
+    said = {lines[0].rpartition(": ")[2]: lines[1] for lines in texts}
+    assert set(said) == {"Failed", "assets fail", "spring takes longer than planned"}
+    assert said["assets fail"] == "6 of 60 assets failed (10.0%)"
+
+
 def check_the_schedule(environment: dict[str, str], deployment: str, made: dict[str, Project], log: Path) -> None:
     """A scheduled run, created by the server and by nobody else, delivers what is due."""
     prefect(environment, "deployment", "schedule", "create", "marketing-run/cpu", "--interval", "15")
