@@ -16,7 +16,7 @@ import gc
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -49,6 +49,7 @@ class Case:
 
     Attributes:
         photo: size of the reference photos as they lie on disk.
+        first: number of the first product; others have other photos and prompts.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Case:
     images: int
     size: int
     photo: tuple[int, int]
+    first: int = 0
 
 
 def photo(size: tuple[int, int], seed: int) -> Image.Image:
@@ -85,7 +87,8 @@ def planned(case: Case, folder: Path) -> Prepared:
         shots={"hero": shot},
         channels=[channel],
     )
-    for number, product in enumerate(project.products):
+    for number, product in enumerate(project.products, case.first):
+        product["title"] = f"Mug {number}"
         names = [f"{product['product_id']}-{role}.jpg" for role in roles]
         for place, name in enumerate(names):
             photo(case.photo, 100 * number + place).save(folder / name, quality=92)
@@ -248,8 +251,8 @@ def measure(case: Case, options: EngineOptions, loop_model: str, folder: Path) -
     precision = "float32" if case.model in ("tiny", TINY_KV) else MODELS[case.model].weight_precision
     engine = DiffusersEngine(placed(pipe, family, precision, options), _nothing, options)
     if options.compile or torch.cuda.is_available():
-        # Compiled and tuned before it is measured, on a plan of its own: a run of thousands pays for it once.
-        warm = planned(Case(case.model, case.references, 48, case.size, case.photo), folder / "warm")
+        # Compiled and tuned before it is measured, on other photos and prompts: a run of thousands pays for it once.
+        warm = planned(replace(case, images=48 if torch.cuda.is_available() else 4, first=1_000), folder / "warm")
         packshot(warm, engine)
     ours, profile = packshot(prepared, engine)
     return {
