@@ -58,7 +58,7 @@ def page(chromium: str) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1280, "height": 860})
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(60_000)
         yield opened
         browser.close()
 
