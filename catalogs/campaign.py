@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from catalogs.channels import Channel, resolve_channels
 from catalogs.errors import CampaignError, nearest
 from catalogs.schedule import Schedule
+from catalogs.uris import resolve_uri
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 SIZE = re.compile(r"^(\d{2,5})x(\d{2,5})$")
@@ -435,7 +436,5 @@ def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:
 
 def _placed(uri: str, source: str) -> str:
     """Relative paths are relative to the campaign file, wherever packshot is started."""
-    if "://" in uri and not uri.startswith("file://"):
-        return uri.rstrip("/")
-    path = Path(uri.removeprefix("file://")).expanduser()
-    return str((Path(source).resolve().parent / path).resolve())
+    placed = resolve_uri(str(Path(source).resolve()), uri)
+    return placed if "://" in placed else str(Path(placed).resolve())

@@ -31,6 +31,7 @@ __all__ = [
     "resolve_uri",
     "split_uri",
     "stat_uri",
+    "write_uri",
 ]
 
 CommitResult = Literal["committed", "exists-same", "exists-other"]
@@ -230,6 +231,12 @@ def read_uri(uri: str, options: Mapping[str, Any] | None = None) -> bytes:
     """All bytes of an absolute path or URI; raises MissingKey."""
     store, name = _located(uri, options)
     return store.read(name)
+
+
+def write_uri(uri: str, data: bytes) -> None:
+    """Write or replace an absolute path or URI."""
+    store, name = _located(uri, None)
+    store.write(name, data)
 
 
 def stat_uri(uri: str, options: Mapping[str, Any] | None = None) -> Stamp:

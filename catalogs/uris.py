@@ -11,6 +11,10 @@ from urllib.parse import unquote, urlsplit
 from catalogs.errors import UserError
 
 _S3_PROTOCOLS = frozenset({"s3", "s3a", "s3n"})
+# With one slash or none it would become a folder of that name.
+_NEARLY_A_URI = re.compile(
+    r"\s*([a-z][a-z0-9+.-]*:/(?!/)|(s3[an]?|gs|gcs|az|abfss?|file|https?):(?!//))", re.IGNORECASE
+)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -38,7 +42,7 @@ def resolve_uri(base: str, uri: str) -> str:
 
     if not uri.strip():
         raise refuse("the path is empty", "give a path or an s3:// URI")
-    if "://" in uri or uri.startswith(("/", "~")):
+    if "://" in uri or _NEARLY_A_URI.match(uri) or uri.startswith(("/", "~")):
         return absolute_uri(uri, refuse)
     folder = absolute_uri(base if base.endswith("/") else split_uri(base)[0], refuse)
     resolved = join_uri(folder, uri)
@@ -52,9 +56,14 @@ def absolute_uri(uri: str, refuse: Callable[[str, str], UserError]) -> str:
     problem and its fix."""
     if not uri.strip():
         raise refuse("the path is empty", "give a folder or an s3:// URI")
+    if _NEARLY_A_URI.match(uri):
+        raise refuse("a URI has two slashes after its colon", "write s3://BUCKET/PREFIX, or ./NAME for a folder")
     if "://" not in uri:
         return os.path.abspath(os.path.expanduser(uri))
+    uri = uri.strip()
     parts = urlsplit(uri)
+    if not parts.scheme:
+        raise refuse("a URI starts with its protocol", "write s3://BUCKET/PREFIX")
     if parts.scheme in {"http", "https"}:
         raise refuse(f"{parts.scheme} references are not read yet", "download the file and give its path")
     if parts.password is not None or (parts.scheme in _S3_PROTOCOLS and "@" in parts.netloc):
@@ -63,7 +72,7 @@ def absolute_uri(uri: str, refuse: Callable[[str, str], UserError]) -> str:
         if parts.netloc not in {"", "localhost"} or not parts.path:
             raise refuse("a file URI must hold an absolute path", "write file:///folder/name")
         return os.path.abspath(unquote(parts.path))
-    scheme, _, rest = uri.partition("://")
+    scheme, rest = parts.scheme, uri.partition("://")[2]
     if scheme in _S3_PROTOCOLS:
         if not rest.strip("/") or rest.startswith("/"):
             raise refuse("the bucket is missing", "write s3://BUCKET/PREFIX")

@@ -91,8 +91,11 @@ def init(folder: str, exist_ok: bool, as_json: bool) -> None:
     """Write a sample: catalogs, drawn product photos and campaign files."""
     from pathlib import Path
 
+    from catalogs.errors import OptionError
     from catalogs.sample import write_sample
 
+    if "://" in folder:
+        raise OptionError("init", folder, "the sample is written to a local folder", "name one")
     if exist_ok and (Path(folder) / "campaign.yaml").exists():
         return
     written = [str(path) for path in write_sample(Path(folder))]
@@ -126,8 +129,11 @@ def check(campaign: str, all_references: bool, as_json: bool) -> None:
 @JSON
 def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Say what would be made; writes nothing but the plan."""
+    from catalogs.storage import Store
     from tasks.planning import copy_plan, prepare
 
+    if output:
+        Store.at(output)  # refused before anything is planned
     prepared = prepare(campaign, options)
     if output:
         copy_plan(prepared, output)

@@ -40,7 +40,7 @@ from catalogs.rejects import Reject, RejectWriter, read_rejects
 from catalogs.requests import Reason
 from catalogs.rows import ProductChecker, load_brands
 from catalogs.spend import Spent, read_spent
-from catalogs.storage import Store
+from catalogs.storage import Store, split_uri, write_uri
 from tasks.hosted import hosted_header, model_warnings
 from tasks.models import ChosenModel, choose_model
 from tasks.reporting import Outcome, latest_run, outcome_of
@@ -420,21 +420,22 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
     Raises:
         CampaignError: it is no plan, or another campaign's or output's.
     """
-    source = Store.at(str(Path(plan_file).parent) if "://" not in plan_file else plan_file.rsplit("/", 1)[0])
-    plan = PlanFile(source, plan_file.rsplit("/", 1)[-1])
+    folder, file = split_uri(plan_file)
+    source = Store.at(folder)
+    plan = PlanFile(source, file)
     for name, mine in (("campaign", campaign.name), ("output", campaign.output)):
         theirs = getattr(plan.header, name)
         if theirs != mine:
             raise CampaignError(plan_file, name, f"is a plan for {theirs!r}, not {mine!r}", "plan again")
     run_id = new_run_id()
     key = f"runs/{run_id}/plan.parquet"
-    store.write(key, source.read(plan_file.rsplit("/", 1)[-1]))
+    store.write(key, source.read(file))
     return Prepared(store, run_id, key, summarise(PlanFile(store, key)))
 
 
 def copy_plan(prepared: Prepared, path: str) -> None:
-    """Write the plan to a local file for somebody to look at and approve."""
-    Path(path).write_bytes(prepared.store.read(prepared.plan_key))
+    """Write the plan to a file, local or in a store, for somebody to look at and approve."""
+    write_uri(path, prepared.store.read(prepared.plan_key))
 
 
 def open_campaign(path: str) -> tuple[Campaign, Store]:

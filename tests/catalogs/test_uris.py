@@ -45,6 +45,9 @@ def test_resolve_uri(base: str, uri: str, resolved: str) -> None:
         ("s3://data/p.parquet", "../../1.jpg", "leads out of the bucket"),
         ("s3://data/shop/p.parquet", "../../other/1.jpg", "leads out of the bucket"),
         ("/shop/p.parquet", "s3://", "the bucket is missing"),
+        ("/shop/p.parquet", "s3:/bucket/a.png", "a URI has two slashes after its colon"),
+        ("s3://bucket/p.parquet", "gs:bucket/a.png", "a URI has two slashes after its colon"),
+        ("/shop/p.parquet", "an s3://bucket/a.png", "a URI starts with its protocol"),
     ],
 )
 def test_resolve_uri_refuses(base: str, uri: str, problem: str) -> None:

@@ -143,6 +143,7 @@ CAMPAIGN = [
     ("catalog column missing", table("products.parquet", {"product_id": ["a"]}), ["products.parquet", "brand_id"]),
     ("brand column type", table("brands.parquet", {"brand_id": [1], "name": ["x"]}), ["brands.parquet", "brand_id"]),
     ("output under a file", setting("output", "photo.png/out"), ["photo.png"]),
+    ("output with one slash", setting("output", "s3:/bucket/out"), ["campaign.yaml", "s3:/bucket/out", "two slashes"]),
 ]
 
 
@@ -272,6 +273,8 @@ def test_no_row_left_is_an_error(project: Project, monkeypatch: pytest.MonkeyPat
         (["render", "{}", "--plan", "{}"], "is not a plan"),
         (["status", "{}"], "nothing was planned"),
         (["init", "{}"], "campaign.yaml"),
+        (["init", "s3://bucket/sample"], "a local folder"),
+        (["plan", "{}", "--output", "s3:/bucket/plan.parquet"], "two slashes"),
     ],
 )
 def test_bad_options(
