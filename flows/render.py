@@ -22,6 +22,7 @@ from flows.artifacts import publish_summary
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
+from inference.checkpoints import check_attention
 from inference.engine import EngineOptions
 from tasks.cancel import cancelled
 from tasks.lineage import record_lineage
@@ -150,6 +151,7 @@ def render_catalog(
         The run's summary; the state Failed around it when not every planned asset was delivered.
     """
     check_runner(options.runner, options.address)
+    check_attention(options.engine.attention)
     prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
     header = PlanFile(prepared.store, prepared.plan_key).header
     kind = prepared.summary["kind"]

@@ -12,6 +12,7 @@ from catalogs.lease import refuse_if_held
 from catalogs.plan import PlanFile
 from catalogs.storage import Store
 from flows.runners import check_runner
+from inference.checkpoints import check_attention
 from tasks.hosted import check_key
 from tasks.models import choose_model
 from tasks.planning import Prepared, prepare
@@ -59,6 +60,8 @@ def run_campaign(
 
 
 def _set_defaults() -> None:
+    if not os.environ.get("PREFECT_API_URL", "unset"):
+        del os.environ["PREFECT_API_URL"]  # empty is what an .env file says for none; Prefect takes it for an address
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
 
@@ -66,6 +69,7 @@ def _set_defaults() -> None:
 def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
     """Say before planning what the flow would say after it."""
     check_runner(options.get("runner", "local"), options.get("address"))
+    check_attention((options.get("engine") or {}).get("attention", ""))
     if options.get("runner") == "ray" and options.get("workers"):
         raise OptionError("--workers", str(options["workers"]), "Ray runs a shard wherever one is free", "leave it out")
     if not options.get("force"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalogs.errors import EngineError, ModelError
+from catalogs.errors import EngineError, ModelError, OptionError, UserError, nearest
 from inference.engine import EngineOptions
 from inference.flops import TransformerShape
 from inference.memory import WORKING_BYTES, Mode
@@ -29,6 +31,7 @@ TEXT_LAYERS: dict[Family, tuple[int, ...]] = {
 """Hidden layers each pipeline reads of its text encoder, by diffusers' defaults."""
 
 FLOAT8 = "float8"
+_logger = logging.getLogger(__name__)
 # Each new combination of batch and geometry compiles anew up to this often; torch's 8 would then fall back to eager.
 _RECOMPILE_LIMIT = 128
 
@@ -58,6 +61,8 @@ class Checkpoint:
         pipe: the diffusers pipeline; its packing and position ids are used, never its `__call__`.
         text_encoder: the bare language model, cut off after the last layer that is read.
         memory: how the parts share the device.
+        schedulers: by (steps, tokens of the picture), set up and before their first step.
+        is_hooked: weights are cast or fetched as each layer of the transformer is called.
     """
 
     family: Family
@@ -66,6 +71,8 @@ class Checkpoint:
     device: torch.device
     memory: Mode
     shape: TransformerShape
+    schedulers: dict[tuple[int, int], Any] = field(default_factory=dict)
+    is_hooked: bool = False
 
     @property
     def transformer(self) -> Any:
@@ -81,7 +88,7 @@ class Checkpoint:
         if self.memory == "two-phase":
             other = self.transformer if part == "text_encoder" else self.text_encoder
             wanted = self.text_encoder if part == "text_encoder" else self.transformer
-            if _device_of(wanted) != self.device:
+            if _device_of(wanted).type != self.device.type:  # "cuda" and "cuda:0" are not equal
                 other.to("cpu")
                 wanted.to(self.device)
         yield
@@ -97,6 +104,7 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     Raises:
         EngineError: diffusers is not installed, or the weights cannot be loaded.
         ModelError: the model is none of this engine's.
+        OptionError: the attention backend cannot be used here.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
@@ -107,7 +115,7 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
         family = _family(source.model, place)
         pipe = _pipeline(family, place, source, pretrained)
         return placed(pipe, family, source.weight_precision, options)
-    except ModelError:
+    except UserError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -131,6 +139,19 @@ def placed(pipe: Any, family: Family, weight_precision: str, options: EngineOpti
     _lay_out(checkpoint)
     _speed_up(checkpoint, options)
     return checkpoint
+
+
+def check_attention(name: str) -> None:
+    """Raise OptionError for what diffusers does not know; says nothing where it is not installed."""
+    if not name:
+        return
+    try:
+        from diffusers.models.attention_dispatch import AttentionBackendName
+    except ImportError:
+        return
+    known = sorted(backend.value for backend in AttentionBackendName)
+    if name.lower() not in known:
+        raise OptionError("--attention", name, "is no attention backend of diffusers", nearest(name, known))
 
 
 def _quiet() -> None:
@@ -239,6 +260,7 @@ def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:
     import torch
 
     if weight_precision == FLOAT8:
+        checkpoint.is_hooked = True
         checkpoint.transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
 
 
@@ -246,6 +268,7 @@ def _lay_out(checkpoint: Checkpoint) -> None:
     device = checkpoint.device
     checkpoint.vae.to(device)
     if checkpoint.memory == "offload":
+        checkpoint.is_hooked = True
         _stream_blocks(checkpoint)
         return
     checkpoint.transformer.to(device)
@@ -272,12 +295,21 @@ def _speed_up(checkpoint: Checkpoint, options: EngineOptions) -> None:
 
         fold_upsamplers(checkpoint.vae.decoder)
     if options.attention:
-        checkpoint.transformer.set_attention_backend(options.attention)
+        try:
+            checkpoint.transformer.set_attention_backend(options.attention)
+        except (ValueError, ImportError, RuntimeError) as error:  # a package or a kernel it needs is not here
+            reason = " ".join(str(error).split())[:300]
+            raise OptionError("--attention", options.attention, reason, "choose another, or leave it out") from None
     if options.compile:
         import torch._dynamo
 
         torch._dynamo.config.recompile_limit = _RECOMPILE_LIMIT
-        checkpoint.transformer.compile_repeated_blocks(fullgraph=True)
+        # Said of a version check in diffusers' upsampler; its answer is the same at every call.
+        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
+        if checkpoint.is_hooked:
+            _logger.warning("float8 and offloaded blocks cannot be compiled; the decoder is")
+        else:
+            checkpoint.transformer.compile_repeated_blocks(fullgraph=True)
         # channels_last alone makes the decoder slower; compiled it makes it faster.
         checkpoint.vae.decoder.to(memory_format=torch.channels_last)
         checkpoint.vae.decoder = torch.compile(checkpoint.vae.decoder)

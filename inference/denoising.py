@@ -6,6 +6,7 @@ classifier-free guidance, `dev` one with the scale embedded, `kv` one that reads
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 from catalogs.requests import RenderRequest
 from inference.checkpoints import Checkpoint
 from inference.flops import Mode, forward_flops, tokens
+from inference.machine import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +56,7 @@ def noise(checkpoint: Checkpoint, requests: Sequence[RenderRequest]) -> torch.Te
         torch.randn(shape, generator=torch.Generator().manual_seed(request.seed), dtype=_compute_dtype(checkpoint))
         for request in requests
     ]
-    return torch.cat(made).to(checkpoint.device)
+    return on_device(torch.cat(made), checkpoint.device)
 
 
 def _compute_dtype(checkpoint: Checkpoint) -> Any:
@@ -72,20 +74,32 @@ def denoise(checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor,
     pipe = checkpoint.pipe
     latents = pipe._pack_latents(start)
     velocity = _velocity(checkpoint, request, start, conditions)
-    for timestep in _timesteps(checkpoint, request.steps, latents.shape[1]):
-        latents = pipe.scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
+    scheduler = _scheduler(checkpoint, request.steps, latents.shape[1])
+    for timestep in scheduler.timesteps:
+        latents = scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
     return latents
 
 
-def _timesteps(checkpoint: Checkpoint, steps: int, count: int) -> Any:
+def _scheduler(checkpoint: Checkpoint, steps: int, count: int) -> Any:
+    """A scheduler before its first step, for pictures of so many tokens.
+
+    Its timesteps are computed on the host: kept, so that no batch waits for them to reach the device.
+    """
+    key = (steps, count)
+    if key not in checkpoint.schedulers:
+        checkpoint.schedulers[key] = _new_scheduler(checkpoint, steps, count)
+    return copy.copy(checkpoint.schedulers[key])
+
+
+def _new_scheduler(checkpoint: Checkpoint, steps: int, count: int) -> Any:
     from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu, retrieve_timesteps
 
-    scheduler = checkpoint.pipe.scheduler
+    scheduler = copy.deepcopy(checkpoint.pipe.scheduler)
     sigmas = np.linspace(1.0, 1 / steps, steps)
     mu = compute_empirical_mu(image_seq_len=count, num_steps=steps)
-    timesteps, _ = retrieve_timesteps(scheduler, steps, checkpoint.device, sigmas=sigmas, mu=mu)
+    retrieve_timesteps(scheduler, steps, checkpoint.device, sigmas=sigmas, mu=mu)
     scheduler.set_begin_index(0)
-    return timesteps
+    return scheduler
 
 
 def _velocity(
@@ -96,8 +110,8 @@ def _velocity(
 
     pipe, dtype, device = checkpoint.pipe, _compute_dtype(checkpoint), checkpoint.device
     batch = len(start)
-    ids = pipe._prepare_latent_ids(start[:1]).to(device)
-    text_ids = pipe._prepare_text_ids(conditions.text[:1]).to(device)
+    ids = on_device(pipe._prepare_latent_ids(start[:1]), device)
+    text_ids = on_device(pipe._prepare_text_ids(conditions.text[:1]), device)
     if conditions.references is not None and conditions.reference_ids is not None:
         ids = torch.cat([ids, conditions.reference_ids], dim=1)
     guidance = None

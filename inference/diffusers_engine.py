@@ -8,10 +8,11 @@ references are encoded once, and the pictures are those of the stock pipelines c
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from catalogs.errors import EngineError, ReferenceImageError
 from catalogs.identity import PIXEL_RECIPE
@@ -22,12 +23,11 @@ from inference.clock import StageClock, device_event
 from inference.decoding import decode
 from inference.denoising import Conditions, denoise, flops_of, is_guided, noise
 from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
-from inference.machine import BatchSizes, dense_flops, device_name, peak_bytes
+from inference.machine import BatchSizes, dense_flops, device_name, on_device, peak_bytes
 from inference.reference_encoding import ReferenceEncoder
 from inference.text_encoding import PromptTooLong, TextEncoder
 
-if TYPE_CHECKING:
-    pass
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,13 @@ class DiffusersEngine(Engine):
         """Encode prompts and references; a request whose own inputs are bad fails here, alone."""
         self._references.prefetch([reference for request in batch for reference in request.references])
         guided = any(is_guided(self._checkpoint, request) for request in batch)
-        texts = self._text.embeddings([request.prompt for request in batch] + [""] * guided)
+        prompts = [request.prompt for request in batch] + [""] * guided
+        try:
+            texts = self._with_room(lambda: self._text.embeddings(prompts))
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            return [], [_out_of_memory(request, error) for request in batch]
         samples: list[_Sample] = []
         failures: list[Failed] = []
         for request in batch:
@@ -160,7 +166,7 @@ class DiffusersEngine(Engine):
                 failures.append(Failed(request, Reason.ENGINE_ERROR, str(text), True))
                 continue
             try:
-                samples.append(self._sample(request, text))
+                samples.append(self._with_room(partial(self._sample, request, text)))
             except ReferenceImageError as error:
                 failures.append(failed_reference(request, error))
             except Exception as error:
@@ -168,6 +174,20 @@ class DiffusersEngine(Engine):
                     raise
                 failures.append(_out_of_memory(request, error))
         return samples, failures
+
+    def _with_room(self, make: Callable[[], Made]) -> Made:
+        """What `make` returns, tried again with empty caches when memory runs out."""
+        try:
+            return make()
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+        self._make_room()
+        return make()
+
+    def _make_room(self) -> None:
+        self._references.drop_caches()
+        _empty_cache()
 
     def _sample(self, request: RenderRequest, text: Any) -> _Sample:
         if not request.references:
@@ -177,13 +197,16 @@ class DiffusersEngine(Engine):
         pipe = self._checkpoint.pipe
         grids = [self._references.latents(reference) for reference in request.references]
         packed = torch.cat([pipe._pack_latents(grid) for grid in grids], dim=1)
-        return _Sample(request, text, packed, pipe._prepare_image_ids(grids).to(packed.device))
+        return _Sample(request, text, packed, on_device(pipe._prepare_image_ids(grids), packed.device))
 
     def _launch(self, samples: list[_Sample], failures: list[Failed], last: bool = False) -> list[_Flight]:
         """Give samples to the device; halve the batch when memory runs out, take it apart when it breaks.
 
         Args:
             last: the caches were emptied for this one already.
+
+        Raises:
+            EngineError: the device itself failed.
         """
         if not samples:
             return []
@@ -192,13 +215,14 @@ class DiffusersEngine(Engine):
             return [self._fly(samples)]
         except Exception as error:
             problem = error.with_traceback(None)  # its frames hold the tensors that must go
+        if _is_lost(problem):
+            raise _lost_device(problem)
         out_of_memory = _is_out_of_memory(problem)
-        if out_of_memory:
-            self._references.drop_caches()
-            _empty_cache()
+        if out_of_memory and not last:
+            # What is kept from earlier batches may be to blame, not the size of this one.
+            self._make_room()
+            return self._launch(samples, failures, last=True)
         if len(samples) == 1:
-            if out_of_memory and not last:
-                return self._launch(samples, failures, last=True)
             request = samples[0].request
             failures.append(_out_of_memory(request, problem) if out_of_memory else _broken(request, problem))
             return []
@@ -282,7 +306,7 @@ class DiffusersEngine(Engine):
         try:
             seconds, count = flight.seconds(), len(flight.samples)
         except RuntimeError as error:  # a fault on the device shows only now, and ends its context
-            raise EngineError(f"the device failed: {' '.join(str(error).split())[:300]}") from error
+            raise _lost_device(error) from error
         self._sizes.measured(flight.samples[0].request, count, seconds)
         pixels, verdicts = flight.pixels.numpy(), flight.verdicts.tolist()
         for place, sample in enumerate(flight.samples):
@@ -315,6 +339,17 @@ def _is_out_of_memory(error: BaseException) -> bool:
     import torch
 
     return isinstance(error, torch.OutOfMemoryError)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """A fault of the device: nothing runs on it any more in this process."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError) and not _is_out_of_memory(error)
+
+
+def _lost_device(error: BaseException) -> EngineError:
+    return EngineError(f"the device failed: {' '.join(str(error).split())[:300]}")
 
 
 def _empty_cache() -> None:

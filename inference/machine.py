@@ -17,6 +17,8 @@ from inference.engine import EngineOptions
 from inference.weights import cache_folder
 
 if TYPE_CHECKING:
+    import torch
+
     from inference.checkpoints import Checkpoint
 
 _MEMORY = "batch-sizes.json"
@@ -29,6 +31,13 @@ def device_name(device: Any) -> str:
     import torch
 
     return str(torch.cuda.get_device_name(device))
+
+
+def on_device(tensor: torch.Tensor, device: Any) -> torch.Tensor:
+    """A tensor of the host on the device, without making the host wait for what the device still has to do."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def peak_bytes(device: Any) -> int:

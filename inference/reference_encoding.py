@@ -17,6 +17,7 @@ from inference.batching import MAX_REFERENCE_AREA, reference_geometry
 from inference.checkpoints import Checkpoint
 from inference.clock import StageClock
 from inference.engine import LoadReference
+from inference.machine import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,8 @@ class ReferenceEncoder:
         with self._lock:
             _put(self._on_device, key, found)
             if key not in self._on_host:
-                _put(self._on_host, key, found.cpu())
+                # Read again by the same stream only, so it need not have arrived yet.
+                _put(self._on_host, key, found.to("cpu", non_blocking=True))
         return found
 
     def keys_values(self, references: Sequence[Reference], packed: torch.Tensor, ids: torch.Tensor) -> Any:
@@ -159,7 +161,7 @@ class ReferenceEncoder:
 
         vae, pipe = self._checkpoint.vae, self._checkpoint.pipe
         with self._clock.stage("references"):
-            tensor = torch.from_numpy(pixels.copy()).to(self._checkpoint.device).permute(2, 0, 1)[None]
+            tensor = on_device(torch.from_numpy(pixels.copy()), self._checkpoint.device).permute(2, 0, 1)[None]
             unit = tensor.float() / 255 * 2 - 1
             self.counts["references_encoded"] += 1
             return pipe._encode_vae_image(unit.to(vae.dtype), None)

@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from inference.checkpoints import TEXT_LAYERS, Checkpoint
 from inference.clock import StageClock
+from inference.machine import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -129,8 +130,8 @@ class TextEncoder:
         hooks = [catch(layer) for layer in layers]
         try:
             encoder(
-                input_ids=torch.cat([one["input_ids"] for one in inputs]).to(device),
-                attention_mask=torch.cat([one["attention_mask"] for one in inputs]).to(device),
+                input_ids=on_device(torch.cat([one["input_ids"] for one in inputs]), device),
+                attention_mask=on_device(torch.cat([one["attention_mask"] for one in inputs]), device),
                 use_cache=False,
             )
         finally:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from catalogs.channels import Channel
 from catalogs.delivered import Delivered, delivered_in
-from catalogs.errors import EngineError, PackshotError, ReferenceImageError, SpendError
+from catalogs.errors import PackshotError, ReferenceImageError, SpendError
 from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
 from catalogs.masters import Master, MasterRecord, adopt_master, read_master, store_master
 from catalogs.plan import PlanFile, Shard
@@ -410,7 +410,7 @@ def _results(engine: Engine, requests: Sequence[RenderRequest]) -> Iterator[Resu
         engine.prepare(upcoming)
         try:
             following = engine.render(batch)
-        except EngineError:
+        except PackshotError:
             yield from pending
             raise
         yield from pending

@@ -273,6 +273,7 @@ def test_no_row_left_is_an_error(project: Project, monkeypatch: pytest.MonkeyPat
         (["render", "{}", "--plan", "{}"], "is not a plan"),
         (["status", "{}"], "nothing was planned"),
         (["init", "{}"], "campaign.yaml"),
+        (["render", "{}", "--attention", "native_cudnn"], "did you mean '_native_cudnn'"),
         (["init", "s3://bucket/sample"], "a local folder"),
         (["plan", "{}", "--output", "s3:/bucket/plan.parquet"], "two slashes"),
     ],

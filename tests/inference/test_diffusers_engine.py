@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from catalogs.errors import EngineError, ModelError, ReferenceImageError
+from catalogs.errors import EngineError, ModelError, OptionError, ReferenceImageError
 from catalogs.references import InvalidReference
 from catalogs.requests import Reason, Reference, RenderRequest
 from inference.batching import batches
@@ -276,6 +276,20 @@ def test_the_folded_decoder_differs_by_rounding_only(klein: Model) -> None:
     assert all(np.abs(made[one] - expected[one]).max() <= 1 for one in asked)
 
 
+@pytest.mark.parametrize(("precision", "memory"), [("float8", "auto"), ("bfloat16", "offload")])
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.slow
+def test_what_cannot_be_compiled_is_left_as_it_is(klein: Model, precision: str, memory: Any) -> None:
+    compiled = new_engine(klein.folder, EngineOptions(compile=True, memory=memory), weight_precision=precision)
+    assert isinstance(next(iter(compiled.render([request("p", ["a"])]))), Rendered)
+
+
+def test_an_attention_backend_that_is_not_here_is_told(klein: Model) -> None:
+    with pytest.raises(OptionError, match="--attention: flash: "):
+        new_engine(klein.folder, EngineOptions(attention="flash"))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.slow
 def test_compiled_blocks_differ_by_rounding_only(model: Model) -> None:
     asked = [model.request(f"p{i}", ["a"] if i % 2 else [], i) for i in range(4)]
@@ -403,6 +417,52 @@ def test_out_of_memory_halves_the_batch_and_remembers(klein: Model, monkeypatch:
     assert engine.batch_size(batch[0]) == 1
     # and the next process of this machine need not learn it again
     assert new_engine(klein.folder).batch_size(batch[0]) == 1
+
+
+def test_full_caches_cost_no_batch_size(klein: Model, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("PACKSHOT_CACHE", str(tmp_path))
+    engine, sizes = new_engine(klein.folder), []
+    forward = engine._checkpoint.transformer.forward
+    references = engine._references
+    references.latents(reference("a"))
+    assert len(references._on_device) == 1
+
+    def full_once(hidden_states: Any, **rest: Any) -> Any:
+        sizes.append(len(hidden_states))
+        if references._on_device:
+            raise torch.OutOfMemoryError("no memory")
+        return forward(hidden_states=hidden_states, **rest)
+
+    monkeypatch.setattr(engine._checkpoint.transformer, "forward", full_once)
+    batch = [request(seed=seed, height=80) for seed in range(3)]
+    before = engine.batch_size(batch[0])
+    assert all(isinstance(result, Rendered) for result in engine.render(batch))
+    assert sizes[:2] == [3, 3]
+    assert engine.batch_size(batch[0]) == before
+
+
+def test_prompts_that_never_fit_are_typed_failures(klein: Model, monkeypatch: Any) -> None:
+    engine, calls = new_engine(klein.folder), []
+
+    def full(*_: Any, **__: Any) -> Any:
+        calls.append(1)
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(engine._checkpoint.text_encoder, "forward", full)
+    results = list(engine.render([request(seed=1), request(seed=2)]))
+    assert [isinstance(one, Failed) and one.reason for one in results] == [Reason.OUT_OF_MEMORY] * 2
+    assert len(calls) == 2
+
+
+def test_a_lost_device_is_no_fault_of_a_request(klein: Model, monkeypatch: Any) -> None:
+    engine = new_engine(klein.folder)
+
+    def lost(*_: Any, **__: Any) -> Any:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(engine._checkpoint.transformer, "forward", lost)
+    with pytest.raises(EngineError, match="the device failed"):
+        list(engine.render([request()]))
 
 
 def test_one_that_never_fits_fails_alone(klein: Model, monkeypatch: Any, tmp_path: Path) -> None:

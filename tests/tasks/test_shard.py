@@ -167,6 +167,26 @@ def test_a_store_that_fails_midway_keeps_what_was_done(project: Project, monkeyp
     assert report.delivered == shard.assets - committed
 
 
+def test_a_store_that_fails_while_references_are_read_loses_no_picture(project: Project) -> None:
+    class OneByOne(ProofEngine):
+        made = 0
+
+        def batch_size(self, request: RenderRequest) -> int:
+            return 1
+
+        def render(self, batch: Sequence[RenderRequest]) -> list[Any]:
+            if OneByOne.made == 2:
+                raise StorageError("the store is away")
+            OneByOne.made += 1
+            return super().render(batch)
+
+    prepared = project.plan()
+    shard = shards(prepared)[0]
+    with pytest.raises(StorageError):
+        work(prepared, shard, OneByOne)
+    assert len({row["look"] for row in project.view().values()}) == 2
+
+
 def test_the_bytes_are_there_before_the_commit(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     create, seen = Store.create, []
 
