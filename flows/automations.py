@@ -63,11 +63,15 @@ def _action(action: Mapping[str, Any], deployment_id: DeploymentId, block: UUID 
     return raw
 
 
-async def _alert_block(url: str) -> UUID:
+def check_alert_url(url: str | None) -> None:
+    """Raise OptionError for what no alert can be sent to; none at all is fine."""
     try:
-        TypeAdapter(HttpUrl).validate_python(url)
+        TypeAdapter(HttpUrl | None).validate_python(url)
     except ValidationError:
-        raise OptionError("--alert-url", url, "is no web address", "give one that begins with https://") from None
+        raise OptionError("--alert-url", url or "", "is no web address", "give one that begins with https://") from None
+
+
+async def _alert_block(url: str) -> UUID:
     block = CustomWebhookNotificationBlock(
         name="packshot",
         url="{{address}}",  # such an address is a secret, and only `secrets` is not given back by the API

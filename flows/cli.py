@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -16,6 +17,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 CAMPAIGN = click.argument("campaign", type=click.Path())
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+class Finite(click.FloatRange):
+    """click itself lets nan through every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        return number if math.isfinite(number) else self.fail(f"{value} is no finite number", param, ctx)
 
 
 def main() -> None:
@@ -149,7 +158,7 @@ def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> No
 @click.option("--address", metavar="HOST:PORT", help="Head node of the Ray cluster; without it Ray on this host.")
 @click.option("--force", is_flag=True, help="Go on beside another run of this campaign.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Shards at once (proofs; a GPU takes one).")
-@click.option("--shard-seconds", type=click.FloatRange(min=0, min_open=True), help="Estimated work a shard.")
+@click.option("--shard-seconds", type=Finite(min=0, min_open=True), help="Estimated work a shard.")
 @click.option("--shard-assets", type=click.IntRange(1), help="Assets a shard at most.")
 @engine_options
 @click.option("--profile", is_flag=True, help="Say how fast each stage was.")
@@ -194,7 +203,7 @@ def report(campaign: str, as_json: bool) -> None:
 
 @cli.command()
 @CAMPAIGN
-@click.option("--grace-hours", default=24.0, show_default=True, type=click.FloatRange(min=0))
+@click.option("--grace-hours", default=24.0, show_default=True, type=Finite(min=0))
 @click.option("--delete", "do_delete", is_flag=True, help="Delete what was listed.")
 @JSON
 def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> None:
@@ -238,7 +247,8 @@ def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
     from inference.bfl_check import check_model, price_of_check
     from inference.bfl_client import key_from_environment
 
-    key, (low, high) = key_from_environment(), price_of_check(name)
+    low, high = price_of_check(name)
+    key = key_from_environment()
     click.echo(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD", err=True)
     if not yes:
         click.confirm("pay for it?", abort=True, err=True)
@@ -272,18 +282,29 @@ def deploy(folder: str, cron: str, time_zone: str, alert_url: str | None) -> Non
     Goes to the server of PREFECT_API_URL; running it again changes what changed.
     """
     _no_telemetry()
+    import os
+
+    from catalogs.errors import OptionError
     from flows.deploy import Plan
     from flows.deploy import deploy as register
 
-    register(Plan(folder, cron, time_zone, alert_url), click.echo)
+    if "://" in folder:
+        raise OptionError("FOLDER", folder, "campaign files are read from a folder", "name one that the workers have")
+    register(Plan(os.path.abspath(folder), cron, time_zone, alert_url), click.echo)
 
 
 @cli.command()
 @FOLDER
 @click.option("--cron", help="When to render what is due; only changes start a run when left out.")
 @TIME_ZONE
-@click.option("--every", default=30.0, show_default=True, type=click.FloatRange(min=0), help="Seconds; 0: never.")
-@click.option("--port", default=4200, show_default=True, help="Of the Prefect server, where none is set.")
+@click.option("--every", default=30.0, show_default=True, type=Finite(0, 86_400), help="Seconds; 0: never.")
+@click.option(
+    "--port",
+    default=4200,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Of the Prefect server, where none is set.",
+)
 @ALERT_URL
 def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int, alert_url: str | None) -> None:
     """Everything on this machine until Ctrl-C: server, schedule, a look for changes, and the runs."""
@@ -296,15 +317,17 @@ def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int
 
 @cli.command()
 @FOLDER
-@click.option("--every", default=30.0, show_default=True, type=click.FloatRange(min=0.5), help="Seconds.")
+@click.option("--every", default=30.0, show_default=True, type=Finite(0.5, 86_400), help="Seconds.")
 def watch(folder: str, every: float) -> None:
     """Look for changed campaigns and send an event for each, which starts a run (see deploy)."""
     _no_telemetry()
     import threading
 
+    from catalogs.calendar import read_calendar
     from flows.deploy import server_url
     from flows.watch import watch as look
 
+    read_calendar(folder)
     server_url()
     look(folder, every, threading.Event().wait, lambda line: click.echo(line, err=True))
 

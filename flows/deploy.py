@@ -23,7 +23,7 @@ from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
 from catalogs.errors import OptionError, WorkError
-from flows.automations import apply_automations
+from flows.automations import apply_automations, check_alert_url
 
 POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
 DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
@@ -88,6 +88,7 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
         DeployError: the server refused.
     """
     check_schedule(plan.cron, plan.time_zone)
+    check_alert_url(plan.alert_url)
     say(f"server       {server_url()}")
     asyncio.run(_make_pools(say))
     _register(plan)

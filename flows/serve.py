@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -61,10 +61,16 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     entries = read_calendar(service.folder)
     for name, value in _RUN_SETTINGS.items():
         os.environ.setdefault(name, value)
-    with _server(service.port, say):
-        from flows.deploy import check_schedule, server_url
+    is_ours = not os.environ.get("PREFECT_API_URL")
+    if is_ours:
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{service.port}/api"
+    # Prefect reads its environment when it is imported.
+    from flows.automations import check_alert_url
+    from flows.deploy import check_schedule, server_url
 
-        check_schedule(service.cron or "0 5 * * *", service.time_zone)
+    check_schedule(service.cron or "0 5 * * *", service.time_zone)
+    check_alert_url(service.alert_url)
+    with _server(service.port, say) if is_ours else nullcontext():
         say(f"server       {server_url()}")
         say(f"campaigns    {len(entries)} in {service.folder}")
         asyncio.run(_run(service, say))
@@ -72,11 +78,7 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def _server(port: int, say: Callable[[str], None]) -> Iterator[None]:
-    """A server of our own where PREFECT_API_URL names none; it stops with us, its history stays."""
-    if os.environ.get("PREFECT_API_URL"):
-        yield
-        return
-    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    """A server of our own; it stops with us, its history stays."""
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     environment = {**_SERVER_SETTINGS, **os.environ}
     quiet = subprocess.DEVNULL

@@ -289,6 +289,36 @@ def test_bad_options(
     assert not (project.folder / "output").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["watch", "{}/nothing"], "no such folder"),
+        (["watch", "{}", "--every", "nan"], "no finite number"),
+        (["watch", "{}", "--every", "1e300"], "--every"),
+        (["watch", "{}"], "PREFECT_API_URL"),
+        (["serve", "{}", "--cron", "daily"], "is no cron line"),
+        (["serve", "{}", "--time-zone", "Mars/Base"], "is no time zone"),
+        (["serve", "{}", "--alert-url", "ftp://host"], "is no web address"),
+        (["serve", "{}", "--port", "0"], "--port"),
+        (["deploy", "{}", "--alert-url", "host"], "is no web address"),
+        (["deploy", "s3://bucket/campaigns"], "from a folder"),
+        (["deploy", "{}"], "PREFECT_API_URL"),
+        (["models", "--check", "nothing"], "no hosted model 'nothing'"),
+    ],
+)
+def test_bad_options_of_what_runs_for_long(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Any, arguments: list[str], word: str
+) -> None:
+    settings = {"PREFECT_API_URL": "", "DO_NOT_TRACK": "1", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)  # so that what the command sets is undone
+    monkeypatch.delenv("PREFECT_API_URL")
+    assert run(monkeypatch, *(argument.replace("{}", str(project.folder)) for argument in arguments)) == 2
+    said = capsys.readouterr()
+    assert word in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
 def test_an_error_for_machines_is_json(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     import json
 
