@@ -6,12 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
-from catalogs.errors import PackshotError
+from catalogs.errors import PackshotError, WorkError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
@@ -45,9 +46,10 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    if "--json" in sys.argv:
-        click.echo(json.dumps({"error": message, "exit_code": code}))
     click.echo(f"error: {message}", err=True)
+    if "--json" in sys.argv:
+        with suppress(OSError):  # which may be the error
+            click.echo(json.dumps({"error": message, "exit_code": code}))
     sys.exit(code)
 
 
@@ -339,11 +341,13 @@ def _no_telemetry() -> None:
 
 
 def _answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
-    if as_json:
-        click.echo(json.dumps(data, indent=2, default=str))
-    else:
-        for line in lines:
-            click.echo(line)
+    text = json.dumps(data, indent=2, default=str) if as_json else "\n".join(lines)
+    try:
+        click.echo(text, nl=bool(text))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WorkError(f"the answer cannot be written: {error.strerror}") from None
 
 
 def plan_lines(summary: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -317,6 +318,15 @@ def test_bad_options_of_what_runs_for_long(
     said = capsys.readouterr()
     assert word in said.err
     assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_behind_the_answer_is_told(project: Project, options: list[str]) -> None:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "plan", project.path, *options]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: the answer cannot be written: No space left on device\n"
 
 
 def test_an_error_for_machines_is_json(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
