@@ -43,6 +43,8 @@ NOT_FOUND_TRIES = 3
 DOWNLOAD_TRIES = 6
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 _SUBMIT_TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+# A URL that the API answered may be none.
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
 
 
@@ -265,7 +267,7 @@ class BflClient:
         """A task's body; without one, {} or the HTTP code, and how long to stay away."""
         try:
             answer = await self._reads.get(url, headers=self._headers(url))
-        except httpx.HTTPError:
+        except _NO_ANSWER:
             return {}, None
         content = _json(answer)
         if isinstance(content.get("status"), str):
@@ -285,7 +287,7 @@ class BflClient:
                 await asyncio.sleep(min(5.0, backoff(tries - 1)))
             try:
                 answer = await self._reads.get(url, follow_redirects=True)
-            except httpx.HTTPError as error:
+            except _NO_ANSWER as error:
                 problem = type(error).__name__
                 continue
             if answer.status_code in (401, 403, 404, 410):
@@ -332,12 +334,15 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number that can be one of something; Python's json reads NaN, and a server may write it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+        return None
+    return float(value)
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
     try:
-        return float(answer.headers.get("retry-after", ""))
+        return _number(float(answer.headers.get("retry-after", "")))
     except ValueError:
         return None
 

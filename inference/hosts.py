@@ -16,7 +16,10 @@ def check_base_url(url: str) -> str | None:
 
 def may_have_key(url: str, base_url: str) -> bool:
     """Whether a URL is the API's own: https below bfl.ai, or this machine where the base URL is."""
-    parts, base = urlsplit(url), urlsplit(base_url)
+    try:
+        parts, base = urlsplit(url), urlsplit(base_url)
+    except ValueError:  # no URL at all
+        return False
     host = parts.hostname or ""
     if base.hostname in _LOOPBACK:
         return parts.scheme in ("http", "https") and host in _LOOPBACK

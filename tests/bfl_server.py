@@ -47,6 +47,8 @@ SWITCHES: dict[str, Any] = {
     "unknown_fields": "ignore",
     "billing": "fractional",
     "megapixel": 2**20,
+    "cost_says": "",  # JSON text in place of the cost
+    "sample_says": "",  # in place of the link
     "seed": 1,
     # probabilities
     "submit_429": 0.0,
@@ -210,7 +212,10 @@ def build(submit_port: int, poll_port: int) -> Any:
         answer = {"id": task["id"], "cost": cost, "input_mp": 0.0, "output_mp": megapixels}
         if body.get("webhook_url"):
             return JSONResponse({**answer, "status": "Pending", "webhook_url": body["webhook_url"]})
-        return JSONResponse({**answer, "polling_url": f"{api.poll}/v1/get_result?id={task['id']}"})
+        said = json.dumps({**answer, "polling_url": f"{api.poll}/v1/get_result?id={task['id']}"})
+        if api.on["cost_says"]:
+            said = said.replace(f'"cost": {json.dumps(cost)}', f'"cost": {api.on["cost_says"]}')
+        return Response(said, media_type="application/json")
 
     async def result(request: Request) -> Response:
         task = api.tasks.get(request.query_params.get("id", ""))
@@ -248,7 +253,7 @@ def build(submit_port: int, poll_port: int) -> Any:
         task["links"] += 1
         dead = task["link"] == "dead" or (task["link"] == "stale" and task["links"] == 1)
         expires = time.time() - 5 if dead else time.time() + api.on["ttl"]
-        sample = f"{api.poll}/results/{task['id']}?se={expires}&sig=0"
+        sample = api.on["sample_says"] or f"{api.poll}/results/{task['id']}?se={expires}&sig=0"
         made = {"start_time": time.time(), "prompt": task["prompt"], "seed": task["body"].get("seed"), "sample": sample}
         return {**empty, "status": "Ready", "result": made}
 

@@ -227,6 +227,30 @@ def test_a_paid_task_of_a_dead_start_is_collected(bench: Bench) -> None:
     assert read_spent(bench.store, "spring").claimed == {render_fingerprint(request(3))}
 
 
+@pytest.mark.parametrize("said", ["NaN", "-1.0", "Infinity", "1e400", '"0.014"', "null", "true"])
+def test_a_cost_that_is_none_counts_as_the_highest(bench: Bench, said: str) -> None:
+    bench.api.set(cost_says=said)
+    [made] = bench.render([request()])
+    assert isinstance(made, Rendered)
+    assert made.cost == pytest.approx(0.014)
+    assert read_spent(bench.store, "spring").total == pytest.approx(0.014)
+
+
+def test_a_link_that_is_none_ends_no_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inference import bfl_client
+
+    monkeypatch.setattr(bfl_client, "DOWNLOAD_TRIES", 2)
+    for link in ("https://[bad/", "file:///etc/passwd", "\n", "https://a b/"):
+        bench.api.set(sample_says=link)
+        [made] = bench.render([request()])
+        assert isinstance(made, Failed)
+        assert (made.reason, made.final) == (Reason.NOT_READY, False)
+    bench.api.set(sample_says="")
+    [made] = bench.render([request()])
+    assert isinstance(made, Rendered)
+    assert len(bench.tasks()) == 1
+
+
 def test_never_more_in_flight_than_allowed(bench: Bench) -> None:
     results = bench.render([request(number) for number in range(30)], in_flight=5)
     assert len(results) == 30
@@ -299,7 +323,14 @@ def test_a_slow_task_is_left_for_the_next_start(bench: Bench) -> None:
 def test_the_key_goes_to_its_own_hosts_only(bench: Bench) -> None:
     base = "https://api.bfl.ai"
     assert may_have_key("https://api.eu4.bfl.ai/v1/get_result?id=1", base)
-    for other in ("https://bfl.ai.evil.example/", "http://api.bfl.ai/", "https://notbfl.ai/", "http://127.0.0.1/"):
+    for other in (
+        "https://[api.bfl.ai/",
+        "https://api.bfl.ai@evil.example/",
+        "https://bfl.ai.evil.example/",
+        "http://api.bfl.ai/",
+        "https://notbfl.ai/",
+        "http://127.0.0.1/",
+    ):
         assert not may_have_key(other, base)
     assert check_base_url("https://api.us.bfl.ai") is None
     assert check_base_url("https://proxy.example") is not None
