@@ -64,7 +64,7 @@ class Lease:
     @property
     def is_over(self) -> bool:
         """Expired, or its process is known to be dead."""
-        return self.until <= datetime.now(UTC) or (bool(self.boot) and self.boot == _boot() and not _alive(self.pid))
+        return self.until <= datetime.now(UTC) or (bool(self.boot) and self.boot == _boot() and not is_alive(self.pid))
 
 
 def lease_key(campaign: str, kind: str) -> str:
@@ -175,7 +175,8 @@ def _boot() -> str:
         return ""
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this id runs here, whoever owns it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -22,6 +22,7 @@ from enum import StrEnum
 from time import sleep
 
 from catalogs.errors import StorageError
+from catalogs.lease import is_alive
 from catalogs.storage import Store
 
 SPEND = "spend"
@@ -103,17 +104,7 @@ class Attempt:
             return True
         if self.intent.pid == os.getpid():
             return self.intent.nonce in _in_the_air.values()
-        return _is_alive(self.intent.pid)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return is_alive(self.intent.pid)
 
 
 @dataclass(frozen=True)
