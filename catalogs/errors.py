@@ -87,6 +87,10 @@ class EngineError(WorkError):
     """An engine could not be loaded or broke as a whole."""
 
 
+class DeviceError(EngineError):
+    """The device failed under the engine; this process can use it no more, another one may."""
+
+
 class StoppedError(WorkError):
     """The run was told to stop and did, in order."""
 

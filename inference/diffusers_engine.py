@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from catalogs.errors import EngineError, ReferenceImageError
+from catalogs.errors import DeviceError, EngineError, ReferenceImageError
 from catalogs.identity import PIXEL_RECIPE
 from catalogs.requests import Reason, RenderRequest
 from inference.batching import bucket_key, contents
@@ -116,6 +116,7 @@ class DiffusersEngine(Engine):
 
         Raises:
             EngineError: the batch mixes geometries, of which the transformer would take the first for all.
+            DeviceError: the device failed, which its answers may tell too.
         """
         if len({self.bucket(request) for request in batch}) > 1:
             raise EngineError("a batch must hold one bucket: size, steps, guidance and reference sizes")
@@ -206,7 +207,7 @@ class DiffusersEngine(Engine):
             last: the caches were emptied for this one already.
 
         Raises:
-            EngineError: the device itself failed.
+            DeviceError: the device itself failed.
         """
         if not samples:
             return []
@@ -348,8 +349,8 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, torch.AcceleratorError) and not _is_out_of_memory(error)
 
 
-def _lost_device(error: BaseException) -> EngineError:
-    return EngineError(f"the device failed: {' '.join(str(error).split())[:300]}")
+def _lost_device(error: BaseException) -> DeviceError:
+    return DeviceError(f"the device failed: {' '.join(str(error).split())[:300]}")
 
 
 def _empty_cache() -> None:

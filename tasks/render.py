@@ -6,6 +6,8 @@ carry no tags (each would cost two seconds on SQLite) and no cache: the object s
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
 from prefect.states import Completed
 
-from catalogs.errors import WorkError
+from catalogs.errors import DeviceError, WorkError
 from catalogs.plan import PlanFile
 from catalogs.restate import restate, retire
 from catalogs.storage import Store
@@ -52,10 +54,24 @@ def render_shard(job: ShardJob, label: str) -> Any:
     """Render one shard; "Skipped" when all its assets are delivered already."""
     watch(_flow_run())
     header = PlanFile(job.store, job.plan).header
-    report = run_shard(job, engine_factory(header, job.engine), progress.report).as_dict()
+    try:
+        report = run_shard(job, engine_factory(header, job.engine), progress.report).as_dict()
+    except DeviceError:
+        _end_process_of_ray()
+        raise
     if report["skipped"] == report["assets"]:
         return Completed(name="Skipped", message="all its assets are delivered", data=report)
     return report
+
+
+def _end_process_of_ray() -> None:
+    """Give the shard to a new process, whose device may be well; what is done is committed.
+
+    Ray would keep this one for the shards to come, and each would fail in it.
+    """
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
+        os._exit(1)
 
 
 def _flow_run() -> UUID | None:

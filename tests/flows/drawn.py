@@ -37,6 +37,10 @@ class Drawn:
         if self.log.exists():
             os.truncate(self.log, 0)
 
+    def lose_device(self) -> None:
+        """The next proof that is drawn finds its device broken."""
+        Path(f"{self.log}.lose").touch()
+
     def lines(self) -> list[tuple[int, str]]:
         """(process id, render fingerprint) in order."""
         text = self.log.read_text() if self.log.exists() else ""

@@ -99,6 +99,23 @@ def test_a_killed_node_costs_its_open_batches_alone(
     assert states <= {"Completed", "Skipped"}
 
 
+@pytest.mark.timeout(240)
+def test_a_process_that_lost_its_device_is_replaced(
+    tmp_path: Path, prefect_server: dict[str, str], ray: Cluster, drawn: Drawn
+) -> None:
+    project = Project.of(tmp_path / "project", products=6, name="replaced")
+    process = render(ray, {**prefect_server, **drawn.environment}, project)
+    drawn.wait_for(3)
+    drawn.lose_device()
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err
+    assert json.loads(out)["complete"]
+    lines = drawn.lines()
+    [(place, lost)] = [(place, pid) for place, (pid, name) in enumerate(lines) if name == "lost"]
+    assert lost not in {pid for pid, _ in lines[place + 1 :]}, "its process goes on"
+    check_output(project)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from catalogs.errors import EngineError, ModelError, OptionError, ReferenceImageError
+from catalogs.errors import DeviceError, EngineError, ModelError, OptionError, ReferenceImageError
 from catalogs.references import InvalidReference
 from catalogs.requests import Reason, Reference, RenderRequest
 from inference.batching import batches
@@ -461,7 +461,7 @@ def test_a_lost_device_is_no_fault_of_a_request(klein: Model, monkeypatch: Any) 
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(engine._checkpoint.transformer, "forward", lost)
-    with pytest.raises(EngineError, match="the device failed"):
+    with pytest.raises(DeviceError, match="the device failed"):
         list(engine.render([request()]))
 
 

@@ -1,7 +1,8 @@
 """On the path of a process under test: proofs take their time and are written down, in whatever process they are drawn.
 
 PACKSHOT_TEST_SECONDS is the sleep before each; PACKSHOT_TEST_LOG gets a line "pid fingerprint" each, and a line
-"pid loaded" for every diffusers engine that is built.
+"pid loaded" for every diffusers engine that is built. A file of that name with .lose behind it makes the next proof
+fail with its device, and a line "pid lost".
 """
 
 from __future__ import annotations
@@ -36,6 +37,18 @@ def _write(text: str) -> None:
     os.close(log)
 
 
+def _lose_device() -> None:
+    """Once, where somebody asked for it."""
+    from catalogs.errors import DeviceError
+
+    try:
+        os.remove(os.environ["PACKSHOT_TEST_LOG"] + ".lose")
+    except FileNotFoundError:
+        return
+    _write("lost")
+    raise DeviceError("the device failed")
+
+
 def _slow_proofs(module: Any) -> None:
     from catalogs.identity import render_fingerprint
 
@@ -44,6 +57,7 @@ def _slow_proofs(module: Any) -> None:
     def render(self: Any, request: Any, batch_size: int) -> Any:
         _write(render_fingerprint(request))
         time.sleep(seconds)
+        _lose_device()
         return draw(self, request, batch_size)
 
     module.ProofEngine._render = render
