@@ -25,6 +25,7 @@ from flows.stages import render_stages
 from inference.checkpoints import check_attention
 from inference.engine import EngineOptions
 from tasks.cancel import cancelled
+from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
 from tasks.render import restate_known, retire_unwanted, write_report
@@ -154,6 +155,7 @@ def render_catalog(
     check_attention(options.engine.attention)
     prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
     header = PlanFile(prepared.store, prepared.plan_key).header
+    check_access(header)
     kind = prepared.summary["kind"]
     patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
     with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):

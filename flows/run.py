@@ -13,7 +13,7 @@ from catalogs.plan import PlanFile
 from catalogs.storage import Store
 from flows.runners import check_runner
 from inference.checkpoints import check_attention
-from tasks.hosted import check_key
+from tasks.hosted import check_access
 from tasks.models import choose_model
 from tasks.planning import Prepared, prepare
 from tasks.reporting import outcome_of, write_summary
@@ -51,7 +51,7 @@ def run_campaign(
         return write_summary(prepared.store, prepared.run_id, prepared.summary, outcome_of(prepared.store, plan))
     for warning in prepared.summary["warnings"]:
         say(f"warning: {warning}")
-    check_key(PlanFile(prepared.store, prepared.plan_key).header)
+    check_access(PlanFile(prepared.store, prepared.plan_key).header)
     say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets")
     if prepared.summary["cost_high"]:
         low, high = prepared.summary["cost_low"], prepared.summary["cost_high"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from catalogs.campaign import Campaign
@@ -20,6 +21,7 @@ from tasks.shard import stopping
 if TYPE_CHECKING:
     from inference.bfl_client import ApiKey
 
+LEASE_SECONDS = 120.0
 _SETTINGS = (
     "base_url",
     "in_flight",
@@ -86,16 +88,17 @@ def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions, spe
     }
 
 
-def check_key(header: PlanHeader) -> None:
-    """Find out before a run starts that it has no key.
+def check_access(header: PlanHeader) -> None:
+    """Find out before a run starts that it has no key, or that the limit it is to keep to does not exist.
 
     Raises:
-        OptionError: there is none in the environment, and no Prefect block is named.
+        OptionError: naming the variable or the campaign's key.
     """
-    if header.engine == "bfl" and not header.hosted["secret_block"]:
-        from inference.bfl_client import key_from_environment
-
-        key_from_environment()
+    if header.engine != "bfl":
+        return
+    _key(header.hosted["secret_block"])
+    if name := header.hosted["concurrency_limit"]:
+        _check_limit(name)
 
 
 def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
@@ -140,6 +143,24 @@ def _slot(name: str) -> Callable[[], AbstractAsyncContextManager[Any]]:
     """A Prefect global concurrency limit around every task, for runs on several machines."""
     if not name:
         return nullcontext
+    return partial(_limited, name)
+
+
+def _limited(name: str) -> AbstractAsyncContextManager[None]:
     from prefect.concurrency.asyncio import concurrency
 
-    return lambda: concurrency(name, occupy=1, strict=True)
+    # A renewal that fails must not cut off a task that is paid for; the slots of a killed machine come free with its
+    # lease.
+    return concurrency(name, strict=True, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False)
+
+
+def _check_limit(name: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        fix = f"run `prefect gcl create {name} --limit 24`"
+        raise OptionError("hosted.concurrency_limit", name, "there is no such limit", fix) from None

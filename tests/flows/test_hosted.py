@@ -22,6 +22,7 @@ from inference.bfl_engine import close_accounts
 from tasks.shard import stopping
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.projects import Project, plan_rows
+from tests.flows.test_render import python
 
 PRICE = 0.014
 SHOT = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }} on a table"}}}
@@ -190,6 +191,11 @@ class Command:
     def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         return self.finished(self.start(*arguments), [code])
 
+    def failed(self, code: int) -> str:
+        """What it says on the way to this exit code."""
+        assert self.start().wait(120) == code
+        return self.err.read_text()
+
     def finished(self, process: subprocess.Popen[bytes], codes: list[int]) -> dict[str, Any]:
         process.wait(240)
         self.said += self.out.read_bytes() + self.err.read_bytes()
@@ -290,6 +296,32 @@ def test_500_assets_under_faults(tmp_path: Path, prefect_server: dict[str, str])
 @pytest.mark.timeout(600)
 def test_500_assets_under_faults_and_a_kill(tmp_path: Path, prefect_server: dict[str, str]) -> None:
     through_a_kill(tmp_path, prefect_server, 500, FAULTS)
+
+
+KEEP_KEY = "import sys; from prefect.blocks.system import Secret; Secret(value=sys.argv[1]).save('bfl-key', _sync=True)"
+
+
+@pytest.mark.timeout(240)
+def test_machines_share_a_limit_and_a_key_of_the_prefect_server(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    with hosted_api(tmp_path / "api.log", seconds=0.3, cap=2) as api:
+        options = {"concurrency_limit": "bfl", "secret_block": "bfl-key", "machines": 2}
+        machines = [
+            Command(hosted(api, tmp_path / name / "project", 6, name=name, hosted=options), prefect_server)
+            for name in ("one", "two")
+        ]
+        for machine in machines:
+            del machine.environment["BFL_API_KEY"]
+        assert "there is no such Secret block" in machines[0].failed(2)
+        assert python(prefect_server, "-c", KEEP_KEY, KEY).returncode == 0
+        assert "prefect gcl create bfl" in machines[0].failed(2)
+        assert python(prefect_server, "-m", "prefect", "gcl", "create", "bfl", "--limit", "2").returncode == 0
+        started = [machine.start() for machine in machines]
+        for machine, process in zip(machines, started, strict=True):
+            assert machine.finished(process, [0])["complete"]
+            assert KEY.encode() not in machine.said
+        ledger = api.ledger()
+        assert (len(ledger["tasks"]), ledger["peak"]) == (12, 2)
+        assert not ledger["seen"].get("over_cap")
 
 
 def check(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

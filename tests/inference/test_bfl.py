@@ -285,6 +285,14 @@ def test_the_budget_is_not_passed_over_all_starts(bench: Bench) -> None:
     assert len(bench.tasks()) == 8
 
 
+def test_each_of_several_machines_keeps_to_the_price_of_its_own_shards(bench: Bench) -> None:
+    bench.api.set(cost_says="2.8")  # twice what is published
+    asked = [request(number) for number in range(6)]
+    with pytest.raises(SpendError, match=r"0\.08 USD are spent, and one more picture might pass 0\.08"):
+        bench.render(asked, max_cost=100.0, machines=2, in_flight=2)
+    assert len(bench.tasks()) == 3
+
+
 def test_a_stop_submits_nothing_and_collects_what_is_in_flight(bench: Bench) -> None:
     bench.api.set(seconds=0.5)
     timer = threading.Timer(0.3, bench.stopping.set)
