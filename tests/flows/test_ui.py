@@ -26,10 +26,14 @@ marketing_run(sys.argv[1], MarketingOptions(render={"shard_assets": 20}), return
 READ = """
 import asyncio, json
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 async def main():
     async with get_client() as client:
-        runs = {run.name.split(" ")[0]: str(run.id) for run in await client.read_flow_runs()}
-        artifacts = {artifact.key: str(artifact.id) for artifact in await client.read_artifacts()}
+        # Other tests have left their runs on the server; the newest are ours.
+        read = await client.read_flow_runs(sort="EXPECTED_START_TIME_ASC")
+        runs = {run.name.split(" ")[0]: str(run.id) for run in read}
+        ours = FlowRunFilter(id={"any_": [runs["marketing"], runs["spring-launch"]]})
+        artifacts = {found.key: str(found.id) for found in await client.read_artifacts(flow_run_filter=ours)}
         deployment = await client.read_deployment_by_name("marketing-run/cpu")
         print(json.dumps({"runs": runs, "artifacts": artifacts, "deployment": str(deployment.id)}))
 asyncio.run(main())
