@@ -50,10 +50,13 @@ class StageClock:
         """Seconds by stage since the last call; those still running on the device come with the next."""
         running = []
         for name, begin, end in self._marks:
-            if end.query():
-                self._seconds[name] += begin.elapsed_time(end) / 1000
-            else:
-                running.append((name, begin, end))
+            try:
+                if end.query():
+                    self._seconds[name] += begin.elapsed_time(end) / 1000
+                else:
+                    running.append((name, begin, end))
+            except RuntimeError:  # the device failed, which is told where its work is
+                continue
         self._marks = running
         taken, self._seconds = dict(self._seconds), defaultdict(float)
         return taken

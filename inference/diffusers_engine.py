@@ -144,7 +144,12 @@ class DiffusersEngine(Engine):
         import torch
 
         with self._lock, torch.no_grad():
-            samples, failures = self._encoded(batch)
+            try:
+                samples, failures = self._encoded(batch)
+            except Exception as error:
+                if _is_lost(error):
+                    raise _lost_device(error) from error
+                raise
             flights = self._launch(samples, failures)
         return flights, failures
 

@@ -454,13 +454,14 @@ def test_prompts_that_never_fit_are_typed_failures(klein: Model, monkeypatch: An
     assert len(calls) == 2
 
 
-def test_a_lost_device_is_no_fault_of_a_request(klein: Model, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("part", ["transformer", "text_encoder"])
+def test_a_lost_device_is_no_fault_of_a_request(klein: Model, monkeypatch: Any, part: str) -> None:
     engine = new_engine(klein.folder)
 
     def lost(*_: Any, **__: Any) -> Any:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(engine._checkpoint.transformer, "forward", lost)
+    monkeypatch.setattr(getattr(engine._checkpoint, part), "forward", lost)
     with pytest.raises(DeviceError, match="the device failed"):
         list(engine.render([request()]))
 
