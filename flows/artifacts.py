@@ -26,9 +26,9 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
+from catalogs.assets.records import Status, read_commit
 from catalogs.identity import thumbnail_key
-from catalogs.records import Status, read_commit
-from catalogs.storage import MissingKey, Store
+from catalogs.storage.store import MissingKey, Store
 from tasks.profile import profile_lines
 from tasks.progress import AssetProgress
 

@@ -103,7 +103,7 @@ def init(folder: str, exist_ok: bool, as_json: bool) -> None:
     from pathlib import Path
 
     from catalogs.errors import OptionError
-    from catalogs.sample import write_sample
+    from catalogs.sample.sample import write_sample
 
     if "://" in folder:
         raise OptionError("init", folder, "the sample is written to a local folder", "name one")
@@ -140,7 +140,7 @@ def check(campaign: str, all_references: bool, as_json: bool) -> None:
 @JSON
 def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Say what would be made; writes nothing but the plan."""
-    from catalogs.storage import Store
+    from catalogs.storage.store import Store
     from tasks.planning import copy_plan, prepare
 
     if output:
@@ -212,7 +212,7 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> 
     """List leftovers (bytes no commit names) in the campaign's output; --delete removes them."""
     from datetime import timedelta
 
-    from catalogs.sweep import delete, leftovers
+    from catalogs.assets.sweep import delete, leftovers
     from tasks.planning import open_campaign
 
     _, store = open_campaign(campaign)
@@ -234,7 +234,7 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> 
 @JSON
 def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
     """The table of models, or a paid check of a hosted one."""
-    from inference.models import table
+    from inference.models.table import table
 
     if check:
         _check_model(check, base_url, yes, as_json)
@@ -246,8 +246,8 @@ def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
 
 
 def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
-    from inference.bfl_check import check_model, price_of_check
-    from inference.bfl_client import key_from_environment
+    from inference.hosted.check import check_model, price_of_check
+    from inference.hosted.client import key_from_environment
 
     low, high = price_of_check(name)
     key = key_from_environment()
@@ -262,7 +262,7 @@ def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
 @JSON
 def channels(as_json: bool) -> None:
     """The table of built-in channels."""
-    from catalogs.channels import table
+    from catalogs.campaigns.channels import table
 
     rows = table()
     _answer(as_json, rows, table_lines(rows))
@@ -325,7 +325,7 @@ def watch(folder: str, every: float) -> None:
     _no_telemetry()
     import threading
 
-    from catalogs.calendar import read_calendar
+    from catalogs.campaigns.calendar import read_calendar
     from flows.deploy import server_url
     from flows.watch import watch as look
 

@@ -16,14 +16,14 @@ from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalogs.calendar import Entry, read_calendar
-from catalogs.campaign import Campaign
+from catalogs.campaigns.calendar import Entry, read_calendar
+from catalogs.campaigns.campaign import Campaign
+from catalogs.campaigns.schedule import Standing
 from catalogs.errors import OptionError, UserError, nearest
-from catalogs.schedule import Standing
 from flows.alerts import send_failed
 from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
-from inference.models import MODELS
+from inference.models.table import MODELS
 from tasks.calendar import plan_campaign
 
 

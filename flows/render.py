@@ -13,22 +13,22 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalogs.campaign import load_campaign
+from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
-from catalogs.lease import LEASE_SECONDS, hold
-from catalogs.plan import PlanFile, lay_out
+from catalogs.journal.lease import LEASE_SECONDS, hold
+from catalogs.plans.plan import PlanFile, lay_out
 from flows.alerts import send_failed
 from flows.artifacts import publish_summary
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
-from inference.checkpoints import check_attention
 from inference.engine import EngineOptions
+from inference.local.checkpoints import check_attention
 from tasks.cancel import cancelled
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.planning import Prepared, prepare
-from tasks.render import restate_known, retire_unwanted, write_report
+from tasks.prefect_tasks import restate_known, retire_unwanted, write_report
 from tasks.reporting import outcome_of, write_summary
 from tasks.shard import ShardJob, stopping
 

@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from catalogs.campaign import load_campaign
+from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import OptionError, StoppedError
-from catalogs.lease import refuse_if_held
-from catalogs.plan import PlanFile
-from catalogs.storage import Store
+from catalogs.journal.lease import refuse_if_held
+from catalogs.plans.plan import PlanFile
+from catalogs.storage.store import Store
 from flows.runners import check_runner
-from inference.checkpoints import check_attention
+from inference.local.checkpoints import check_attention
+from tasks.engines import choose_model
 from tasks.hosted import check_access
-from tasks.models import choose_model
 from tasks.planning import Prepared, prepare
 from tasks.reporting import outcome_of, write_summary
 

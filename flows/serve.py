@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from uuid import UUID
 
-from catalogs.calendar import read_calendar
+from catalogs.campaigns.calendar import read_calendar
 from catalogs.errors import WorkError
 
 START_SECONDS = 120.0

@@ -17,14 +17,14 @@ from prefect.futures import PrefectFuture
 from prefect.states import Cancelling
 
 from catalogs.errors import PackshotError
-from catalogs.plan import Shard
+from catalogs.plans.plan import Shard
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from tasks import progress
 from tasks.cancel import cancelled, watching
 from tasks.planning import Prepared
+from tasks.prefect_tasks import render_shard
 from tasks.progress import asset_progress
-from tasks.render import render_shard
 from tasks.shard import ShardJob, stopping
 
 Report = dict[str, Any]

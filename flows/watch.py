@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from prefect.events import emit_event
 
-from catalogs.calendar import Entry, input_stamp, read_calendar
+from catalogs.campaigns.calendar import Entry, input_stamp, read_calendar
 from catalogs.errors import PackshotError
 from flows.marketing import engine_of
 

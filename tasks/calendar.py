@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
 from catalogs.errors import UserError
-from catalogs.plan import Work
+from catalogs.plans.plan import Work
 from tasks.planning import prepare
 
 

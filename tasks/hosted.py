@@ -8,18 +8,18 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from catalogs.campaign import Campaign
+from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import OptionError
 from catalogs.identity import canonical_json
-from catalogs.plan import PlanHeader, PlanOptions
-from catalogs.spend import Journal, read_spent
-from catalogs.storage import Store
+from catalogs.journal.spend import Journal, read_spent
+from catalogs.plans.plan import PlanHeader, PlanOptions
+from catalogs.storage.store import Store
 from inference.engine import Engine, LoadReference
-from inference.models import ModelSpec
+from inference.models.table import ModelSpec
 from tasks.shard import stopping
 
 if TYPE_CHECKING:
-    from inference.bfl_client import ApiKey
+    from inference.hosted.client import ApiKey
 
 LEASE_SECONDS = 120.0
 _SETTINGS = (
@@ -42,7 +42,7 @@ def check_hosted(spec: ModelSpec, campaign: Campaign) -> None:
     Raises:
         CampaignError: naming the key and what to do.
     """
-    from inference.hosts import check_base_url
+    from inference.hosted.hosts import check_base_url
 
     if problem := check_base_url(campaign.hosted.base_url):
         raise campaign.problem("hosted.base_url", problem, "use https://api.bfl.ai or its eu or us host")
@@ -107,7 +107,7 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
     Raises:
         OptionError: there is no usable key.
     """
-    from inference.bfl_engine import BflEngine, HostedSettings
+    from inference.hosted.engine import BflEngine, HostedSettings
 
     hosted, store = header.hosted, Store.at(header.output)
     chosen = {name: hosted[name] for name in _SETTINGS}
@@ -126,7 +126,7 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
 
 def _key(block: str) -> ApiKey:
     """The key from the environment, else from a Prefect block, which an unauthenticated server hands to anybody."""
-    from inference.bfl_client import KEY_VARIABLE, ApiKey, key_from_environment
+    from inference.hosted.client import KEY_VARIABLE, ApiKey, key_from_environment
 
     if not block or os.environ.get(KEY_VARIABLE):
         return key_from_environment()

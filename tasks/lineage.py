@@ -8,8 +8,8 @@ from typing import Any
 from prefect.assets import Asset, AssetProperties, materialize
 from prefect.cache_policies import NO_CACHE
 
-from catalogs.campaign import Campaign
-from catalogs.storage import Store
+from catalogs.campaigns.campaign import Campaign
+from catalogs.storage.store import Store
 
 _REFUSED = str.maketrans(dict.fromkeys("\n\r\t\x00 #?&%\"'<>[]{}|\\^`", "-"))
 _LONGEST = 512

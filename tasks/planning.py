@@ -11,11 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from catalogs.campaign import Campaign, load_campaign
+from catalogs.assets.records import History, Status
+from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.errors import CampaignError, CatalogError, OptionError, ReferenceImageError
-from catalogs.expansion import Expander, Member, Planned, RowProblem, unknown_look_column
-from catalogs.looks import members
-from catalogs.plan import (
+from catalogs.inputs.checks import ProductChecker, load_brands
+from catalogs.inputs.reader import Catalog
+from catalogs.inputs.reject_file import Reject, RejectWriter, read_rejects
+from catalogs.journal.spend import Spent, read_spent
+from catalogs.plans.expansion import Expander, Member, Planned, RowProblem, unknown_look_column
+from catalogs.plans.looks import members
+from catalogs.plans.plan import (
     SUMMARY_COLUMNS,
     Action,
     Decision,
@@ -33,16 +38,11 @@ from catalogs.plan import (
     plan_row,
     retired_row,
 )
-from catalogs.reader import Catalog
-from catalogs.records import History, Status
-from catalogs.references import ReferenceBook
-from catalogs.rejects import Reject, RejectWriter, read_rejects
+from catalogs.references.book import ReferenceBook
 from catalogs.requests import Reason
-from catalogs.rows import ProductChecker, load_brands
-from catalogs.spend import Spent, read_spent
-from catalogs.storage import Store, split_uri, write_uri
+from catalogs.storage.store import Store, split_uri, write_uri
+from tasks.engines import ChosenModel, choose_model
 from tasks.hosted import hosted_header, model_warnings
-from tasks.models import ChosenModel, choose_model
 from tasks.reporting import Outcome, latest_run, outcome_of
 
 PROBERS = 8

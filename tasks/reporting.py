@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from catalogs.campaign import Campaign
-from catalogs.delivered import delivered_in
-from catalogs.gallery import write_gallery
-from catalogs.plan import Action, PlanFile
-from catalogs.records import Status, identity_of, read_current
-from catalogs.storage import Store
+from catalogs.assets.delivered import delivered_in
+from catalogs.assets.records import Status, identity_of, read_current
+from catalogs.campaigns.campaign import Campaign
+from catalogs.gallery.gallery import write_gallery
+from catalogs.plans.plan import Action, PlanFile
+from catalogs.storage.store import Store
 from tasks.profile import profile_of
 
 _STATUS_COLUMNS = [
@@ -133,7 +133,7 @@ def _costs(reports: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def make_report(store: Store, campaign: str, run_id: str) -> str:
     """Write the gallery of the campaign's current assets; returns the URI of its page."""
-    from inference.finishing import thumbnail_of
+    from inference.finishing.finish import thumbnail_of
 
     order = [(name, "ascending") for name in ("brand_id", "look", "shot", "channel", "variation")]
     table = read_current(store, campaign).sort_by(order)

@@ -19,19 +19,18 @@ from typing import Any
 
 from PIL import Image
 
-from catalogs.channels import Channel
-from catalogs.delivered import Delivered, delivered_in
+from catalogs.assets.delivered import Delivered, delivered_in
+from catalogs.assets.masters import Master, MasterRecord, adopt_master, read_master, store_master
+from catalogs.assets.records import Clock, Status, commit, identity_of
+from catalogs.campaigns.channels import Channel
 from catalogs.errors import PackshotError, ReferenceImageError, SpendError
 from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
-from catalogs.masters import Master, MasterRecord, adopt_master, read_master, store_master
-from catalogs.plan import PlanFile, Shard
-from catalogs.records import Clock, Status, commit, identity_of
-from catalogs.references import load_reference
+from catalogs.plans.plan import PlanFile, Shard
+from catalogs.references.book import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
-from catalogs.storage import Store
-from inference.batching import batches
+from catalogs.storage.store import Store
 from inference.engine import Engine, EngineFactory, EngineOptions, Failed, Profile, Rendered, Result
-from inference.finishing import (
+from inference.finishing.finish import (
     AssetMetadata,
     FinishingError,
     decode_master,
@@ -40,6 +39,7 @@ from inference.finishing import (
     pixel_sha256,
     thumbnail,
 )
+from inference.local.batching import batches
 from tasks.finishers import THREADS, Finishers
 
 MAX_ATTEMPTS = 3

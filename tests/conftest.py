@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from catalogs.storage import Store
+from catalogs.storage.store import Store
 from tests.prefect_servers import postgres_server, prefect_server
 from tests.servers import FlakyS3, S3Server, flaky, missing, moto, require
 from tests.swift_server import swift as run_swift

@@ -30,7 +30,7 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_imports_run_one_way(package: str) -> None:
-    modules = list((ROOT / package).glob("*.py"))
+    modules = list((ROOT / package).rglob("*.py"))
     assert len(modules) > 3
     for module in modules:
         assert not imports(module) & FORBIDDEN[package], module.name

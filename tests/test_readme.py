@@ -7,8 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-from catalogs.records import read_current
-from catalogs.sample import write_sample
+from catalogs.assets.records import read_current
+from catalogs.sample.sample import write_sample
 from flows.cli import cli
 from tasks.planning import prepare
 from tests.flows.projects import Project

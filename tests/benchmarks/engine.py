@@ -25,14 +25,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from catalogs.plan import PlanFile, lay_out
+from catalogs.plans.plan import PlanFile, lay_out
 from catalogs.requests import Reference, RenderRequest
-from inference.checkpoints import placed
-from inference.diffusers_engine import DiffusersEngine
 from inference.engine import EngineOptions, LoadReference
-from inference.memory import _PARTS
-from inference.models import MODELS, Family
-from inference.tiny import build_tiny
+from inference.local.checkpoints import placed
+from inference.local.engine import DiffusersEngine
+from inference.local.tiny import build_tiny
+from inference.models.memory import _PARTS
+from inference.models.table import MODELS, Family
 from tasks.planning import Prepared
 from tasks.profile import profile_of
 from tasks.shard import ShardJob, request_of, run_shard
@@ -131,7 +131,7 @@ def _random_parts(model: str, device: str) -> dict[str, Any]:
     from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2Transformer2DModel
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    from inference.tiny import _qwen_tokenizer
+    from inference.local.tiny import _qwen_tokenizer
 
     shape, text = _PARTS[model]
     torch.manual_seed(0)
@@ -221,7 +221,7 @@ def packshot(prepared: Prepared, engine: DiffusersEngine) -> tuple[float, dict[s
 
 def largest_difference(prepared: Prepared, requests: Sequence[RenderRequest], folder: Path) -> int:
     """Between the loop's pictures and the stored masters, in 1/255."""
-    from catalogs.records import read_current
+    from catalogs.assets.records import read_current
 
     rows = read_current(prepared.store).to_pylist()
     masters = {(row["seed"], row["prompt"]): row["asset_key"] for row in rows}

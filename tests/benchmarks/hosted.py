@@ -14,12 +14,12 @@ import threading
 import time
 from pathlib import Path
 
+from catalogs.journal.spend import Journal
 from catalogs.requests import RenderRequest
-from catalogs.spend import Journal
-from catalogs.storage import Store
-from inference.bfl_client import ApiKey
-from inference.bfl_engine import BflEngine, HostedSettings, close_accounts
+from catalogs.storage.store import Store
 from inference.engine import Rendered
+from inference.hosted.client import ApiKey
+from inference.hosted.engine import BflEngine, HostedSettings, close_accounts
 from tests.bfl_server import KEY, hosted_api
 
 SECONDS, SLOTS = 2.0, 24

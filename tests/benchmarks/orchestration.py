@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from catalogs.plan import PlanFile, Shard, lay_out
+from catalogs.plans.plan import PlanFile, Shard, lay_out
 from catalogs.requests import RenderRequest
 from inference.engine import Rendered
-from inference.proof import ProofEngine
-from tasks.models import engine_factory
+from inference.proofs.engine import ProofEngine
+from tasks.engines import engine_factory
 from tasks.planning import Prepared
 from tasks.shard import ShardJob, ShardReport, run_shard
 from tests.flows.projects import Project
@@ -100,7 +100,7 @@ def _loop(prepared: Prepared, plan: PlanFile, shards: Iterable[Shard], workers: 
 
 def flow(project: Project, assets: int, workers: int) -> tuple[float, float]:
     """(first shard's start to last shard's end, the whole flow) in seconds."""
-    import tasks.render
+    import tasks.prefect_tasks
     from flows.render import RenderOptions, render_catalog
 
     times: list[float] = []
@@ -111,7 +111,7 @@ def flow(project: Project, assets: int, workers: int) -> tuple[float, float]:
         times.append(time.perf_counter())
         return report
 
-    tasks.render.run_shard = timed
+    tasks.prefect_tasks.run_shard = timed
     prepared = project.plan()
     options = RenderOptions(workers=workers, shard_seconds=1e9, shard_assets=assets)
     started = time.perf_counter()

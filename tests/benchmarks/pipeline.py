@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from catalogs.plan import PlanFile, lay_out
-from catalogs.records import read_current
+from catalogs.assets.records import read_current
+from catalogs.plans.plan import PlanFile, lay_out
 from catalogs.requests import RenderRequest
-from inference.batching import bucket_key
 from inference.engine import Engine, Rendered, Result
+from inference.local.batching import bucket_key
 from tasks.planning import Prepared
 from tasks.profile import profile_of
 from tasks.shard import ShardJob, run_shard

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from catalogs.schemas import BRANDS, PRODUCTS
+from catalogs.inputs.schemas import BRANDS, PRODUCTS
 
 SCENE = "studio photograph of the {{ product.title }}, {{ product.colors[0] | bind('body') }}"
 PROMPT = {"scene": SCENE, "background": "{{ brand.background }}", "lighting": "soft daylight from the left"}

@@ -8,10 +8,10 @@ import psutil
 import pytest
 import torch
 
-from catalogs.plan import PlanFile, lay_out
-from inference.checkpoints import Source
-from inference.diffusers_engine import load_engine
+from catalogs.plans.plan import PlanFile, lay_out
 from inference.engine import EngineOptions
+from inference.local.checkpoints import Source
+from inference.local.engine import load_engine
 from tasks.shard import ShardJob, run_shard
 from tests.benchmarks.engine import main
 from tests.benchmarks.pipeline import SECONDS_AN_IMAGE, SleepingEngine, planned, run

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from catalogs.plan import PlanFile, lay_out
-from catalogs.records import read_current
-from catalogs.restate import restate, retire
-from catalogs.schemas import BRANDS, PRODUCTS
-from catalogs.storage import Store
-from tasks.models import engine_factory
+from catalogs.assets.records import read_current
+from catalogs.inputs.schemas import BRANDS, PRODUCTS
+from catalogs.plans.plan import PlanFile, lay_out
+from catalogs.plans.restate import restate, retire
+from catalogs.storage.store import Store
+from tasks.engines import engine_factory
 from tasks.planning import Prepared, prepare
 from tasks.shard import ShardJob, ShardReport, run_shard
 

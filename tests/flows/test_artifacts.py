@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from catalogs.storage import Store
+from catalogs.storage.store import Store
 from tasks.progress import AssetProgress
 from tests.flows.projects import Project
 

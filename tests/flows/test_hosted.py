@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from catalogs.errors import CampaignError, SpendError
-from catalogs.spend import read_spent
+from catalogs.journal.spend import read_spent
 from flows.cli import plan_lines
-from inference.bfl_engine import close_accounts
+from inference.hosted.engine import close_accounts
 from tasks.shard import stopping
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.projects import Project, plan_rows

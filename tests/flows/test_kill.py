@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from catalogs.storage import Store
+from catalogs.storage.store import Store
 from tasks.finishers import DEPTH
 from tests.flows.projects import Project, plan_rows
 from tests.servers import S3Server
@@ -29,7 +29,7 @@ PRODUCTS = 44  # 220 assets: two shots on two channels and a master each
 COMMAND = """
 import os, sys, time
 from catalogs.identity import render_fingerprint
-from inference.proof import ProofEngine
+from inference.proofs.engine import ProofEngine
 log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 real = ProofEngine.render
 def render(self, batch):

@@ -137,7 +137,7 @@ def test_what_a_lost_store_left_over_is_taken_up(
     tmp_path: Path, prefect_harness: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import render
-    from tasks.render import render_shard
+    from tasks.prefect_tasks import render_shard
 
     project = Project.of(tmp_path, products=2)
     obstacle = project.folder / "output" / "renders"

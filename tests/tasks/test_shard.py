@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from catalogs.delivered import delivered_in
+from catalogs.assets.delivered import delivered_in
 from catalogs.errors import StorageError
-from catalogs.plan import PlanFile, Shard, lay_out
+from catalogs.plans.plan import PlanFile, Shard, lay_out
 from catalogs.requests import Reason, RenderRequest
-from catalogs.storage import Store
+from catalogs.storage.store import Store
 from inference.engine import Engine, Failed, LoadReference
-from inference.proof import ProofEngine
+from inference.proofs.engine import ProofEngine
 from tasks.planning import Prepared
 from tasks.shard import MAX_ATTEMPTS, ShardJob, ShardReport, run_shard
 from tests.flows.projects import Project
@@ -77,7 +77,7 @@ def test_a_leftover_master_is_adopted_and_a_torn_one_is_not(project: Project) ->
 
 def _forget_commits(store: Store) -> None:
     """As a kill just before the commit leaves it, for a new process."""
-    from catalogs import delivered
+    from catalogs.assets import delivered
 
     store.delete(list(store.list("catalog")))
     delivered._indexes.clear()

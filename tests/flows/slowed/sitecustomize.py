@@ -73,7 +73,7 @@ def _tell_of_loads(module: Any) -> None:
     module.DiffusersEngine.__init__ = init
 
 
-_CHANGES = {"inference.proof": _slow_proofs, "inference.diffusers_engine": _tell_of_loads}
+_CHANGES = {"inference.proofs.engine": _slow_proofs, "inference.local.engine": _tell_of_loads}
 
 if "PACKSHOT_TEST_LOG" in os.environ:
     sys.meta_path.insert(0, _Slowed())

@@ -1,0 +1,288 @@
+"""Catalog rows: raw values into clean ones, or into rejects that say what is wrong. Bad values never raise.
+
+A clean row has the columns it was read with. Texts are plain and in one line, None where empty; lists are
+empty where null; attributes are a dict; colours are `{"hex": "#RRGGBB", "name": ...}`; a price is a
+Decimal; the end of a licence is a date.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from catalogs.inputs.reader import Batch, Catalog, Unreadable
+from catalogs.inputs.reject_file import Reject, shown
+from catalogs.inputs.schemas import BRANDS, PRODUCTS
+from catalogs.inputs.text import clean_text
+
+Row = dict[str, Any]
+Check = Callable[[Any], Any]
+Clean = tuple[str, int, Row]
+Problem = tuple[str, object, str]
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?=$|[T ])")
+_ID_RULE = "use letters A-Z a-z, digits, '.', '_' and '-', first a letter or digit, 128 at most"
+# Verbatim: an address or a code is not prose, and "&lt=1" in a link no entity.
+_VERBATIM = frozenset({"logo_uri", "font_uri", "url", "gtin", "currency", "product_group"})
+
+
+class BadValue(Exception):
+    """A value that its column may not hold."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        self.value, self.reason = value, reason
+        super().__init__(reason)
+
+
+class SeenIds:
+    """Ids met so far, about 20 bytes each; the chance to confuse any two of a billion is below 1e-20."""
+
+    _BYTES = 14  # of a 16-byte digest: the other two choose the bucket
+
+    def __init__(self) -> None:
+        self._buckets: dict[bytes, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, identifier: str) -> bool:
+        """Remember an id; False when it was there already."""
+        digest = blake2b(identifier.encode(), digest_size=16).digest()
+        rest = digest[2:]
+        bucket = self._buckets.setdefault(digest[:2], bytearray())
+        at = bucket.find(rest)
+        while at >= 0 and at % self._BYTES:  # across two neighbours
+            at = bucket.find(rest, at + 1)
+        if at >= 0:
+            return False
+        bucket += rest
+        self._count += 1
+        return True
+
+
+class ProductChecker:
+    """Checks the product rows of one catalog, batch by batch."""
+
+    def __init__(self, brands: Mapping[str, object], catalog: str) -> None:
+        """
+        Args:
+            brands: usable brands by id.
+            catalog: the product catalog, for messages.
+        """
+        self._brands, self._catalog, self._seen = brands, catalog, SeenIds()
+
+    def check(self, batch: Batch) -> tuple[list[Clean], list[Reject]]:
+        """Clean rows as (file, row number, row), and the rejects; batches must come in catalog order."""
+        return _check(batch, PRODUCTS, self._across)
+
+    def _across(self, row: Row) -> Iterator[Problem]:
+        if row["brand_id"] not in self._brands:
+            yield "brand_id", row["brand_id"], "the brand catalog has no usable brand of this id"
+        if not self._seen.add(row["product_id"]):
+            yield "product_id", row["product_id"], f"an earlier row of {self._catalog} has the same id"
+
+
+def load_brands(catalog: Catalog) -> tuple[dict[str, Row], list[Reject]]:
+    """All usable brands by id, and the rejects. Brands are few: they are held in memory.
+
+    Raises:
+        CatalogError: the file is damaged.
+    """
+    brands: dict[str, Row] = {}
+    rejects: list[Reject] = []
+    seen: set[str] = set()
+
+    def across(row: Row) -> Iterator[Problem]:
+        if row["brand_id"] in seen:
+            yield "brand_id", row["brand_id"], f"an earlier row of {catalog.uri} has the same id"
+        seen.add(row["brand_id"])
+
+    for batch in catalog.scan():
+        clean, bad = _check(batch, BRANDS, across)
+        brands.update((row["brand_id"], row) for _, _, row in clean)
+        rejects += bad
+    return brands, rejects
+
+
+def hex_colour(value: str) -> str | None:
+    """`#RRGGBB` in upper case for #RRGGBB, RRGGBB or #RGB; None for anything else."""
+    match = _HEX.fullmatch(value.strip())
+    if match is None:
+        return None
+    digits = match[1].upper()
+    return "#" + (digits if len(digits) == 6 else "".join(digit * 2 for digit in digits))
+
+
+def _check(
+    batch: Batch, contract: pa.Schema, across: Callable[[Row], Iterable[Problem]]
+) -> tuple[list[Clean], list[Reject]]:
+    """Check every column alone, then, in rows that pass, what takes more than one column."""
+    checks = _checks(batch, contract)
+    clean: list[Clean] = []
+    rejects: list[Reject] = []
+    for number, raw in zip(batch.numbers, batch.rows, strict=True):
+        row, problems = dict(raw), []
+        for column, check in checks:
+            try:
+                row[column] = check(raw.get(column))
+            except BadValue as bad:
+                problems.append((column, bad.value, bad.reason))
+        problems = problems or list(across(row))
+        if problems:
+            rejects += [Reject(batch.file, number, c, shown(value), reason) for c, value, reason in problems]
+        else:
+            clean.append((batch.file, number, row))
+    return clean, rejects
+
+
+def _checks(batch: Batch, contract: pa.Schema) -> list[tuple[str, Check]]:
+    """Checks of the columns that the batch has; required columns are checked in any case."""
+    present = set(batch.rows[0]) if batch.rows else set()
+    checks = [(field.name, _check_of(field)) for field in contract if field.name in present or not field.nullable]
+    known = {name for name, _ in checks}
+    return [*checks, *((name, _readable) for name in sorted(batch.unreadable - known))]
+
+
+def _check_of(field: pa.Field) -> Check:
+    if field.name in ("product_id", "brand_id"):
+        return _identifier
+    if field.name in _SPECIAL:
+        return _SPECIAL[field.name]
+    if field.name in _VERBATIM:
+        return _verbatim
+    if pt.is_list(field.type):
+        return _texts
+    return _text if field.nullable else _required_text
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Unreadable):
+        raise BadValue(None, value.reason)
+    return value
+
+
+def _identifier(value: Any) -> str:
+    text = _readable(value)
+    if text is None or not text.strip():
+        raise BadValue(text, "is empty; every row needs one")
+    if _IDENTIFIER.fullmatch(text) is None:
+        raise BadValue(text, f"cannot name a stored file; {_ID_RULE}")
+    return str(text)
+
+
+def _text(value: Any) -> str | None:
+    text = _readable(value)
+    return (clean_text(text) or None) if text else None
+
+
+def _required_text(value: Any) -> str:
+    text = _text(value)
+    if text is None:
+        raise BadValue(value, "is empty; every row needs one")
+    return text
+
+
+def _verbatim(value: Any) -> str | None:
+    text = _readable(value)
+    return (text.strip() or None) if text else None
+
+
+def _texts(value: Any) -> list[str]:
+    cleaned = [_text(item) for item in _readable(value) or ()]
+    return [text for text in cleaned if text]
+
+
+def _price(value: Any) -> Decimal | None:
+    number = _readable(value)
+    if number is None:
+        return None
+    if isinstance(number, float):
+        if math.isinf(number):
+            raise BadValue(number, "is no price")
+        number = repr(number)
+    price = Decimal(number)
+    if price < 0:
+        raise BadValue(number, "is negative; a price is 0 or more")
+    return price
+
+
+def _attributes(value: Any) -> dict[str, str]:
+    # A map column comes as pairs, a struct column (pandas) as a dict.
+    held = _readable(value) or ()
+    pairs = held.items() if isinstance(held, dict) else held
+    cleaned = ((_text(key), _text(item)) for key, item in pairs)
+    return {key: item for key, item in cleaned if key and item}
+
+
+def _colours(value: Any) -> list[Row]:
+    return [_colour(i, item) for i, item in _structs(value, "hex")]
+
+
+def _colour(index: int, colour: Row) -> Row:
+    code = colour.get("hex")
+    normal = hex_colour(code) if code else None
+    if normal is None:
+        raise BadValue(code, f"colour {index}: is no hex colour; write #RRGGBB")
+    others = {key: _text(item) if isinstance(item, str) else item for key, item in colour.items()}
+    return {**others, "hex": normal}
+
+
+def _reference_images(value: Any) -> list[Row]:
+    return [_reference_image(i, item) for i, item in _structs(value, "uri")]
+
+
+def _reference_image(index: int, image: Row) -> Row:
+    uri = (image.get("uri") or "").strip()
+    if not uri:
+        raise BadValue(None, f"image {index}: its uri is empty")
+    territories = (item.strip().upper() for item in image.get("territories") or () if item)
+    return {
+        **image,
+        "uri": uri,
+        "role": (image.get("role") or "").strip().lower(),
+        "licence": _text(image.get("licence")),
+        "licence_end": _day(index, image.get("licence_end")),
+        "territories": [item for item in territories if item],
+    }
+
+
+def _day(index: int, value: Any) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date) or value is None:
+        return value
+    text = str(value).strip()
+    if not text:
+        return None
+    match = _DAY.match(text)
+    try:
+        return date.fromisoformat(match.group() if match else text)
+    except ValueError:
+        raise BadValue(text, f"image {index}: its licence_end is no date; write YYYY-MM-DD") from None
+
+
+def _structs(value: Any, key: str) -> Iterator[tuple[int, Row]]:
+    """(1-based position, struct) of a list; a plain text stands for a struct of `key` alone."""
+    for index, item in enumerate(_readable(value) or (), start=1):
+        if item is not None:
+            yield index, ({key: item} if isinstance(item, str) else item)
+
+
+_SPECIAL: Mapping[str, Check] = {
+    "price": _price,
+    "attributes": _attributes,
+    "colors": _colours,
+    "palette": _colours,
+    "reference_images": _reference_images,
+}

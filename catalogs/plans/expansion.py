@@ -1,0 +1,394 @@
+"""From one look to the assets it needs: prompts, references, requests, fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from catalogs.campaigns.campaign import Campaign, ShotReference
+from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.templates import EmptyField, PromptTemplate
+from catalogs.errors import CampaignError, nearest
+from catalogs.identity import (
+    Identity,
+    Kind,
+    asset_fingerprint,
+    master_channel,
+    render_fingerprint,
+    seed_for,
+)
+from catalogs.references.book import ReferenceProbe, pick, rights_problem
+from catalogs.requests import RENDER_SCHEME, PromptCompiler, Reference, RenderRequest
+
+Size = tuple[int, int]
+Probe = Callable[[str, str], ReferenceProbe]
+Rights = tuple[Mapping[str, Any], ...]
+# (shot, variation, size) -> the render fingerprint and the rights its children inherit
+_MadeKey = tuple[str, int, Size]
+_MadeValue = tuple[str, Rights]
+
+
+class RowProblem(Exception):
+    """This look cannot be planned: the column at fault, what it holds, and why."""
+
+    def __init__(self, column: str, value: str, reason: str) -> None:
+        self.column, self.value, self.reason = column, value, reason
+        super().__init__(reason)
+
+
+class PlanningModel(Protocol):
+    """What planning must know of the model that will render."""
+
+    name: str
+    revision: str
+    engine: str
+    kind: Kind
+    steps: int
+    guidance: float | None
+    weight_precision: str
+    lora: tuple[str, ...]
+    options: str
+    compiler: PromptCompiler
+
+    def seconds(self, width: int, height: int, references: int) -> float:
+        """Estimated GPU seconds of one image."""
+
+    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
+        """Estimated price of one image, low and high, in USD."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The row that stands for a look.
+
+    Attributes:
+        covers: ids of all products of the look, sorted.
+        file: the catalog file, for messages.
+        number: 1-based row number in it.
+    """
+
+    look: str
+    row: Mapping[str, Any]
+    brand: Mapping[str, Any]
+    covers: Sequence[str]
+    file: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A reference of one shot of one look, with the rights that come with it."""
+
+    reference: Reference
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One asset as the campaign wants it, before anybody asked what exists.
+
+    Attributes:
+        channel_spec: what of the channel enters the fingerprint; the master's own for a master row.
+        resolved: references with their rights; another shot's picture brings those of its own references.
+        refused: why no right covers this asset, or "".
+    """
+
+    identity: Identity
+    member: Member
+    request: RenderRequest
+    render_fingerprint: str
+    fingerprint: str
+    stage: int
+    format: str
+    width: int
+    height: int
+    legal_line: str
+    resolved: tuple[Resolved, ...]
+    refused: str
+
+
+MASTER_SPEC = {"master": True}
+
+
+class Expander:
+    """Expands looks of one campaign. Built once; raises CampaignError for what no row can mend.
+
+    Args:
+        probe: (base URI, reference URI) to the measured reference; raises ReferenceImageError.
+        today: the day rights are judged on.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        model: PlanningModel,
+        probe: Probe,
+        product_columns: Iterable[str],
+        brand_columns: Iterable[str],
+        today: date,
+    ) -> None:
+        self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
+        self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
+        self._order = [shot for stage in campaign.stages for shot in stage]
+        self._templates = self._compile(list(product_columns), list(brand_columns))
+        self._sizes = {shot: self._channel_sizes(shot) for shot in campaign.shots}
+        self._needed = self._needed_masters()
+        for shot in self._order:
+            self._refuse_early(shot)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Product columns that must agree inside a look: what templates and references read."""
+        read = {c for t in self._templates.values() for scope, c in t.columns if scope == "product"}
+        roles = any(r.source == "product" for refs in self._campaign.references.values() for r in refs)
+        return frozenset(read | ({"reference_images"} if roles else set()) | {"brand_id"})
+
+    def expand(self, member: Member) -> list[Planned]:
+        """Every asset of a look, shots that others build on first.
+
+        Raises:
+            RowProblem: this look cannot be planned.
+        """
+        planned: list[Planned] = []
+        made: dict[_MadeKey, _MadeValue] = {}
+        for shot in self._order:
+            self._expand_shot(member, shot, planned, made)
+        return planned
+
+    def _compile(self, product_columns: list[str], brand_columns: list[str]) -> dict[str, PromptTemplate]:
+        templates = {}
+        for name, shot in self._campaign.shots.items():
+            where = f"shots.{name}.prompt"
+            self._model.compiler.validate(shot.prompt, self._campaign.source, where)
+            template = PromptTemplate(shot.prompt, self._campaign.source, where)
+            template.check_columns(product_columns, brand_columns)
+            templates[name] = template
+        return templates
+
+    def _channel_sizes(self, shot: str) -> dict[str, Size]:
+        own = self._campaign.shots[shot].master_size
+        return {channel.name: own or channel.master_size for channel in self._campaign.channels_of(shot)}
+
+    def _all_sizes(self, shot: str) -> list[Size]:
+        return sorted({*self._sizes[shot].values(), *self._needed[shot]})
+
+    def _parent_size(self, reference: ShotReference, child: Size) -> Size:
+        """Size of the master a child builds on: the named channel's, the parent's own, else the child's.
+
+        Never "the largest there is": a channel added later would change it, and render every child anew.
+        """
+        own = self._campaign.shots[reference.role].master_size
+        if own or not reference.channel:
+            return own or child
+        channel = next(c for c in self._campaign.channels if c.name == reference.channel)
+        return channel.master_size
+
+    def _needed_masters(self) -> dict[str, set[Size]]:
+        needed: dict[str, set[Size]] = {shot: set() for shot in self._campaign.shots}
+        for shot in reversed(self._order):
+            sizes = {*self._sizes[shot].values(), *needed[shot]}
+            for reference in self._campaign.references[shot]:
+                if reference.source == "shot":
+                    needed[reference.role].update(self._parent_size(reference, size) for size in sizes)
+        return needed
+
+    def _steps(self, shot: str) -> int:
+        return self._campaign.shots[shot].steps or self._model.steps
+
+    def _guidance(self, shot: str) -> float | None:
+        asked = self._campaign.shots[shot].guidance
+        return self._model.guidance if asked is None else asked
+
+    def _refuse_early(self, shot: str) -> None:
+        """What the model refuses whatever the product: found before a single row is read."""
+        count = len(self._campaign.references[shot])
+        references = tuple(Reference("", "", "", 64, 64) for _ in range(count))
+        for size in self._all_sizes(shot):
+            problem = self._model.compiler.refuse(self._request(shot, "", references, size, 0, 0))
+            if problem:
+                raise self._campaign.problem(f"shots.{shot}", problem)
+
+    def _request(
+        self,
+        shot: str,
+        prompt: str,
+        references: tuple[Reference, ...],
+        size: Size,
+        seed: int,
+        take: int,
+        label: str = "",
+    ) -> RenderRequest:
+        return RenderRequest(
+            prompt=prompt,
+            references=references,
+            width=size[0],
+            height=size[1],
+            seed=seed,
+            take=take,
+            steps=self._steps(shot),
+            guidance=self._guidance(shot),
+            model=self._model.name,
+            model_revision=self._model.revision,
+            weight_precision=self._model.weight_precision,
+            lora=self._model.lora,
+            options=self._model.options,
+            label=label,
+        )
+
+    def _expand_shot(
+        self,
+        member: Member,
+        shot: str,
+        planned: list[Planned],
+        made: dict[_MadeKey, _MadeValue],
+    ) -> None:
+        named = self._outside_references(member, shot)
+        prompt = self._prompt(member, shot, named)
+        for variation in range(self._campaign.variations):
+            seed = seed_for(self._campaign.seed, member.look, shot, variation, 0)
+            for size in self._all_sizes(shot):
+                resolved = self._with_parents(named, variation, size, made)
+                references = tuple(item.reference for item in resolved)
+                label = f"{member.brand['brand_id']}/{member.look}/{shot}"
+                request = self._request(shot, prompt, references, size, seed, 0, label)
+                if problem := self._model.compiler.refuse(request):
+                    raise RowProblem(f"shots.{shot}.prompt", prompt[:200], f"shot {shot}: {problem}")
+                fingerprint = render_fingerprint(request)
+                made[shot, variation, size] = (fingerprint, _rights(resolved))
+                planned.extend(self._assets(member, shot, variation, request, fingerprint, resolved))
+
+    def _outside_references(self, member: Member, shot: str) -> list[tuple[ShotReference, Resolved | None]]:
+        """References in order; None stands for another shot's picture, filled in per variation."""
+        named: list[tuple[ShotReference, Resolved | None]] = []
+        for reference in self._campaign.references[shot]:
+            if reference.source == "shot":
+                named.append((reference, None))
+                continue
+            resolved = self._product(member, shot, reference) if reference.source == "product" else self._logo(member)
+            if resolved is not None:
+                named.append((reference, resolved))
+            elif not reference.optional:
+                column = "reference_images" if reference.source == "product" else "brand.logo_uri"
+                raise RowProblem(column, "", f"shot {shot} needs {reference.name}, which this row does not have")
+        return named
+
+    def _product(self, member: Member, shot: str, reference: ShotReference) -> Resolved | None:
+        row = pick(member.row.get("reference_images") or (), reference.role)
+        if row is None:
+            return None
+        probe = self._probe(self._campaign.catalogs.products, row["uri"])
+        return Resolved(_reference(probe, reference.role), (row,))
+
+    def _logo(self, member: Member) -> Resolved | None:
+        uri = member.brand.get("logo_uri")
+        if not uri:
+            return None
+        return Resolved(_reference(self._probe(self._campaign.catalogs.brands, uri), "logo"), ())
+
+    def _prompt(self, member: Member, shot: str, named: Sequence[tuple[ShotReference, Resolved | None]]) -> str:
+        names = [reference.name for reference, _ in named]
+        roles = [
+            resolved.reference if resolved else Reference(RENDER_SCHEME, "", "shot", 0, 0) for _, resolved in named
+        ]
+        try:
+            expanded = self._templates[shot].expand(member.row, member.brand, names)
+            return self._model.compiler.compile(expanded, roles)
+        except EmptyField as error:
+            raise RowProblem(error.field, "", f"shot {shot}: {error.reason}") from None
+        except ValueError as error:
+            raise RowProblem(f"shots.{shot}.prompt", "", f"shot {shot}: {error}") from None
+
+    def _with_parents(
+        self,
+        named: Sequence[tuple[ShotReference, Resolved | None]],
+        variation: int,
+        child: Size,
+        made: Mapping[_MadeKey, _MadeValue],
+    ) -> tuple[Resolved, ...]:
+        resolved = []
+        for reference, outside in named:
+            if outside is not None:
+                resolved.append(outside)
+                continue
+            size = self._parent_size(reference, child)
+            fingerprint, rights = made[reference.role, variation, size]
+            uri = RENDER_SCHEME + fingerprint
+            resolved.append(Resolved(Reference(uri, fingerprint, "shot", *size), rights))
+        return tuple(resolved)
+
+    def _assets(
+        self,
+        member: Member,
+        shot: str,
+        variation: int,
+        request: RenderRequest,
+        fingerprint: str,
+        resolved: tuple[Resolved, ...],
+    ) -> list[Planned]:
+        size = (request.width, request.height)
+        assets = [
+            self._asset(member, shot, variation, request, fingerprint, resolved, channel)
+            for channel in self._campaign.channels_of(shot)
+            if self._sizes[shot][channel.name] == size
+        ]
+        if size in self._needed[shot]:
+            assets.append(self._asset(member, shot, variation, request, fingerprint, resolved, None))
+        return assets
+
+    def _asset(
+        self,
+        member: Member,
+        shot: str,
+        variation: int,
+        request: RenderRequest,
+        fingerprint: str,
+        resolved: tuple[Resolved, ...],
+        channel: Channel | None,
+    ) -> Planned:
+        legal_line = str(member.brand.get("legal_line") or "")
+        spec = MASTER_SPEC if channel is None else channel.finishing_spec()
+        finishing = {} if channel is None else {"rights": legal_line}
+        name = master_channel(request.width, request.height) if channel is None else channel.name
+        brand_id = str(member.brand["brand_id"])
+        return Planned(
+            identity=Identity(self._campaign.name, self._model.kind, brand_id, member.look, shot, name, variation),
+            member=member,
+            request=request,
+            render_fingerprint=fingerprint,
+            fingerprint=asset_fingerprint(fingerprint, spec, finishing),
+            stage=self._stage_of[shot],
+            format="png" if channel is None else channel.format,
+            width=request.width if channel is None else channel.width,
+            height=request.height if channel is None else channel.height,
+            legal_line=legal_line,
+            resolved=resolved,
+            refused=self._refused(_rights(resolved), channel),
+        )
+
+    def _refused(self, rights: Rights, channel: Channel | None) -> str:
+        # A master goes nowhere by itself: only its term counts, not a channel's territory.
+        for right in rights:
+            row = right if channel is not None else {**right, "territories": None}
+            problem = rights_problem(row, None if channel is None else channel.territory, self._today)
+            if problem:
+                return f"{right['uri']}: {problem}"
+        return ""
+
+
+def _rights(resolved: Iterable[Resolved]) -> Rights:
+    return tuple(right for item in resolved for right in item.rights)
+
+
+def _reference(probe: ReferenceProbe, role: str) -> Reference:
+    return Reference(probe.uri, probe.sha256, role, probe.width, probe.height)
+
+
+def unknown_look_column(campaign: Campaign, columns: Iterable[str]) -> CampaignError | None:
+    """`look_by` naming a column the catalog does not have."""
+    known = list(columns)
+    for column in campaign.look_by:
+        if column not in known:
+            return campaign.problem("look_by", f"there is no product column {column!r}", nearest(column, known))
+    return None

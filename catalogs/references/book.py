@@ -1,0 +1,225 @@
+"""Reference images: which one a shot asks for, whether it may be used, what it measures, and its pixels."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from catalogs.errors import ReferenceImageError, UserError
+from catalogs.references.pictures import MAX_PIXELS, BadPicture, measure, to_rgb
+from catalogs.references.probes import ProbeCache, ReferenceProbe, cache_folder
+from catalogs.requests import Reason, Reference
+from catalogs.storage.store import MissingKey, Stamp, read_uri, resolve_uri, stat_uri
+
+__all__ = [
+    "ChangedReference",
+    "InvalidReference",
+    "MissingReference",
+    "ReferenceBook",
+    "ReferenceProbe",
+    "load_reference",
+    "pick",
+    "rights_problem",
+]
+
+REMEMBERED = 65_536
+WORLD = frozenset({"*", "WORLD"})
+HERO = "hero"
+
+
+class MissingReference(ReferenceImageError):
+    """There is no such file."""
+
+    reason = Reason.REFERENCE_MISSING
+
+
+class ChangedReference(ReferenceImageError):
+    """The file is not the one that was planned with."""
+
+    reason = Reason.REFERENCE_CHANGED
+
+
+class InvalidReference(ReferenceImageError):
+    """The file is no picture that can be used."""
+
+    reason = Reason.REFERENCE_INVALID
+
+
+class ReferenceBook:
+    """Measures reference images, each once: by URI in memory, and by URI and stamp on disk.
+
+    One book is one look at the world: what it has measured it does not look at again, so make one a plan.
+    Threads may share it; two that ask for the same image wait for one measurement.
+    """
+
+    def __init__(self, cache: Path | None = None, max_pixels: int = MAX_PIXELS) -> None:
+        """
+        Args:
+            cache: folder of the SQLite file, None for `cache_folder()`.
+            max_pixels: larger images are refused before they are decoded.
+        """
+        self._cache = ProbeCache(cache if cache is not None else cache_folder())
+        self._max_pixels = max_pixels
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Future[ReferenceProbe | ReferenceImageError]] = OrderedDict()
+
+    def probe(self, base_uri: str, uri: str) -> ReferenceProbe:
+        """Measure the image `uri` as written in the file `base_uri`.
+
+        Raises:
+            ReferenceImageError: missing, no image, damaged, too large, or a kind of URI that is not read.
+            StorageError: the store failed; the next call tries again.
+        """
+        absolute = _absolute(base_uri, uri)
+        future, is_mine = self._future(absolute)
+        if is_mine:
+            self._fulfil(future, absolute)
+        outcome = future.result()
+        if isinstance(outcome, ReferenceImageError):
+            raise copy.copy(outcome)  # one exception raised twice would pile up tracebacks
+        return outcome
+
+    def try_probe(self, base_uri: str, uri: str) -> ReferenceProbe | None:
+        """`probe`, or None for an image that cannot be used."""
+        try:
+            return self.probe(base_uri, uri)
+        except ReferenceImageError:
+            return None
+
+    def load(self, reference: Reference, background: str = "#FFFFFF") -> Image.Image:
+        """See `load_reference`."""
+        return load_reference(reference, background, self._max_pixels)
+
+    def close(self) -> None:
+        self._cache.close()
+
+    def _future(self, absolute: str) -> tuple[Future[ReferenceProbe | ReferenceImageError], bool]:
+        """The measurement of an image, and whether the caller has to make it."""
+        with self._lock:
+            future = self._known.get(absolute)
+            if future is not None:
+                self._known.move_to_end(absolute)
+                return future, False
+            future = self._known[absolute] = Future()
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+            return future, True
+
+    def _fulfil(self, future: Future[ReferenceProbe | ReferenceImageError], absolute: str) -> None:
+        try:
+            future.set_result(self._measured(absolute))
+        except ReferenceImageError as error:
+            future.set_result(error.with_traceback(None))
+        except BaseException as error:
+            with self._lock:
+                self._known.pop(absolute, None)
+            future.set_exception(error)
+
+    def _measured(self, absolute: str) -> ReferenceProbe:
+        stamp = _stamp(absolute)
+        found = self._cache.get(absolute, stamp)
+        if found is not None and found.width * found.height <= self._max_pixels:
+            return found
+        data = _read(absolute)
+        try:
+            probe = ReferenceProbe(absolute, _sha256(data), *measure(data, self._max_pixels))
+        except BadPicture as bad:
+            raise InvalidReference(absolute, "", bad.problem, bad.fix) from None
+        if _stamp(absolute) == stamp:  # else it changed while it was read
+            self._cache.put(probe, stamp)
+        return probe
+
+
+def load_reference(reference: Reference, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The pixels of a reference outside the store: upright sRGB, transparency laid on `background`.
+
+    Raises:
+        MissingReference: the file is gone.
+        ChangedReference: its bytes are not those that were planned with.
+        InvalidReference: it cannot be decoded.
+        StorageError: the store failed.
+    """
+    data = _read(reference.uri)
+    if _sha256(data) != reference.sha256:
+        fix = "plan again, or restore the file"
+        raise ChangedReference(reference.uri, "", "the image has changed since the plan was made", fix)
+    try:
+        return to_rgb(data, background, max_pixels)
+    except BadPicture as bad:
+        raise InvalidReference(reference.uri, "", bad.problem, bad.fix) from None
+
+
+def pick(images: Sequence[Mapping[str, Any]], role: str) -> Mapping[str, Any] | None:
+    """The first image of a role; for "hero" the first of all where no image carries a role."""
+    wanted = role.lower()
+    for image in images:
+        if (image.get("role") or "").lower() == wanted:
+            return image
+    if wanted == HERO and images and not any(image.get("role") for image in images):
+        return images[0]
+    return None
+
+
+def rights_problem(image: Mapping[str, Any], territory: str | None, on: date) -> str | None:
+    """Why an image may not be used on a day in a territory, for people, or None where it may.
+
+    Args:
+        image: a clean row of `reference_images`. Its licence holds to the end of `licence_end`, and
+            everywhere where `territories` is empty or has "*" or "WORLD".
+        territory: the channel's, None for the whole world.
+    """
+    end = image.get("licence_end")
+    if end is not None and end < on:
+        return f"its licence ended on {end.isoformat()}"
+    covered = {str(item).upper() for item in image.get("territories") or ()}
+    if not covered or covered & WORLD:
+        return None
+    if territory is None:
+        return f"its licence covers {', '.join(sorted(covered))} only, and the channel names no territory"
+    if territory.upper() in WORLD:
+        return f"its licence covers {', '.join(sorted(covered))} only, not the world"
+    if territory.upper() not in covered:
+        return f"its licence covers {', '.join(sorted(covered))} only, not {territory.upper()}"
+    return None
+
+
+def _absolute(base_uri: str, uri: str) -> str:
+    try:
+        return resolve_uri(base_uri, uri)
+    except UserError as error:
+        raise InvalidReference(uri or base_uri, "", error.problem, error.fix) from None
+
+
+def _stamp(absolute: str) -> Stamp:
+    try:
+        return stat_uri(absolute)
+    except MissingKey:
+        raise _missing(absolute) from None
+    except UserError as error:
+        raise InvalidReference(absolute, "", error.problem, error.fix) from None
+
+
+def _read(absolute: str) -> bytes:
+    try:
+        return read_uri(absolute)
+    except MissingKey:
+        raise _missing(absolute) from None
+    except UserError as error:
+        raise InvalidReference(absolute, "", error.problem, error.fix) from None
+
+
+def _missing(absolute: str) -> MissingReference:
+    return MissingReference(absolute, "", "there is no such file", "correct the uri or put the image there")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

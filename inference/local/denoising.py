@@ -1,0 +1,174 @@
+"""The denoising loop of every FLUX.2 family, over diffusers' transformer and scheduler.
+
+Each family does what its stock pipeline does (diffusers 0.42): `klein` one forward a step, `base` two with true
+classifier-free guidance, `dev` one with the scale embedded, `kv` one that reads its references from a cache.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catalogs.requests import RenderRequest
+from inference.local.batch_sizes import on_device
+from inference.local.checkpoints import Checkpoint
+from inference.models.flops import Mode, forward_flops, tokens
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What steers a batch; of one geometry.
+
+    Attributes:
+        text: (batch, 512, context).
+        unconditional: (1, 512, context) of the empty prompt, for guided base models.
+        references: (batch, tokens, channels), packed, or None.
+        reference_ids: (1, tokens, 4).
+        keys_values: `Flux2KVCache` of the references, for the KV family; `references` is None then.
+    """
+
+    text: torch.Tensor
+    unconditional: torch.Tensor | None = None
+    references: torch.Tensor | None = None
+    reference_ids: torch.Tensor | None = None
+    keys_values: Any = None
+
+
+def is_guided(checkpoint: Checkpoint, request: RenderRequest) -> bool:
+    """Whether a step takes a second forward without the prompt."""
+    return checkpoint.family == "base" and (request.guidance or 0.0) > 1
+
+
+def noise(checkpoint: Checkpoint, requests: Sequence[RenderRequest]) -> torch.Tensor:
+    """(batch, channels, h/16, w/16), each sample from a CPU generator of its own seed."""
+    import torch
+
+    transformer, side = checkpoint.transformer, checkpoint.pipe.vae_scale_factor * 2
+    shape = (1, transformer.config.in_channels, requests[0].height // side, requests[0].width // side)
+    made = [
+        torch.randn(shape, generator=torch.Generator().manual_seed(request.seed), dtype=_compute_dtype(checkpoint))
+        for request in requests
+    ]
+    return on_device(torch.cat(made), checkpoint.device)
+
+
+def _compute_dtype(checkpoint: Checkpoint) -> Any:
+    """Of activations; weights may be stored in 8 bits."""
+    return checkpoint.vae.dtype
+
+
+def denoise(checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor, conditions: Conditions) -> Any:
+    """(batch, target tokens, channels) of the final latents.
+
+    Args:
+        request: any of the batch: size, steps and guidance are those of its bucket.
+        start: noise of shape (batch, channels, rows, columns).
+    """
+    pipe = checkpoint.pipe
+    latents = pipe._pack_latents(start)
+    velocity = _velocity(checkpoint, request, start, conditions)
+    scheduler = _scheduler(checkpoint, request.steps, latents.shape[1])
+    for timestep in scheduler.timesteps:
+        latents = scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
+    return latents
+
+
+def _scheduler(checkpoint: Checkpoint, steps: int, count: int) -> Any:
+    """A scheduler before its first step, for pictures of so many tokens.
+
+    Its timesteps are computed on the host: kept, so that no batch waits for them to reach the device.
+    """
+    key = (steps, count)
+    if key not in checkpoint.schedulers:
+        checkpoint.schedulers[key] = _new_scheduler(checkpoint, steps, count)
+    return copy.copy(checkpoint.schedulers[key])
+
+
+def _new_scheduler(checkpoint: Checkpoint, steps: int, count: int) -> Any:
+    from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu, retrieve_timesteps
+
+    scheduler = copy.deepcopy(checkpoint.pipe.scheduler)
+    sigmas = np.linspace(1.0, 1 / steps, steps)
+    mu = compute_empirical_mu(image_seq_len=count, num_steps=steps)
+    retrieve_timesteps(scheduler, steps, checkpoint.device, sigmas=sigmas, mu=mu)
+    scheduler.set_begin_index(0)
+    return scheduler
+
+
+def _velocity(
+    checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor, conditions: Conditions
+) -> Callable[[Any, Any], Any]:
+    """What the transformer predicts for latents at a timestep."""
+    import torch
+
+    pipe, dtype, device = checkpoint.pipe, _compute_dtype(checkpoint), checkpoint.device
+    batch = len(start)
+    ids = on_device(pipe._prepare_latent_ids(start[:1]), device)
+    text_ids = on_device(pipe._prepare_text_ids(conditions.text[:1]), device)
+    if conditions.references is not None and conditions.reference_ids is not None:
+        ids = torch.cat([ids, conditions.reference_ids], dim=1)
+    guidance = None
+    if checkpoint.family == "dev":
+        guidance = torch.full([batch], request.guidance or 0.0, device=device, dtype=torch.float32)
+    cached: dict[str, Any] = {}
+    if conditions.keys_values is not None:
+        cached = {"kv_cache": _shared(conditions.keys_values, batch), "kv_cache_mode": "cached"}
+
+    def predict(latents: Any, timestep: Any, text: Any) -> Any:
+        hidden = latents
+        if conditions.references is not None:
+            hidden = torch.cat([latents, conditions.references], dim=1)
+        predicted = checkpoint.transformer(
+            hidden_states=hidden.to(dtype),
+            timestep=timestep.expand(batch).to(latents.dtype) / 1000,
+            guidance=guidance,
+            encoder_hidden_states=text,
+            txt_ids=text_ids,
+            img_ids=ids,
+            return_dict=False,
+            **cached,
+        )[0]
+        return predicted[:, : latents.shape[1]]
+
+    text = conditions.text.to(dtype)
+    if conditions.unconditional is None:
+        return lambda latents, timestep: predict(latents, timestep, text)
+    nothing, scale = conditions.unconditional.to(dtype).expand(batch, -1, -1), request.guidance
+
+    def guided(latents: Any, timestep: Any) -> Any:
+        with_prompt, without = predict(latents, timestep, text), predict(latents, timestep, nothing)
+        return without + scale * (with_prompt - without)
+
+    return guided
+
+
+def _shared(kept: Any, batch: int) -> Any:
+    """Keys and values of one set seen by every sample of a batch, without a copy."""
+    from diffusers.models.transformers.transformer_flux2 import Flux2KVCache
+
+    if batch == 1:
+        return kept
+    shared = Flux2KVCache(len(kept.double_block_caches), len(kept.single_block_caches))
+    shared.num_ref_tokens = kept.num_ref_tokens
+    for mine, theirs in (
+        (shared.double_block_caches, kept.double_block_caches),
+        (shared.single_block_caches, kept.single_block_caches),
+    ):
+        for layer, source in zip(mine, theirs, strict=True):
+            layer.store(source.k_ref.expand(batch, -1, -1, -1), source.v_ref.expand(batch, -1, -1, -1))
+    return shared
+
+
+def flops_of(checkpoint: Checkpoint, request: RenderRequest, reference_tokens: int) -> float:
+    """Operations of the transformer for all steps of one picture."""
+    mode: Mode = "cached" if checkpoint.family == "kv" and reference_tokens else "full"
+    forwards = 2 if is_guided(checkpoint, request) else 1
+    target = tokens(request.width, request.height)
+    return request.steps * forwards * forward_flops(checkpoint.shape, target, reference_tokens, mode)

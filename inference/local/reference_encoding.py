@@ -1,0 +1,196 @@
+"""Reference photos to latents: loaded ahead by threads, encoded once per content, kept on device and host."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from cachetools import LRUCache
+
+from catalogs.errors import ReferenceImageError
+from catalogs.requests import Reference
+from inference.engine import LoadReference
+from inference.local.batch_sizes import on_device
+from inference.local.batching import MAX_REFERENCE_AREA, reference_geometry
+from inference.local.checkpoints import Checkpoint
+from inference.local.clock import StageClock
+
+if TYPE_CHECKING:
+    import torch
+
+LOADERS = 4
+DEVICE_BYTES = 512 * 2**20
+HOST_BYTES = 2**30
+"""Latents of a megapixel take 1 MB in bfloat16."""
+
+Key = tuple[str, int, int]
+Pixels = npt.NDArray[np.uint8]
+
+
+def _size_of(tensor: Any) -> int:
+    return int(tensor.numel() * tensor.element_size())
+
+
+def _key(reference: Reference) -> Key:
+    return reference.sha256, reference.width, reference.height
+
+
+class ReferenceEncoder:
+    """Encodes references; `prefetch` may be called from other threads than the rest."""
+
+    def __init__(self, checkpoint: Checkpoint, clock: StageClock, load: LoadReference) -> None:
+        self._checkpoint, self._clock, self._load = checkpoint, clock, load
+        self._on_device: LRUCache[Key, Any] = LRUCache(DEVICE_BYTES, getsizeof=_size_of)
+        self._on_host: LRUCache[Key, Any] = LRUCache(HOST_BYTES, getsizeof=_size_of)
+        self._sets = _SetCache(checkpoint.device)
+        self._loading: dict[Key, Future[Pixels]] = {}
+        self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="reference")
+        self._lock = threading.Lock()
+        self.counts = {"references_encoded": 0, "reference_hits": 0, "sets_encoded": 0, "set_hits": 0}
+
+    def load_with(self, load: LoadReference) -> None:
+        """Use another shard's way to load; what the last one left behind is forgotten."""
+        with self._lock:
+            self._load = load
+            for future in self._loading.values():
+                future.cancel()
+            self._loading.clear()
+
+    def prefetch(self, references: Sequence[Reference]) -> None:
+        """Start to load what is not encoded yet; an error is met by the request that needs it."""
+        with self._lock:
+            for reference in references:
+                key = _key(reference)
+                if key not in self._loading and key not in self._on_device and key not in self._on_host:
+                    self._loading[key] = self._threads.submit(self._prepared, reference, self._load)
+
+    def drop_caches(self) -> None:
+        """Give the device's memory back."""
+        self._on_device.clear()
+        self._sets.clear()
+
+    def latents(self, reference: Reference) -> Any:
+        """(1, channels, h/16, w/16) on the device.
+
+        Raises:
+            ReferenceImageError: it cannot be loaded, or is not what was planned.
+        """
+        key = _key(reference)
+        with self._lock:
+            found = self._on_device.get(key)
+            if found is None and (stored := self._on_host.get(key)) is not None:
+                found = stored.to(self._checkpoint.device, non_blocking=True)
+        if found is not None:
+            self.counts["reference_hits"] += 1
+        else:
+            found = self._encode(self._pixels(reference))
+        with self._lock:
+            _put(self._on_device, key, found)
+            if key not in self._on_host:
+                # Read again by the same stream only, so it need not have arrived yet.
+                _put(self._on_host, key, found.to("cpu", non_blocking=True))
+        return found
+
+    def keys_values(self, references: Sequence[Reference], packed: torch.Tensor, ids: torch.Tensor) -> Any:
+        """Keys and values of an ordered set of references in every block (`Flux2KVCache`, batch of one).
+
+        In the KV checkpoints reference tokens attend to one another only, at a fixed timestep: their keys and
+        values are the same for every prompt, seed, size and step that uses the set.
+
+        Args:
+            packed: (1, tokens, channels) of all references.
+            ids: (1, tokens, 4), their positions.
+        """
+        key = tuple(map(_key, references))
+        found = self._sets.get(key)
+        if found is not None:
+            self.counts["set_hits"] += 1
+            return found
+        self.counts["sets_encoded"] += 1
+        with self._clock.stage("references"):
+            made = self._extract(packed, ids)
+        self._sets.put(key, made)
+        return made
+
+    def _extract(self, packed: torch.Tensor, ids: torch.Tensor) -> Any:
+        """One forward over the references, with one text and one picture token that the model insists on."""
+        import torch
+
+        transformer = self._checkpoint.transformer
+        context = transformer.config.joint_attention_dim
+        nothing = packed.new_zeros(1, 1, packed.shape[-1])
+        _, kept = transformer(
+            hidden_states=torch.cat([packed, nothing], dim=1),
+            encoder_hidden_states=packed.new_zeros(1, 1, context),
+            timestep=packed.new_zeros(1),
+            guidance=None,
+            img_ids=torch.cat([ids, ids.new_zeros(1, 1, ids.shape[-1])], dim=1),
+            txt_ids=ids.new_zeros(1, 1, ids.shape[-1]),
+            return_dict=False,
+            kv_cache_mode="extract",
+            num_ref_tokens=packed.shape[1],
+        )
+        return kept
+
+    def _pixels(self, reference: Reference) -> Pixels:
+        self.prefetch([reference])
+        with self._lock:
+            future = self._loading.pop(_key(reference))
+        with self._clock.stage("wait"):
+            return future.result()
+
+    def _prepared(self, reference: Reference, load: LoadReference) -> Pixels:
+        """uint8 (height, width, 3), resized and cropped as the stock pipeline does."""
+        image = load(reference)
+        if (image.width, image.height) != (reference.width, reference.height):
+            found = f"is {image.width}x{image.height}, planned as {reference.width}x{reference.height}"
+            raise ReferenceImageError(reference.uri, "", found, "plan again")
+        processor = self._checkpoint.pipe.image_processor
+        image = image.convert("RGB")
+        if image.width * image.height > MAX_REFERENCE_AREA:
+            image = processor._resize_to_target_area(image, MAX_REFERENCE_AREA)
+        width, height = reference_geometry(reference.width, reference.height)
+        return np.asarray(processor._resize_and_crop(image, width, height))
+
+    def _encode(self, pixels: Pixels) -> Any:
+        import torch
+
+        vae, pipe = self._checkpoint.vae, self._checkpoint.pipe
+        with self._clock.stage("references"):
+            tensor = on_device(torch.from_numpy(pixels.copy()), self._checkpoint.device).permute(2, 0, 1)[None]
+            unit = tensor.float() / 255 * 2 - 1
+            self.counts["references_encoded"] += 1
+            return pipe._encode_vae_image(unit.to(vae.dtype), None)
+
+
+def _put(cache: LRUCache[Any, Any], key: Any, value: Any) -> None:
+    if cache.getsizeof(value) <= cache.maxsize:
+        cache[key] = value
+
+
+class _SetCache:
+    """Keys and values of a few reference sets: 2 GiB a megapixel for klein-9b-kv, so by share of the device."""
+
+    def __init__(self, device: Any) -> None:
+        import torch
+
+        room = torch.cuda.get_device_properties(device).total_memory // 4 if device.type == "cuda" else 2**30
+        self._sets: LRUCache[Any, Any] = LRUCache(room, getsizeof=_set_size)
+
+    def get(self, key: Any) -> Any:
+        return self._sets.get(key)
+
+    def put(self, key: Any, value: Any) -> None:
+        _put(self._sets, key, value)
+
+    def clear(self) -> None:
+        self._sets.clear()
+
+
+def _set_size(kept: Any) -> int:
+    layers = [*kept.double_block_caches, *kept.single_block_caches]
+    return sum(_size_of(tensor) for layer in layers for tensor in (layer.k_ref, layer.v_ref))

@@ -1,0 +1,129 @@
+"""The model a campaign names, as planning and rendering need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from catalogs.campaigns.campaign import Campaign
+from catalogs.errors import ModelError
+from catalogs.identity import Kind
+from catalogs.plans.plan import PlanHeader
+from inference.engine import EngineFactory, EngineOptions
+from inference.models.table import (
+    ModelSpec,
+    estimate_cost,
+    estimate_seconds,
+    refuse_use,
+    resolve_model,
+)
+from inference.models.weights import lora_hash
+from inference.prompts.structured import ModelCompiler
+from inference.prompts.tokens import TokenCounter
+from tasks.hosted import check_hosted, hosted_engine, hosted_options
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model of the table with the choices of one campaign; implements `catalogs.plans.expansion.PlanningModel`.
+
+    Attributes:
+        lora_files: path, sha256 and scale of each LoRA file.
+    """
+
+    spec: ModelSpec
+    weight_precision: str
+    options: str
+    compiler: ModelCompiler
+    lora_files: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def lora(self) -> tuple[str, ...]:
+        return tuple(f"{file['sha256']}@{file['scale']:g}" for file in self.lora_files)
+
+    @property
+    def revision(self) -> str:
+        return self.spec.revision
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def engine(self) -> str:
+        return self.spec.engine
+
+    @property
+    def kind(self) -> Kind:
+        return "proof" if self.spec.engine == "proof" else "render"
+
+    @property
+    def steps(self) -> int:
+        return self.spec.default_steps
+
+    @property
+    def guidance(self) -> float | None:
+        return self.spec.default_guidance
+
+    def seconds(self, width: int, height: int, references: int) -> float:
+        return estimate_seconds(self.spec, width, height, references)
+
+    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
+        return estimate_cost(self.spec, width, height, reference_pixels)
+
+
+def choose_model(campaign: Campaign) -> ChosenModel:
+    """The campaign's model, allowed for its use and with an engine that exists.
+
+    Raises:
+        ModelError: unknown, or not licensed for the campaign's use; or a bad LoRA file.
+    """
+    spec = resolve_model(campaign.model.name, campaign.source)
+    problem = refuse_use(spec, campaign.use)
+    if problem:
+        raise ModelError(campaign.source, "model", problem)
+    if campaign.model.revision:
+        spec = replace(spec, revision=campaign.model.revision)
+    if spec.engine == "bfl":
+        check_hosted(spec, campaign)
+    return ChosenModel(
+        spec=spec,
+        weight_precision=campaign.model.weight_precision or spec.weight_precision,
+        options=hosted_options(spec, campaign),
+        compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
+        lora_files=_lora_files(spec, campaign),
+    )
+
+
+def _lora_files(spec: ModelSpec, campaign: Campaign) -> tuple[dict[str, Any], ...]:
+    files = campaign.model.lora
+    if files and spec.engine == "bfl":
+        raise ModelError(campaign.source, "model.lora", f"{spec.name} takes no LoRA", "leave it out")
+    if spec.engine != "diffusers":
+        return ()  # a proof of the same campaign has no weights
+    return tuple(
+        {"path": file.path, "scale": file.scale, "sha256": lora_hash(file.path, campaign.source)} for file in files
+    )
+
+
+def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> EngineFactory:
+    """How the shards of a plan get their engine; torch and httpx are imported only where one is built.
+
+    Raises:
+        ModelError: a LoRA file is not the one that was planned.
+    """
+    if header.engine == "bfl":
+        return lambda load: hosted_engine(header, load)
+    if header.engine == "proof":
+        from inference.proofs.engine import ProofEngine
+
+        return ProofEngine
+    from inference.local.checkpoints import Source
+    from inference.local.engine import load_engine
+
+    for file in header.lora:
+        if lora_hash(file["path"], header.source) != file["sha256"]:
+            raise ModelError(header.source, "model.lora", f"{file['path']} changed since it was planned", "plan again")
+    lora = tuple((file["path"], file["scale"]) for file in header.lora)
+    source = Source(header.model, header.model_revision, header.weight_precision, lora)
+    return lambda load: load_engine(source, load, options or EngineOptions())

@@ -1,0 +1,111 @@
+"""The Prefect tasks of a run: thin, each calls one thing.
+
+Tasks return small dicts and take small arguments: Prefect keeps both alive for the whole flow. Shard tasks
+carry no tags (each would cost two seconds on SQLite) and no cache: the object store tells what is done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+from uuid import UUID
+
+from prefect import State, Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
+from prefect.states import Completed
+
+from catalogs.errors import DeviceError, WorkError
+from catalogs.plans.plan import PlanFile
+from catalogs.plans.restate import restate, retire
+from catalogs.storage.store import Store
+from tasks import progress
+from tasks.cancel import watch
+from tasks.engines import engine_factory
+from tasks.reporting import make_report
+from tasks.shard import ShardJob, run_shard
+
+RETRY_DELAYS = [5.0, 30.0]
+
+
+def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Retry what a store or an engine may get over; a bug or a user's mistake would only come again."""
+    try:
+        state.result()
+    except WorkError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+@task(
+    name="render-shard",
+    task_run_name="{label}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=_is_worth_retrying,
+)
+def render_shard(job: ShardJob, label: str) -> Any:
+    """Render one shard; "Skipped" when all its assets are delivered already."""
+    watch(_flow_run())
+    header = PlanFile(job.store, job.plan).header
+    try:
+        report = run_shard(job, engine_factory(header, job.engine), progress.report).as_dict()
+    except DeviceError:
+        _end_process_of_ray()
+        raise
+    if report["skipped"] == report["assets"]:
+        return Completed(name="Skipped", message="all its assets are delivered", data=report)
+    return report
+
+
+def _end_process_of_ray() -> None:
+    """Give the shard to a new process, whose device may be well; what is done is committed.
+
+    Ray would keep this one for the shards to come, and each would fail in it.
+    """
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
+        os._exit(1)
+
+
+def _flow_run() -> UUID | None:
+    context = TaskRunContext.get()
+    return context.task_run.flow_run_id if context else None
+
+
+@task(
+    name="restate",
+    task_run_name="restate",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+)
+def restate_known(store: Store, plan: str, run_id: str) -> int:
+    """Commit the rows that need no pixels."""
+    return restate(store, PlanFile(store, plan), run_id)
+
+
+@task(
+    name="retire",
+    task_run_name="retire",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+)
+def retire_unwanted(store: Store, plan: str, run_id: str) -> int:
+    """Commit tombstones."""
+    return retire(store, PlanFile(store, plan), run_id)
+
+
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+def write_report(store: Store, campaign: str, run_id: str) -> str:
+    """Write the gallery; returns its URI."""
+    return make_report(store, campaign, run_id)

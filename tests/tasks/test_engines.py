@@ -1,0 +1,102 @@
+"""A campaign's choice of model, from the file to the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from catalogs.errors import ModelError
+from catalogs.plans.plan import PlanFile
+from inference.local.tiny import build_tiny
+from tasks.engines import engine_factory
+from tests.flows.projects import Project, plan_rows
+
+BLOCK = "transformer_blocks.0.attn.to_q"
+
+
+def lora(path: Path, seed: int = 5) -> Path:
+    random = torch.Generator().manual_seed(seed)
+    weights = {
+        f"transformer.{BLOCK}.lora_A.weight": torch.randn((4, 64), generator=random),
+        f"transformer.{BLOCK}.lora_B.weight": torch.randn((64, 4), generator=random),
+    }
+    save_file(weights, path)
+    return path
+
+
+def project(folder: Path, model: Any) -> Project:
+    shots = {"hero": {"size": "64x64", "references": ["product.hero"], "prompt": {"scene": "{{ product.title }}"}}}
+    return Project.of(folder, products=1, model=model, shots=shots)
+
+
+def picture(made: Project) -> np.ndarray[Any, Any]:
+    made.render()
+    row = next(row for row in made.view().values() if row["channel"] == "wide")
+    return np.asarray(Image.open(made.folder / "output" / row["asset_key"])).astype(int)
+
+
+def test_a_lora_changes_fingerprint_and_picture_and_its_path_does_not(tmp_path: Path) -> None:
+    lora(tmp_path / "style.safetensors")
+    plain = project(tmp_path / "plain", "tiny")
+    styled = project(tmp_path / "styled", {"name": "tiny", "lora": [{"path": "../style.safetensors", "scale": 0.5}]})
+    stronger = project(tmp_path / "stronger", {"name": "tiny", "lora": [{"path": "../style.safetensors"}]})
+    (tmp_path / "moved").mkdir()
+    lora(tmp_path / "moved" / "style.safetensors")
+    moved = project(tmp_path / "moved", {"name": "tiny", "lora": [{"path": "style.safetensors", "scale": 0.5}]})
+
+    prints = [plan_rows(one.plan())[0]["render_fingerprint"] for one in (plain, styled, stronger, moved)]
+    assert len(set(prints)) == 3
+    assert prints[1] == prints[3]
+    assert np.abs(picture(plain) - picture(styled)).max() > 20
+
+
+def test_a_lora_that_changed_after_the_plan_is_refused(tmp_path: Path) -> None:
+    path = lora(tmp_path / "style.safetensors")
+    prepared = project(tmp_path, {"name": "tiny", "lora": [{"path": "style.safetensors"}]}).plan()
+    lora(path, seed=6)
+    with pytest.raises(ModelError, match="changed since it was planned"):
+        engine_factory(PlanFile(prepared.store, prepared.plan_key).header)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("gone.safetensors", None, "cannot be read"),
+        ("style.ckpt", b"\x80\x04\x95pickle", "is no safetensors file"),
+        ("empty.safetensors", b"", "is no safetensors file"),
+        ("short.safetensors", b"\xff" * 8, "is no safetensors file"),
+        ("weights.safetensors", b"\x02" + b"\0" * 7 + b"{}", "holds no LoRA weights"),
+    ],
+)
+def test_a_bad_lora_is_one_line_at_plan_time(tmp_path: Path, name: str, content: bytes | None, problem: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    made = project(tmp_path, {"name": "tiny", "lora": [{"path": name}]})
+    with pytest.raises(ModelError) as caught:
+        made.plan()
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("family", ["base", "kv", "dev"])
+def test_a_folder_of_any_family_renders_a_campaign(tmp_path: Path, family: Any) -> None:
+    build_tiny(tmp_path / "model", family)
+    made = project(tmp_path, {"name": "./model", "weight_precision": "float32"})
+    made.campaign["shots"]["hero"]["steps"] = 4
+    made.campaign["use"] = "research"
+    made.write()
+    assert picture(made).std() > 5
+    row = next(iter(made.view().values()))
+    assert row["guidance"] == (None if family == "kv" else 4.0)
+
+
+def test_a_proof_of_a_campaign_with_a_lora_needs_no_file(tmp_path: Path) -> None:
+    made = project(tmp_path, {"name": "proof", "lora": [{"path": "nowhere.safetensors"}]})
+    assert made.plan().summary["renders"] > 0
