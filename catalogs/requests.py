@@ -89,7 +89,7 @@ class RenderRequest:
 
 
 class PromptCompiler(Protocol):
-    """How the plan speaks to the model table; `inference.prompts.structured` implements it."""
+    """How the plan speaks to the model table; `inference.prompts.compiler` implements it."""
 
     def validate(self, prompt: Mapping[str, Any], source: str, where: str) -> None:
         """Check a shot's prompt before its templates are expanded; raises CampaignError."""

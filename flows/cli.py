@@ -234,7 +234,7 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> 
 @JSON
 def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
     """The table of models, or a paid check of a hosted one."""
-    from inference.models.table import table
+    from inference.models.listing import table
 
     if check:
         _check_model(check, base_url, yes, as_json)

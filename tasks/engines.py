@@ -10,15 +10,12 @@ from catalogs.errors import ModelError
 from catalogs.identity import Kind
 from catalogs.plans.plan import PlanHeader
 from inference.engine import EngineFactory, EngineOptions
-from inference.models.table import (
-    ModelSpec,
-    estimate_cost,
-    estimate_seconds,
-    refuse_use,
-    resolve_model,
-)
+from inference.models.estimates import estimate_cost, estimate_seconds
+from inference.models.limits import refuse_use
+from inference.models.lookup import resolve_model
+from inference.models.specs import ModelSpec
 from inference.models.weights import lora_hash
-from inference.prompts.structured import ModelCompiler
+from inference.prompts.compiler import ModelCompiler
 from inference.prompts.tokens import TokenCounter
 from tasks.hosted import check_hosted, hosted_engine, hosted_options
 

@@ -15,7 +15,7 @@ from catalogs.journal.spend import Journal, read_spent
 from catalogs.plans.plan import PlanHeader, PlanOptions
 from catalogs.storage.store import Store
 from inference.engine import Engine, LoadReference
-from inference.models.table import ModelSpec
+from inference.models.specs import ModelSpec
 from tasks.shard import stopping
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from catalogs.campaigns.colours import bind_colour
 from catalogs.errors import CampaignError, nearest
 
 SCOPES = ("product", "brand")
@@ -52,17 +53,6 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "**" and any(abs(v) > 64 for v in sizes):
             raise SecurityError("raises a number too high")
         return super().call_binop(context, operator, left, right)
-
-
-def bind_colour(colour: object, part: str) -> str:
-    """`{{ product.colors[0] | bind('cap') }}` -> "cap in color #E8D9B5 pale sand"."""
-    if isinstance(colour, Undefined):
-        str(colour)  # raises: strict undefined
-    if isinstance(colour, Mapping):
-        named = str(colour.get("name") or "")
-        code = str(colour.get("hex") or "")
-        return " ".join(f"{part} in color {code} {named}".split())
-    return f"{part} in color {colour}"
 
 
 class _Empty(StrictUndefined):

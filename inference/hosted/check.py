@@ -11,7 +11,9 @@ from PIL import Image
 
 from catalogs.errors import EngineError, ModelError, OptionError, SpendError
 from inference.hosted.client import CREDIT, KEY_VARIABLE, ApiKey, BadKey, BflClient, BflError, OutOfCredits, Pace
-from inference.models.table import MODELS, ModelSpec, estimate_cost
+from inference.models.estimates import estimate_cost
+from inference.models.specs import ModelSpec
+from inference.models.table import MODELS
 
 SIDE = 256
 PROMPT = "a white ceramic mug on a light grey table, soft daylight from the left"

@@ -49,7 +49,10 @@ from inference.hosted.client import (
     Unanswered,
     backoff,
 )
-from inference.models.table import HOSTED_INPUT_PIXELS, MODELS, ModelSpec, estimate_cost
+from inference.models.estimates import estimate_cost
+from inference.models.limits import HOSTED_INPUT_PIXELS
+from inference.models.specs import ModelSpec
+from inference.models.table import MODELS
 
 SUBMIT_TRIES = 12
 JOURNAL_THREADS = 12

@@ -16,7 +16,8 @@ from catalogs.errors import EngineError, ModelError, OptionError, UserError, nea
 from inference.engine import EngineOptions
 from inference.models.flops import TransformerShape
 from inference.models.memory import WORKING_BYTES, Mode
-from inference.models.table import FAMILIES, MODELS, Family
+from inference.models.specs import FAMILIES, Family
+from inference.models.table import MODELS
 from inference.models.weights import cache_folder
 
 if TYPE_CHECKING:

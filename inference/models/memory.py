@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inference.models.flops import TransformerShape
-from inference.models.table import ModelSpec
+from inference.models.specs import ModelSpec
 
 Mode = Literal["resident", "two-phase", "offload"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.models.table import ModelSpec
+    from inference.models.specs import ModelSpec
 
 TEMPLATE_TOKENS = 12
 """What klein's chat template adds: user and assistant turn with an empty thought, in Qwen3's tokens."""

@@ -32,7 +32,8 @@ from inference.local.checkpoints import placed
 from inference.local.engine import DiffusersEngine
 from inference.local.tiny import build_tiny
 from inference.models.memory import _PARTS
-from inference.models.table import MODELS, Family
+from inference.models.specs import Family
+from inference.models.table import MODELS
 from tasks.planning import Prepared
 from tasks.profile import profile_of
 from tasks.shard import ShardJob, request_of, run_shard

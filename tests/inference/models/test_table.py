@@ -11,20 +11,12 @@ import pytest
 from catalogs.campaigns.channels import MAX_PIXELS, MAX_SIDE, MIN_SIDE, SIDE_MULTIPLE, is_legal_size
 from catalogs.errors import ModelError
 from inference.local.tiny import TINY_MODEL, TINY_REVISION
-from inference.models.table import (
-    MODELS,
-    ModelSpec,
-    Prices,
-    estimate_cost,
-    estimate_seconds,
-    refuse_guidance,
-    refuse_references,
-    refuse_size,
-    refuse_steps,
-    refuse_use,
-    resolve_model,
-    table,
-)
+from inference.models.estimates import estimate_cost, estimate_seconds
+from inference.models.limits import refuse_guidance, refuse_references, refuse_size, refuse_steps, refuse_use
+from inference.models.listing import table
+from inference.models.lookup import resolve_model
+from inference.models.specs import ModelSpec, Prices
+from inference.models.table import MODELS
 from inference.models.weights import weights_hash
 from inference.proofs.engine import PROOF_REVISION
 

@@ -10,7 +10,9 @@ from catalogs.campaigns.templates import PromptTemplate
 from catalogs.errors import CampaignError
 from catalogs.requests import PromptCompiler, Reference, RenderRequest
 from inference.models.table import MODELS
-from inference.prompts.structured import ModelCompiler, StructuredPrompt, reference_clauses
+from inference.prompts.compiler import ModelCompiler
+from inference.prompts.reference_clauses import reference_clauses
+from inference.prompts.structured import StructuredPrompt
 from inference.prompts.tokens import TokenCounter
 
 KLEIN = MODELS["klein-4b"]
