@@ -1,4 +1,4 @@
-"""Delivery channels: the table that ships with packshot, a campaign's own, and the master ladder."""
+"""Delivery channels: the table that ships with packshot, and a campaign's own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ from pydantic import (
     model_validator,
 )
 
+from catalogs.campaigns.master_sizes import (
+    MAX_PIXELS,
+    MAX_RATIO,
+    MAX_SIDE,
+    MIN_SIDE,
+    SIDE_MULTIPLE,
+    is_legal_size,
+    master_size,
+)
 from catalogs.errors import CampaignError, nearest
 
 FINISHING_RECIPE = "1"
@@ -49,98 +58,6 @@ FORMATS: Mapping[str, FileFormat] = MappingProxyType(
         "webp": FileFormat("WEBP", "webp", "image/webp"),
     }
 )
-
-SIDE_MULTIPLE = 16
-MIN_SIDE = 64
-MAX_SIDE = 4096
-MAX_PIXELS = 2**22
-LADDER_FROM = 512
-"""Long side in pixels from which targets share rungs; below it, each gets its smallest legal size."""
-
-RATIO_TOLERANCE = 0.01
-"""How far a target's ratio may lie from a family's."""
-
-MAX_CROP_LOSS = 0.02
-"""Largest share of a rung that the centre crop to a target of its family throws away."""
-
-MAX_RATIO = 16
-
-# Ratio family -> its rungs, landscape, ascending; portrait is the mirror image. A rung is never
-# changed or put between two others without need: every channel whose master moves is rendered anew.
-_LADDER: Mapping[float, Sequence[tuple[int, int]]] = MappingProxyType(
-    {
-        1.0: ((512, 512), (640, 640), (768, 768), (1024, 1024), (1088, 1088), (1440, 1440), (2048, 2048)),
-        1.25: ((640, 512), (960, 768), (1360, 1088), (1808, 1440), (2240, 1792)),
-        4 / 3: ((512, 384), (768, 576), (1024, 768), (1472, 1104), (2048, 1536), (2352, 1776)),
-        2600 / 1801: ((832, 576), (1664, 1152), (2448, 1712)),
-        1.5: ((528, 352), (768, 512), (1152, 768), (1504, 1008), (2016, 1344), (2496, 1664)),
-        16 / 9: ((512, 288), (768, 432), (1024, 576), (1280, 720), (1920, 1088), (2560, 1440), (2720, 1536)),
-        1.91: ((704, 368), (1408, 736), (2112, 1104), (2816, 1472)),
-        2.0: ((640, 320), (1216, 608), (1600, 800), (2048, 1024), (2880, 1440)),
-    }
-)
-
-
-def is_legal_size(width: int, height: int) -> bool:
-    """Whether FLUX.2 renders this size: sides are multiples of 16 from 64 to 4096, at most 2**22 pixels."""
-    sides = (width, height)
-    return (
-        all(side % SIDE_MULTIPLE == 0 and MIN_SIDE <= side <= MAX_SIDE for side in sides)
-        and width * height <= MAX_PIXELS
-    )
-
-
-def crop_loss(width: int, height: int, target_width: int, target_height: int) -> float:
-    """Share of a picture, 0 to 1, that the largest centre crop to the target's ratio throws away."""
-    a, b = width * target_height, height * target_width
-    return 1 - min(a, b) / max(a, b)
-
-
-@cache
-def master_size(width: int, height: int) -> tuple[int, int]:
-    """Size in pixels at which a target of width x height is rendered; depends on nothing else.
-
-    A target whose ratio is that of a family (within `RATIO_TOLERANCE`) gets the family's smallest rung
-    that covers it, or the largest; any other the smallest legal size that covers it, or the largest
-    of its shape that the pixel limit allows.
-    """
-    if height > width:
-        mirrored = master_size(height, width)
-        return mirrored[1], mirrored[0]
-    rungs = _family(width / height) if width >= LADDER_FROM else ()
-    for rung in rungs:
-        if rung[0] >= width and rung[1] >= height:
-            return rung
-    if rungs:
-        return rungs[-1]
-    covering = _up(width), _up(height)
-    return covering if is_legal_size(*covering) else _largest_of_shape(width, height)
-
-
-def _family(ratio: float) -> Sequence[tuple[int, int]]:
-    for nominal, rungs in _LADDER.items():
-        if abs(ratio / nominal - 1) <= RATIO_TOLERANCE:
-            return rungs
-    return ()
-
-
-def _up(side: int) -> int:
-    return max(MIN_SIDE, -(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE)
-
-
-def _largest_of_shape(width: int, height: int) -> tuple[int, int]:
-    best, best_key = (MIN_SIDE, MIN_SIDE), (False, 0.0)
-    for long in range(MIN_SIDE, MAX_SIDE + 1, SIDE_MULTIPLE):
-        below = long * height // width // SIDE_MULTIPLE * SIDE_MULTIPLE
-        for short in (below, below + SIDE_MULTIPLE):
-            if not is_legal_size(long, short):
-                continue
-            loss = crop_loss(long, short, width, height)
-            close = loss <= RATIO_TOLERANCE
-            key = (close, float(long * short) if close else -loss)
-            if key > best_key or best_key == (False, 0.0):
-                best, best_key = (long, short), key
-    return best
 
 
 def _bytes(value: object) -> object:

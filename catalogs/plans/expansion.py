@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from catalogs.campaigns.campaign import Campaign, ShotReference
+from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.errors import CampaignError, nearest
 from catalogs.identity import (

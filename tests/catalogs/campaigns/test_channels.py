@@ -8,18 +8,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from catalogs.campaigns.channels import (
-    FORMATS,
+from catalogs.campaigns.channels import FORMATS, Channel, builtin_channels, resolve_channels, table
+from catalogs.campaigns.master_sizes import (
     LADDER_FROM,
     MAX_CROP_LOSS,
     MAX_PIXELS,
-    Channel,
-    builtin_channels,
     crop_loss,
     is_legal_size,
     master_size,
-    resolve_channels,
-    table,
 )
 from catalogs.errors import CampaignError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from catalogs.campaigns.channels import MAX_PIXELS, MAX_SIDE, MIN_SIDE, SIDE_MULTIPLE, is_legal_size
+from catalogs.campaigns.master_sizes import MAX_PIXELS, MAX_SIDE, MIN_SIDE, SIDE_MULTIPLE, is_legal_size
 from catalogs.errors import ModelError
 from inference.local.tiny import TINY_MODEL, TINY_REVISION
 from inference.models.estimates import estimate_cost, estimate_seconds

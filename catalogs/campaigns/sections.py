@@ -1,0 +1,194 @@
+"""What a campaign file may say: every section and key, with its type, its default and its bounds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from catalogs.campaigns.schedule import Schedule
+
+SIZE = re.compile(r"^(\d{2,5})x(\d{2,5})$")
+MAX_VARIATIONS = 100
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CatalogPaths(_Section):
+    """Where the two input catalogs are: a Parquet file or a dataset folder, local or s3://.
+
+    Attributes:
+        brands: the brand catalog.
+        products: the product catalog.
+    """
+
+    brands: str
+    products: str
+
+
+class Budget(_Section):
+    """Limits a plan must keep; the plan is refused when its estimate is over one of them.
+
+    Attributes:
+        max_cost: USD over all runs of the campaign, at a hosted model's highest price.
+        max_gpu_hours: estimated hours of a GPU for one plan.
+    """
+
+    max_cost: float | None = Field(default=None, ge=0)
+    max_gpu_hours: float | None = Field(default=None, ge=0)
+
+
+class Lora(_Section):
+    """A LoRA file that is merged into the model's weights.
+
+    Attributes:
+        path: a safetensors file.
+        scale: how strongly it counts.
+    """
+
+    path: str
+    scale: float = Field(default=1.0, ge=-10, le=10)
+
+
+class ModelChoice(_Section):
+    """Which model renders; a plain string in the file is its name.
+
+    Attributes:
+        name: one of `packshot models`, or a folder saved by a FLUX.2 pipeline of diffusers.
+        revision: another commit of the model's repository than the pinned one.
+        weight_precision: float8 stores the transformer's weights in 8 bits and computes in bfloat16: half the
+            memory, and other pictures.
+        lora: files merged into the weights, in order.
+    """
+
+    name: str
+    revision: str | None = None
+    weight_precision: Literal["bfloat16", "float32", "float8"] | None = None
+    lora: tuple[Lora, ...] = ()
+
+
+class Finishing(_Section):
+    """What happens between a master and its assets.
+
+    Attributes:
+        masters: whether masters stay in the output; those that a shot builds on or that were paid for always do.
+    """
+
+    masters: Literal["keep", "drop"] = "keep"
+
+
+class Hosted(_Section):
+    """How a campaign uses a hosted model (bfl/...).
+
+    Attributes:
+        prompt_upsampling: let the API rewrite prompts.
+        safety_tolerance: 0 is strictest; outside the fingerprint, as what passes looks the same.
+        output_format: what the API sends.
+        retry_moderated: one more try with another seed when a finished picture is moderated.
+        base_url: https://api.bfl.ai, or its eu or us host.
+        in_flight: tasks at once of the whole run; an account has 24.
+        deadline_seconds: how long a task may take.
+        machines: processes that share the run; slots are divided by it.
+        concurrency_limit: name of a Prefect global concurrency limit around every task.
+        secret_block: name of a Prefect Secret block with the key, where BFL_API_KEY is not set.
+    """
+
+    prompt_upsampling: bool = False
+    safety_tolerance: int = Field(default=2, ge=0, le=5)
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    retry_moderated: bool = False
+    base_url: str = "https://api.bfl.ai"
+    in_flight: int = Field(default=24, ge=1, le=1000)
+    deadline_seconds: float | None = Field(default=None, gt=0)
+    machines: int = Field(default=1, ge=1, le=1000)
+    concurrency_limit: str = ""
+    secret_block: str = ""
+
+
+class Shot(_Section):
+    """A scene template.
+
+    Attributes:
+        prompt: structured prompt; every text in it is a Jinja2 template.
+        references: `product.ROLE`, `brand.logo`, `shot.NAME` or `shot.NAME.CHANNEL`, in the order the
+            prompt calls them image 1, image 2, ...; a trailing `?` makes one optional.
+        size: master size as WIDTHxHEIGHT instead of the ladder's.
+        steps: denoising steps; the model's own when left out.
+        guidance: guidance scale of a model that takes one; its own when left out.
+        after: shots that must be rendered first although this one does not use their pictures.
+        channels: names of the campaign's channels this shot goes to; all when empty.
+    """
+
+    prompt: dict[str, Any]
+    references: tuple[str, ...] = ()
+    size: str | None = None
+    steps: int | None = Field(default=None, ge=1, le=200)
+    guidance: float | None = Field(default=None, ge=0, le=30)
+    after: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+    @field_validator("size")
+    @classmethod
+    def _size(cls, value: str | None) -> str | None:
+        if value is not None and not SIZE.match(value):
+            raise ValueError("write a size as WIDTHxHEIGHT in pixels, for example 1024x1024")
+        return value
+
+    @property
+    def master_size(self) -> tuple[int, int] | None:
+        match = SIZE.match(self.size or "")
+        return (int(match[1]), int(match[2])) if match else None
+
+
+class CampaignFile(_Section):
+    """A campaign file as it is written.
+
+    Attributes:
+        name: lower-case letters, digits, "-" and "_", at most 64; part of every object key.
+        model: a name of `packshot models`, or a section that says more.
+        catalogs: where brands and products are.
+        output: a folder or s3://bucket/prefix for everything that is made.
+        select: filter of the products as [column, operator, value] triples, as pyarrow takes them.
+        look_by: columns that make a look: products that agree on them share their pictures.
+        seed: changes every picture.
+        variations: pictures a shot, each with a seed of its own.
+        budget: limits a plan must keep.
+        use: what the pictures are for; some models are for research alone.
+        reproducible: warn of models whose weights may move.
+        hosted: how a hosted model (bfl/...) is used.
+        prompt_style: compact JSON, or plain sentences.
+        reference_background: what a transparent reference is laid on, as #RRGGBB.
+        max_reference_megapixels: larger references are refused before they are decoded.
+        shots: the scenes, by name.
+        channels: names of `packshot channels`, or channels spelled out.
+        finishing: what happens between a master and its assets.
+        schedule: when the campaign is due.
+    """
+
+    name: str
+    model: ModelChoice
+    catalogs: CatalogPaths
+    output: str
+    select: list[Any] = Field(default_factory=list)
+    look_by: tuple[str, ...] = ()
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    variations: int = Field(default=1, ge=1, le=MAX_VARIATIONS)
+    budget: Budget = Budget()
+    use: Literal["commercial", "research"] = "commercial"
+    reproducible: bool = False
+    hosted: Hosted = Hosted()
+    prompt_style: Literal["json", "prose"] = "json"
+    reference_background: str = Field(default="#FFFFFF", pattern=r"^#[0-9A-Fa-f]{6}$")
+    max_reference_megapixels: float = Field(default=100, gt=0, le=1000)
+    shots: dict[str, Shot] = Field(min_length=1)
+    channels: list[str | dict[str, Any]] = Field(min_length=1)
+    finishing: Finishing = Finishing()
+    schedule: Schedule = Schedule()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
