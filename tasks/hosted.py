@@ -107,7 +107,8 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
     Raises:
         OptionError: there is no usable key.
     """
-    from inference.hosted.engine import BflEngine, HostedSettings
+    from inference.hosted.engine import BflEngine
+    from inference.hosted.settings import HostedSettings
 
     hosted, store = header.hosted, Store.at(header.output)
     chosen = {name: hosted[name] for name in _SETTINGS}

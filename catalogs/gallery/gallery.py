@@ -1,13 +1,13 @@
-"""The report of a campaign: static pages that open from a disk or a bucket, with no server and no network.
+"""The gallery of a campaign: static files that open from a disk or a bucket, with no server and no network.
 
-A page of a file:// address cannot fetch, so the data is JavaScript files that the page loads by <script>:
+A document of a file:// address cannot fetch, so the data is JavaScript files that the gallery loads by <script>:
 
-    runs/<run_id>/report/index.html        the page, its style and script inline, the facets and counts
+    runs/<run_id>/report/index.html        the gallery, its style and script inline, the facets and counts
     runs/<run_id>/report/data-0001.js      what the cards, filters and sorting of 2,000 assets need
     runs/<run_id>/report/details-0001.js   everything else about 100 assets, loaded when one is opened
 
-Whatever comes from a catalog is data: JSON that holds no character HTML could act on, written into the page
-as text only, under a content security policy that runs one script, known by its hash.
+Whatever comes from a catalog is data: JSON that holds no character HTML could act on, shown as text only,
+under a content security policy that runs one script, known by its hash.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ _DETAILS = (
     "created_at",
 )
 _PAIRS = ("quality", "versions")
+# In this order every `const` is defined before code that runs at once uses it.
+_SCRIPTS = ("dom", "data", "words", "view", "filters", "grid", "details", "dialog", "messages", "start")
 
 Row = Mapping[str, Any]
 MakeThumbnail = Callable[[bytes], bytes]
@@ -86,13 +88,13 @@ def write_gallery(
     details: Mapping[str, object] | None = None,
     make_thumbnail: MakeThumbnail | None = None,
 ) -> str:
-    """Write the gallery of some rows of the asset catalog; returns the key of its page.
+    """Write the gallery of some rows of the asset catalog; returns the key of its index.html.
 
-    Rows are read once and in order, at most 2,000 of them are held. The page is written last, so that it
+    Rows are read once and in order, at most 2,000 of them are held. index.html is written last, so that it
     never names a data file that is not there.
 
     Args:
-        title: heading of the page, the campaign where "".
+        title: heading of the gallery, the campaign where "".
         details: what else the heading says, label to value.
         make_thumbnail: from the bytes of an asset to those of a small WebP; makes the thumbnails that are
             missing. Without it, and where it fails, the card shows the asset itself.
@@ -104,20 +106,20 @@ def write_gallery(
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in _batches(rows, PAGE_SIZE):
             gallery.add(batch, pool)
-    report = {
+    facts = {
         "campaign": campaign,
         "title": title or campaign,
         "run_id": run_id,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "about": [[str(label), str(value)] for label, value in (details or {}).items()],
-        **gallery.report(),
+        **gallery.facts(),
     }
-    return gallery.finish(_page(report))
+    return gallery.finish(_index(facts))
 
 
 @dataclass
 class _Gallery:
-    """A report while it is written."""
+    """A gallery while it is written."""
 
     store: Store
     folder: str
@@ -131,7 +133,7 @@ class _Gallery:
         self.thumbnails.update(self.store.list("thumbs"))
 
     def add(self, batch: Sequence[Row], pool: ThreadPoolExecutor) -> None:
-        """Write the data files of a page; only the last page may be short."""
+        """Write the data files of PAGE_SIZE rows; only the last batch may be shorter."""
         self._fill_thumbnails(batch, pool)
         for name, counter in self.facets.items():
             counter.update(_text(row.get(name)) for row in batch)
@@ -143,22 +145,22 @@ class _Gallery:
         for key in pool.map(self._write_data, parts.items()):
             self.written.add(key)
 
-    def report(self) -> dict[str, Any]:
-        """What the page knows before it loads data."""
+    def facts(self) -> dict[str, Any]:
+        """What the gallery knows before it loads data."""
         return {
             "count": self.count,
             "page_size": PAGE_SIZE,
             "details_size": DETAILS_SIZE,
             "facets": {name: sorted(counter.items()) for name, counter in self.facets.items()},
             "root": "../" * (self.folder.count("/") + 1),
-            # A browser must not mix the data of an earlier report of this run with this page.
+            # A browser must not mix the data of an earlier gallery of this run with this one.
             "stamp": uuid.uuid4().hex[:12],
         }
 
-    def finish(self, page: str) -> str:
-        """Write the page, then delete data files that an earlier, larger report left."""
+    def finish(self, index: str) -> str:
+        """Write index.html, then delete data files that an earlier, larger gallery left."""
         key = f"{self.folder}/index.html"
-        self.store.write(key, page.encode(), "text/html; charset=utf-8")
+        self.store.write(key, index.encode(), "text/html; charset=utf-8")
         self.store.delete(set(self.store.list(self.folder)) - self.written - {key})
         return key
 
@@ -185,7 +187,7 @@ class _Gallery:
         try:
             small = self.make_thumbnail(self.store.read(asset))
         except (PackshotError, OSError, ValueError):
-            return None  # one picture that is gone or broken must not cost the whole report
+            return None  # one picture that is gone or broken must not cost the whole gallery
         self.store.write(key, small, "image/webp")
         return key
 
@@ -197,7 +199,7 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _cards(batch: Sequence[Row], thumbnails: set[str]) -> dict[str, Any]:
-    """A page column by column; texts that repeat are written once and named by their position."""
+    """A batch column by column; texts that repeat are written once and named by their position."""
     thumbs = [key if (key := _thumbnail(row)) in thumbnails else "" for row in batch]
     unseen = ((place, row) for place, (row, key) in enumerate(zip(batch, thumbs, strict=True)) if not key)
     return {
@@ -241,7 +243,7 @@ def _pairs(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as the page can show it: no NaN, no integer beyond 2**53, times in ISO 8601."""
+    """A value as the gallery can show it: no NaN, no integer beyond 2**53, times in ISO 8601."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -277,22 +279,30 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_UNSAFE)
 
 
-def _page(report: Mapping[str, Any]) -> str:
-    template, style, script = (_asset(f"gallery.{ending}") for ending in ("html", "css", "js"))
+def _index(facts: Mapping[str, Any]) -> str:
+    """index.html: the template with its style, its script and what it knows."""
+    style, script = _asset("page.css"), _script()
     # 'strict-dynamic': the one script known by its hash may load data files, nothing else runs. 'self' and
-    # file: are for browsers that do not know it; a file:// page is of no origin, so 'self' is not enough.
+    # file: are for browsers that do not know it; a file:// address is of no origin, so 'self' is not enough.
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}' 'strict-dynamic' 'self' file:; "
         f"style-src '{_hash(style)}'; img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
     )
     filling = {
         "policy": policy,
-        "title": html.escape(f"{report['title']} - packshot report"),
+        "title": html.escape(f"{facts['title']} - packshot report"),
         "style": style,
         "script": script,
-        "report": _json(report),
+        "report": _json(facts),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: filling[found[1]], template)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: filling[found[1]], _asset("page.html"))
+
+
+def _script() -> str:
+    # One function around all files: they share their names with each other and with nothing outside of it,
+    # and the policy needs one hash only.
+    joined = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{joined}}})();\n'
 
 
 def _asset(name: str) -> str:

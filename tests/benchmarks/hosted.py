@@ -18,8 +18,10 @@ from catalogs.journal.spend import Journal
 from catalogs.requests import RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Rendered
+from inference.hosted.account import close_accounts
 from inference.hosted.client import ApiKey
-from inference.hosted.engine import BflEngine, HostedSettings, close_accounts
+from inference.hosted.engine import BflEngine
+from inference.hosted.settings import HostedSettings
 from tests.bfl_server import KEY, hosted_api
 
 SECONDS, SLOTS = 2.0, 24

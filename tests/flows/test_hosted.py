@@ -18,7 +18,7 @@ import pytest
 from catalogs.errors import CampaignError, SpendError
 from catalogs.journal.spend import read_spent
 from flows.cli import plan_lines
-from inference.hosted.engine import close_accounts
+from inference.hosted.account import close_accounts
 from tasks.shard import stopping
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.projects import Project, plan_rows

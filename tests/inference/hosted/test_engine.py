@@ -16,9 +16,12 @@ from catalogs.journal.spend import Ending, Journal, PaidTask, read_spent
 from catalogs.requests import Reason, Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Failed, Rendered
+from inference.hosted.account import close_accounts
 from inference.hosted.client import ApiKey, Pace
-from inference.hosted.engine import BflEngine, HostedSettings, close_accounts, other_seed
+from inference.hosted.engine import BflEngine
 from inference.hosted.hosts import check_base_url, may_have_key
+from inference.hosted.purchase import other_seed
+from inference.hosted.settings import HostedSettings
 from tests.bfl_server import KEY, HostedApi, hosted_api
 
 

@@ -1,0 +1,121 @@
+// One asset, opened by a click or by the address, and the steps to its neighbours.
+
+const dialog = byId("detail");
+let open = -1; // index in the view
+
+async function show(index) {
+  const position = positionAt(index);
+  const before = dialog.open;
+  open = index;
+  await loadPage(Math.floor(position / report.page_size));
+  if (open !== index) return;
+  const card = cardAt(position);
+  showHead(card, index);
+  if (!before) dialog.showModal();
+  remember(card.fingerprint, before);
+  const row = await loadDetails(position);
+  if (open !== index) return;
+  showPicture(card, row);
+  showSections(card, row);
+  dialog.dataset.shown = card.fingerprint;
+}
+
+function remember(fingerprint, replace) {
+  const hash = `#${fingerprint}`;
+  if (location.hash === hash) return;
+  if (replace) history.replaceState(null, "", hash);
+  else history.pushState(null, "", hash);
+}
+
+function showHead(card, index) {
+  byId("place").textContent = `${numbers.format(index + 1)} of ${numbers.format(length())}`;
+  byId("previous").disabled = index === 0;
+  byId("next").disabled = index === length() - 1;
+  byId("detail-eyebrow").textContent = card.brand_id;
+  byId("detail-title").textContent = card.product;
+  byId("badges").replaceChildren(
+    make("span", card.status === "failed" ? "badge bad" : "badge", inWords(card.status)),
+    ...(card.kind === "proof" ? [make("span", "badge proof", "PROOF")] : []),
+    make("span", "badge", card.shot),
+    make("span", "badge", card.channel),
+  );
+  byId("sections").replaceChildren();
+  byId("panel").scrollTop = 0;
+  dialog.querySelector(".sheet").scrollTop = 0;
+  delete dialog.dataset.shown;
+  showStill(card.status === "failed" ? "" : thumbOf(card), card);
+}
+
+function showStill(source, card) {
+  const image = byId("picture");
+  byId("original").hidden = !source;
+  byId("original").removeAttribute("href");
+  byId("no-picture").hidden = Boolean(source);
+  image.removeAttribute("src");
+  image.alt = altOf(card);
+  if (card.width && card.height) {
+    image.style.setProperty("--ratio", card.width / card.height);
+    image.style.setProperty("--width", `${card.width}px`);
+  }
+  if (source) image.src = source;
+  const [title, text] = faultOf(card);
+  byId("no-picture").firstElementChild.textContent = title;
+  byId("no-picture").lastElementChild.textContent = text;
+}
+
+// The thumbnail stays until the whole file is decoded.
+function showPicture(card, row) {
+  if (card.status === "failed") byId("no-picture").lastElementChild.textContent = row.detail ?? "";
+  if (card.status === "failed" || !row.asset_key) return;
+  const source = address(row.asset_key);
+  const mine = open;
+  const whole = new Image();
+  whole.src = source;
+  whole.decode().then(
+    () => {
+      if (open !== mine) return;
+      byId("original").href = source;
+      byId("picture").src = source;
+      byId("original").setAttribute("aria-label", `Open the file: ${altOf(card)}`);
+    },
+    () => open === mine && showStill("", card),
+  );
+}
+
+function step(by) {
+  const index = open + by;
+  if (open >= 0 && index >= 0 && index < length()) guarded(() => show(index));
+}
+
+async function closed() {
+  const index = open;
+  open = -1;
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  if (index < 0) return;
+  const target = Math.floor(index / report.page_size);
+  if (target !== page) await showPage(target);
+  const link = byId("grid").querySelector(`a[data-position="${positionAt(index)}"]`);
+  link?.scrollIntoView({ block: "nearest" });
+  link?.focus({ preventScroll: true });
+}
+
+async function findPosition(fingerprint) {
+  for (let index = 0; index < pages; index++) {
+    const place = (await loadPage(index)).fingerprint.indexOf(fingerprint);
+    if (place >= 0) return index * report.page_size + place;
+  }
+  return -1;
+}
+
+async function followHash() {
+  const fingerprint = decodeURIComponent(location.hash.slice(1)).slice(0, 16);
+  if (!fingerprint || fingerprint === "results") {
+    if (dialog.open) dialog.close();
+    return;
+  }
+  if (dialog.open && cardAt(positionAt(open)).fingerprint === fingerprint) return;
+  const position = await findPosition(fingerprint);
+  if (position < 0) return tell(`No asset of this report has the fingerprint ${fingerprint}.`);
+  if (indexOf(position) < 0) await change(NOTHING);
+  await show(indexOf(position));
+}

@@ -1,0 +1,25 @@
+// Keys, numbers, sizes and times as a reader sees them.
+
+const numbers = new Intl.NumberFormat("en");
+const address = (key) => report.root + key.split("/").map(encodeURIComponent).join("/");
+const thumbOf = (card) => (card.thumb ? address(`thumbs/${card.thumb}`) : card.asset ? address(card.asset) : "");
+const inWords = (text) => (text ? text[0].toUpperCase() + text.slice(1).replaceAll("_", " ") : "None");
+const assets = (count) => `${numbers.format(count)} ${count === 1 ? "asset" : "assets"}`;
+const pixels = (card) => (card.width ? `${card.width} × ${card.height}` : "");
+
+function moment(text) {
+  if (!text) return "";
+  const zone = /(\+00:00|Z)$/.test(text) ? "UTC" : text.slice(19);
+  return `${text.slice(0, 19).replace("T", " ")} ${zone}`;
+}
+
+function size(bytes) {
+  if (!bytes) return "";
+  if (bytes < 1000) return `${bytes} B`;
+  return bytes < 1e6 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function altOf(card) {
+  const what = card.kind === "proof" ? "Proof" : "Picture";
+  return `${what} of ${card.product}, ${card.shot} for ${card.channel}`;
+}
