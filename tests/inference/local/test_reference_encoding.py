@@ -1,0 +1,66 @@
+"""Reference photos: loaded ahead, encoded once a set, refused one by one."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from catalogs.requests import Reason, Reference
+from inference.engine import Failed, Rendered
+from inference.local.engine import DiffusersEngine
+from inference.local.tiny import build_tiny
+from tests.inference.local.engines import Model, all_pixels, all_results, load, new_engine, reference, request
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_reference_keys_and_values_are_made_once_a_set(tmp_path: Path) -> None:
+    engine = new_engine(build_tiny(tmp_path, "kv"))
+    sizes = [(96, 64), (64, 64), (64, 96)]
+    asked = [
+        request(f"p{seed}", references, seed, width=width, height=height)
+        for references in (["a", "b"], ["b", "a"])
+        for width, height in sizes
+        for seed in range(3)
+    ]
+    assert len(all_pixels(engine, asked)) == 18
+    counts = engine.take_profile().counts
+    assert (counts["sets_encoded"], counts["references_encoded"]) == (2, 2)
+
+
+def test_a_poisoned_reference_fails_alone(engine: DiffusersEngine) -> None:
+    good, bad = request(references=["a"]), request(references=["nothing"])
+    asked = [good, bad, replace(good, seed=9)]
+    results = all_results(engine, asked)
+    failed = results[bad]
+    assert [type(results[one]) for one in asked] == [Rendered, Failed, Rendered]
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.final) == (Reason.REFERENCE_INVALID, True)
+
+
+def test_a_reference_of_another_size_than_planned_is_refused(engine: DiffusersEngine) -> None:
+    asked = replace(request(), references=(replace(reference("c"), width=64, height=96),))
+    result = next(iter(engine.render([asked])))
+    assert isinstance(result, Failed)
+    assert "planned as 64x96" in result.detail
+
+
+def test_references_are_loaded_ahead_by_other_threads(klein: Model) -> None:
+    engine, loaded = new_engine(klein.folder), threading.Event()
+    names: list[str] = []
+
+    def watched(reference: Reference) -> Image.Image:
+        names.append(threading.current_thread().name)
+        loaded.set()
+        return load(reference)
+
+    engine.load_with(watched)
+    engine.prepare([request(references=["a"])])
+    assert loaded.wait(10)
+    all_pixels(engine, [request(references=["a"])])
+    assert len(names) == 1
+    assert names[0].startswith("reference")
