@@ -133,7 +133,7 @@ def _costs(reports: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def make_report(store: Store, campaign: str, run_id: str) -> str:
     """Write the gallery of the campaign's current assets; returns the URI of its page."""
-    from inference.finishing.finish import thumbnail_of
+    from inference.finishing.pixels import thumbnail_of
 
     order = [(name, "ascending") for name in ("brand_id", "look", "shot", "channel", "variation")]
     table = read_current(store, campaign).sort_by(order)

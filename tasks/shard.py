@@ -30,15 +30,10 @@ from catalogs.references.book import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Engine, EngineFactory, EngineOptions, Failed, Profile, Rendered, Result
-from inference.finishing.finish import (
-    AssetMetadata,
-    FinishingError,
-    decode_master,
-    encode_master,
-    finish,
-    pixel_sha256,
-    thumbnail,
-)
+from inference.finishing.encode import FinishingError
+from inference.finishing.finish import finish
+from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
+from inference.finishing.metadata import AssetMetadata
 from inference.local.batching import batches
 from tasks.finishers import THREADS, Finishers
 

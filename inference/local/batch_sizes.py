@@ -1,4 +1,4 @@
-"""The machine a model runs on: its device, what it can do at most, and the batch sizes it was found to like."""
+"""How many requests go into one call, and the memory of what a kind of GPU has shown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import json
 import math
 import os
 import tempfile
-from functools import cache
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catalogs.requests import RenderRequest
 from inference.engine import EngineOptions
@@ -17,63 +15,10 @@ from inference.local.batching import CPU_TOKEN_BUDGET, TOKEN_BUDGET, batch_size_
 from inference.models.weights import cache_folder
 
 if TYPE_CHECKING:
-    import torch
-
     from inference.local.checkpoints import Checkpoint
+from inference.local.device import device_name
 
 _MEMORY = "batch-sizes.json"
-
-
-def device_name(device: Any) -> str:
-    """For people and as a key: "NVIDIA H200", or "cpu"."""
-    if device.type != "cuda":
-        return str(device.type)
-    import torch
-
-    return str(torch.cuda.get_device_name(device))
-
-
-def on_device(tensor: torch.Tensor, device: Any) -> torch.Tensor:
-    """A tensor of the host on the device, without making the host wait for what the device still has to do."""
-    if device.type != "cuda" or tensor.device.type != "cpu":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def peak_bytes(device: Any) -> int:
-    """Most memory the process has held: of the GPU, else of the host."""
-    if device.type == "cuda":
-        import torch
-
-        return int(torch.cuda.max_memory_allocated(device))
-    import resource
-    import sys
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-@cache
-def dense_flops(device: Any, dtype: Any) -> float:
-    """Operations a second of a large dense matrix product in this data type, measured once a process."""
-    import torch
-
-    cuda = device.type == "cuda"
-    side = 8192 if cuda else 1024
-    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-
-    def seconds() -> float:
-        if cuda:
-            torch.cuda.synchronize(device)
-        started = perf_counter()
-        for _ in range(4):
-            left @ right
-        if cuda:
-            torch.cuda.synchronize(device)
-        return (perf_counter() - started) / 4
-
-    seconds()
-    return 2.0 * side**3 / min(seconds() for _ in range(3))
 
 
 class BatchSizes:

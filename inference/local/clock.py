@@ -17,6 +17,15 @@ def device_event() -> Any:
     return event(enable_timing=True)
 
 
+def mark(device: Any) -> Any:
+    """Now: an event in the device's stream, or seconds where work is done at once."""
+    if device.type != "cuda":
+        return perf_counter()
+    event = device_event()
+    event.record()
+    return event
+
+
 class StageClock:
     """Adds up seconds by stage; on a GPU by events that are read once the device has passed them."""
 

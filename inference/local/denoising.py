@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catalogs.requests import RenderRequest
-from inference.local.batch_sizes import on_device
 from inference.local.checkpoints import Checkpoint
+from inference.local.device import on_device
 from inference.models.flops import Mode, forward_flops, tokens
 
 if TYPE_CHECKING:

@@ -9,66 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from catalogs.errors import DeviceError, EngineError, ReferenceImageError
+from catalogs.errors import EngineError, ReferenceImageError
 from catalogs.identity import PIXEL_RECIPE
 from catalogs.requests import Reason, RenderRequest
 from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
-from inference.local.batch_sizes import BatchSizes, dense_flops, device_name, on_device, peak_bytes
+from inference.local.batch_sizes import BatchSizes
 from inference.local.batching import bucket_key, contents
 from inference.local.checkpoints import Checkpoint, Source, load_checkpoint
-from inference.local.clock import StageClock, device_event
+from inference.local.clock import StageClock, mark
 from inference.local.decoding import decode
 from inference.local.denoising import Conditions, denoise, flops_of, is_guided, noise
+from inference.local.device import dense_flops, device_name, empty_cache, on_device, peak_bytes
+from inference.local.faults import breaks, came_out_bad, does_not_fit, is_lost, is_out_of_memory, lost_device
+from inference.local.flights import Flight, Sample
 from inference.local.reference_encoding import ReferenceEncoder
 from inference.local.text_encoding import PromptTooLong, TextEncoder
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """One request with everything encoded.
-
-    Attributes:
-        text: (1, 512, context).
-        references: packed latents (1, tokens, channels) of all its references, None without.
-        reference_ids: (1, tokens, 4).
-    """
-
-    request: RenderRequest
-    text: Any
-    references: Any = None
-    reference_ids: Any = None
-
-
-@dataclass(frozen=True)
-class _Flight:
-    """A batch whose work has been given to the device.
-
-    Attributes:
-        pixels: uint8 (batch, height, width, 3) on the host, complete once `done` has passed.
-        verdicts: bool (batch, 2): finite, more than one colour.
-        done: event of the device, None where work is done at once.
-        seconds: how long a CPU took, or the events around a GPU's work.
-    """
-
-    samples: list[_Sample]
-    pixels: Any
-    verdicts: Any
-    done: Any
-    begun: Any
-
-    def seconds(self) -> float:
-        """Of the whole batch, on the device; waits until it is done."""
-        if self.done is None:
-            return float(self.begun)
-        self.done.synchronize()
-        return float(self.begun.elapsed_time(self.done)) / 1000
 
 
 class DiffusersEngine(Engine):
@@ -140,20 +101,20 @@ class DiffusersEngine(Engine):
             taken.peak_bytes = peak_bytes(self._checkpoint.device)
             return taken
 
-    def _start(self, batch: list[RenderRequest]) -> tuple[list[_Flight], list[Failed]]:
+    def _start(self, batch: list[RenderRequest]) -> tuple[list[Flight], list[Failed]]:
         import torch
 
         with self._lock, torch.no_grad():
             try:
                 samples, failures = self._encoded(batch)
             except Exception as error:
-                if _is_lost(error):
-                    raise _lost_device(error) from error
+                if is_lost(error):
+                    raise lost_device(error) from error
                 raise
             flights = self._launch(samples, failures)
         return flights, failures
 
-    def _encoded(self, batch: Sequence[RenderRequest]) -> tuple[list[_Sample], list[Failed]]:
+    def _encoded(self, batch: Sequence[RenderRequest]) -> tuple[list[Sample], list[Failed]]:
         """Encode prompts and references; a request whose own inputs are bad fails here, alone."""
         self._references.prefetch([reference for request in batch for reference in request.references])
         guided = any(is_guided(self._checkpoint, request) for request in batch)
@@ -161,10 +122,10 @@ class DiffusersEngine(Engine):
         try:
             texts = self._with_room(lambda: self._text.embeddings(prompts))
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            return [], [_out_of_memory(request, error) for request in batch]
-        samples: list[_Sample] = []
+            return [], [does_not_fit(request, error) for request in batch]
+        samples: list[Sample] = []
         failures: list[Failed] = []
         for request in batch:
             text = texts[request.prompt]
@@ -176,9 +137,9 @@ class DiffusersEngine(Engine):
             except ReferenceImageError as error:
                 failures.append(failed_reference(request, error))
             except Exception as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                failures.append(_out_of_memory(request, error))
+                failures.append(does_not_fit(request, error))
         return samples, failures
 
     def _with_room(self, make: Callable[[], Made]) -> Made:
@@ -186,26 +147,26 @@ class DiffusersEngine(Engine):
         try:
             return make()
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         self._make_room()
         return make()
 
     def _make_room(self) -> None:
         self._references.drop_caches()
-        _empty_cache()
+        empty_cache()
 
-    def _sample(self, request: RenderRequest, text: Any) -> _Sample:
+    def _sample(self, request: RenderRequest, text: Any) -> Sample:
         if not request.references:
-            return _Sample(request, text)
+            return Sample(request, text)
         import torch
 
         pipe = self._checkpoint.pipe
         grids = [self._references.latents(reference) for reference in request.references]
         packed = torch.cat([pipe._pack_latents(grid) for grid in grids], dim=1)
-        return _Sample(request, text, packed, on_device(pipe._prepare_image_ids(grids), packed.device))
+        return Sample(request, text, packed, on_device(pipe._prepare_image_ids(grids), packed.device))
 
-    def _launch(self, samples: list[_Sample], failures: list[Failed], last: bool = False) -> list[_Flight]:
+    def _launch(self, samples: list[Sample], failures: list[Failed], last: bool = False) -> list[Flight]:
         """Give samples to the device; halve the batch when memory runs out, take it apart when it breaks.
 
         Args:
@@ -221,16 +182,16 @@ class DiffusersEngine(Engine):
             return [self._fly(samples)]
         except Exception as error:
             problem = error.with_traceback(None)  # its frames hold the tensors that must go
-        if _is_lost(problem):
-            raise _lost_device(problem)
-        out_of_memory = _is_out_of_memory(problem)
+        if is_lost(problem):
+            raise lost_device(problem)
+        out_of_memory = is_out_of_memory(problem)
         if out_of_memory and not last:
             # What is kept from earlier batches may be to blame, not the size of this one.
             self._make_room()
             return self._launch(samples, failures, last=True)
         if len(samples) == 1:
             request = samples[0].request
-            failures.append(_out_of_memory(request, problem) if out_of_memory else _broken(request, problem))
+            failures.append(does_not_fit(request, problem) if out_of_memory else breaks(request, problem))
             return []
         half = len(samples) // 2 if out_of_memory else 1
         if out_of_memory:
@@ -241,11 +202,11 @@ class DiffusersEngine(Engine):
             for flight in self._launch(samples[start : start + half], failures)
         ]
 
-    def _fly(self, samples: list[_Sample]) -> _Flight:
+    def _fly(self, samples: list[Sample]) -> Flight:
         import torch
 
         checkpoint, request = self._checkpoint, samples[0].request
-        begun = _mark(checkpoint.device)
+        begun = mark(checkpoint.device)
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
         with checkpoint.using("transformer"):
@@ -256,13 +217,13 @@ class DiffusersEngine(Engine):
             pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
         self._count(samples)
         if checkpoint.device.type != "cuda":
-            return _Flight(samples, pixels, verdicts, None, _mark(checkpoint.device) - begun)
+            return Flight(samples, pixels, verdicts, None, mark(checkpoint.device) - begun)
         host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
         host.copy_(pixels, non_blocking=True)
         verdicts = verdicts.to("cpu", non_blocking=True)
-        return _Flight(samples, host, verdicts, _mark(checkpoint.device), begun)
+        return Flight(samples, host, verdicts, mark(checkpoint.device), begun)
 
-    def _conditions(self, samples: list[_Sample]) -> Conditions:
+    def _conditions(self, samples: list[Sample]) -> Conditions:
         import torch
 
         text = torch.cat([sample.text for sample in samples])
@@ -278,7 +239,7 @@ class DiffusersEngine(Engine):
         packed = torch.cat([sample.references for sample in samples])
         return Conditions(text, unconditional, packed, first.reference_ids)
 
-    def _stage(self, name: str, samples: list[_Sample]) -> str:
+    def _stage(self, name: str, samples: list[Sample]) -> str:
         """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""
         device = self._checkpoint.device.type
         shape = (name, len(samples), bucket_key(samples[0].request))
@@ -287,7 +248,7 @@ class DiffusersEngine(Engine):
         self._warm.add(shape)
         return "warm-up"
 
-    def _count(self, samples: list[_Sample]) -> None:
+    def _count(self, samples: list[Sample]) -> None:
         request = samples[0].request
         shape = ("counted", len(samples), bucket_key(request))
         if (self._options.compile or self._checkpoint.device.type == "cuda") and shape not in self._warm:
@@ -298,7 +259,7 @@ class DiffusersEngine(Engine):
         self._profile.images += len(samples)
         self._profile.flops += len(samples) * flops_of(self._checkpoint, request, count)
 
-    def _collect(self, flights: list[_Flight], failures: list[Failed]) -> Iterator[Result]:
+    def _collect(self, flights: list[Flight], failures: list[Failed]) -> Iterator[Result]:
         """Answers of batches that were started; a picture that came out bad is made once more, alone."""
         yield from failures
         for flight in flights:
@@ -308,11 +269,11 @@ class DiffusersEngine(Engine):
                 else:
                     yield result
 
-    def _landed(self, flight: _Flight) -> Iterator[Result]:
+    def _landed(self, flight: Flight) -> Iterator[Result]:
         try:
             seconds, count = flight.seconds(), len(flight.samples)
         except RuntimeError as error:  # a fault on the device shows only now, and ends its context
-            raise _lost_device(error) from error
+            raise lost_device(error) from error
         self._sizes.measured(flight.samples[0].request, count, seconds)
         pixels, verdicts = flight.pixels.numpy(), flight.verdicts.tolist()
         for place, sample in enumerate(flight.samples):
@@ -321,67 +282,13 @@ class DiffusersEngine(Engine):
                 # A copy of its own: a view would keep the whole batch alive until the last is stored.
                 yield Rendered(sample.request, pixels[place].copy(), seconds / count, count)
             else:
-                yield _bad_picture(sample.request, finite)
+                yield came_out_bad(sample.request, finite)
 
     def _once_more(self, failed: Failed) -> Result:
         counts = self._profile.counts
         counts["retries"] = counts.get("retries", 0) + 1
         flights, failures = self._start([failed.request])
         return next((result for flight in flights for result in self._landed(flight)), (failures or [failed])[0])
-
-
-def _mark(device: Any) -> Any:
-    """Now: an event in the device's stream, or seconds where work is done at once."""
-    if device.type != "cuda":
-        from time import perf_counter
-
-        return perf_counter()
-    event = device_event()
-    event.record()
-    return event
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
-
-
-def _is_lost(error: BaseException) -> bool:
-    """A fault of the device: nothing runs on it any more in this process."""
-    import torch
-
-    return isinstance(error, torch.AcceleratorError) and not _is_out_of_memory(error)
-
-
-def _lost_device(error: BaseException) -> DeviceError:
-    return DeviceError(f"the device failed: {' '.join(str(error).split())[:300]}")
-
-
-def _empty_cache() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
-
-
-def _out_of_memory(request: RenderRequest, error: BaseException) -> Failed:
-    detail = f"one {request.width}x{request.height} image does not fit the device: {_one_line(error)}"
-    return Failed(request, Reason.OUT_OF_MEMORY, detail, False)
-
-
-def _broken(request: RenderRequest, error: BaseException) -> Failed:
-    return Failed(request, Reason.ENGINE_ERROR, _one_line(error), False)
-
-
-def _bad_picture(request: RenderRequest, finite: bool) -> Failed:
-    if not finite:
-        return Failed(request, Reason.NON_FINITE, "the model's output is not finite, twice", False)
-    return Failed(request, Reason.BLANK_IMAGE, "the picture has one colour, twice", False)
 
 
 _engines: dict[tuple[Source, EngineOptions], DiffusersEngine] = {}

@@ -14,10 +14,10 @@ from cachetools import LRUCache
 from catalogs.errors import ReferenceImageError
 from catalogs.requests import Reference
 from inference.engine import LoadReference
-from inference.local.batch_sizes import on_device
 from inference.local.batching import MAX_REFERENCE_AREA, reference_geometry
 from inference.local.checkpoints import Checkpoint
 from inference.local.clock import StageClock
+from inference.local.device import on_device
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from inference.local.batch_sizes import on_device
 from inference.local.checkpoints import TEXT_LAYERS, Checkpoint
 from inference.local.clock import StageClock
+from inference.local.device import on_device
 
 if TYPE_CHECKING:
     import torch

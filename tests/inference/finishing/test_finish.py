@@ -14,21 +14,11 @@ from PIL import Image, ImageCms
 from catalogs.campaigns.channels import Channel, builtin_channels
 from catalogs.errors import StorageError, WorkError
 from catalogs.requests import Reason
-from inference.finishing import finish as finishing
-from inference.finishing.finish import (
-    PROOF_TITLE,
-    QUALITY_FLOOR,
-    AssetMetadata,
-    FinishingError,
-    OverByteLimit,
-    decode_master,
-    encode_master,
-    finish,
-    pixel_sha256,
-    thumbnail,
-    thumbnail_of,
-    xmp_packet,
-)
+from inference.finishing import encode, metadata
+from inference.finishing.encode import QUALITY_FLOOR, FinishingError, OverByteLimit
+from inference.finishing.finish import finish
+from inference.finishing.metadata import PROOF_TITLE, TRAINED_ALGORITHMIC_MEDIA, AssetMetadata, xmp_packet
+from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail, thumbnail_of
 
 FORMATS = ("jpeg", "png", "webp")
 META = AssetMetadata(
@@ -85,7 +75,7 @@ def test_metadata_survives_any_text(format: str) -> None:
     image = opened(finish(gradient(), channel(format=format), META).data)
     xmp = xmp_of(image)
     ET.fromstring(xmp[xmp.index("<x:xmpmeta") : xmp.index("<?xpacket end")])
-    assert finishing.TRAINED_ALGORITHMIC_MEDIA in xmp
+    assert TRAINED_ALGORITHMIC_MEDIA in xmp
     assert META.fingerprint in xmp
     assert "Halden &amp; Moss" in xmp
     assert "klein-4b" in xmp
@@ -118,7 +108,7 @@ def test_lone_surrogates_in_names_do_not_stop_an_asset(format: str) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_bytes_are_reproducible_at_another_moment(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = finish(gradient(), channel(format=format), META)
-    finishing._srgb_profile.cache_clear()
+    metadata._srgb_profile.cache_clear()
     time.sleep(1.1 if format == "jpeg" else 0)
     assert finish(gradient(), channel(format=format), META) == first
 
@@ -152,7 +142,7 @@ def test_noise_of_full_size_encodes(quality: int) -> None:
 def test_what_a_codec_refuses_is_a_typed_failure() -> None:
     broken = Image.new("RGB", (17_000, 2))
     with pytest.raises(FinishingError, match="webp encoding failed") as caught:
-        finishing._encode(broken, "webp", 80, {})
+        encode._encode(broken, "webp", 80, {})
     assert caught.value.reason is Reason.ENCODE_ERROR
 
 

@@ -9,8 +9,9 @@ import torch
 
 from catalogs.requests import RenderRequest
 from inference.engine import EngineOptions
-from inference.local.batch_sizes import BatchSizes, dense_flops, peak_bytes
+from inference.local.batch_sizes import BatchSizes
 from inference.local.batching import TOKEN_BUDGET
+from inference.local.device import dense_flops, peak_bytes
 from inference.models.flops import TransformerShape
 
 SHAPE = TransformerShape(3072, 5, 20, 7680)
