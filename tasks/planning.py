@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from catalogs.assets.records import History, Status
+from catalogs.assets.history import History
+from catalogs.assets.records import Status
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.errors import CampaignError, CatalogError, OptionError, ReferenceImageError
 from catalogs.inputs.checks import ProductChecker, load_brands

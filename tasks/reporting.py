@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalogs.assets.delivered import delivered_in
-from catalogs.assets.records import Status, identity_of, read_current
+from catalogs.assets.history import read_current
+from catalogs.assets.records import Status, identity_of
 from catalogs.campaigns.campaign import Campaign
 from catalogs.gallery.gallery import write_gallery
 from catalogs.plans.plan import Action, PlanFile

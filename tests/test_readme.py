@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from catalogs.assets.records import read_current
+from catalogs.assets.history import read_current
 from catalogs.sample.sample import write_sample
 from flows.cli import cli
 from tasks.planning import prepare

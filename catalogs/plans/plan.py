@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from catalogs.assets.records import ASSETS, History, Known, Status, covers_hash
+from catalogs.assets.history import History, Known
+from catalogs.assets.records import Status, covers_hash
 from catalogs.campaigns.campaign import Campaign
+from catalogs.columns import ASSETS
 from catalogs.errors import CampaignError, StorageError
 from catalogs.identity import Identity
 from catalogs.plans.expansion import Planned

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from catalogs.errors import OptionError
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
 from catalogs.sample import drawing
+from catalogs.sample.studio import Studio
 
 CAMPAIGN = "campaign.yaml"
 TINY_CAMPAIGN = "campaign-tiny.yaml"
@@ -29,7 +30,7 @@ Window = tuple[float, float, float]
 class Photo(NamedTuple):
     """A drawn photo: what it shows, in which colour, and the window of a detail."""
 
-    draw: Callable[[drawing.Studio, str], None]
+    draw: Callable[[Studio, str], None]
     colour: str
     window: Window = (0.0, 0.0, 1.0)
 
@@ -97,7 +98,7 @@ def _shipped(name: str) -> bytes:
 
 
 def _photo(photo: Photo) -> bytes:
-    studio = drawing.Studio(photo.window)
+    studio = Studio(photo.window)
     photo.draw(studio, photo.colour)
     buffer = io.BytesIO()
     studio.picture().save(buffer, "JPEG", quality=90, subsampling="4:4:4")

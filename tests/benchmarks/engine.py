@@ -222,7 +222,7 @@ def packshot(prepared: Prepared, engine: DiffusersEngine) -> tuple[float, dict[s
 
 def largest_difference(prepared: Prepared, requests: Sequence[RenderRequest], folder: Path) -> int:
     """Between the loop's pictures and the stored masters, in 1/255."""
-    from catalogs.assets.records import read_current
+    from catalogs.assets.history import read_current
 
     rows = read_current(prepared.store).to_pylist()
     masters = {(row["seed"], row["prompt"]): row["asset_key"] for row in rows}

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogs.assets.records import read_current
+from catalogs.assets.history import read_current
 from catalogs.plans.plan import PlanFile, lay_out
 from catalogs.requests import RenderRequest
 from inference.engine import Engine, Rendered, Result

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from catalogs.assets.records import read_current
+from catalogs.assets.history import read_current
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
 from catalogs.plans.plan import PlanFile, lay_out
 from catalogs.plans.restate import restate, retire

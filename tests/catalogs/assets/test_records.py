@@ -9,18 +9,9 @@ from typing import Any
 import pytest
 
 from catalogs.assets.delivered import Delivered
-from catalogs.assets.records import (
-    ASSETS,
-    Clock,
-    History,
-    commit,
-    commit_keys,
-    current_rows,
-    identity_of,
-    named_content,
-    read_current,
-    read_history,
-)
+from catalogs.assets.history import History, current_rows, read_current, read_history
+from catalogs.assets.records import Clock, commit, commit_keys, identity_of, named_content
+from catalogs.columns import ASSETS
 from catalogs.errors import StorageError
 from catalogs.identity import Identity
 from catalogs.storage.store import Store
