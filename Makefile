@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict catalogs inference
+	$(BIN)/mypy --strict catalogs inference tasks flows deployments
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"

@@ -114,7 +114,7 @@ class Row(TypedDict, total=False):
     channel: Annotated[str, _identity(_TEXT, "name of the channel; `master-WIDTHxHEIGHT` for a master of its own")]
     variation: Annotated[int, _identity(_WHOLE, "which of the pictures of a shot, from 0")]
     take: Annotated[int, _request(_WHOLE, "which try at the same picture, from 0")]
-    status: Annotated[str, _known(_TEXT, "`delivered`, `failed` or `retired`")]
+    status: Annotated[str | None, _known(_TEXT, "`delivered`, `failed` or `retired`")]
     reason: Annotated[str | None, _known(_TEXT, "why it failed, from a closed list")]
     detail: Annotated[str | None, _outcome(_TEXT, "the failure in one line for people")]
     attempts: Annotated[int, _known(_WHOLE, "how often it was tried")]

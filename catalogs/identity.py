@@ -145,3 +145,8 @@ def render_prefix(fingerprint: str) -> str:
 def thumbnail_key(sha256: str) -> str:
     """Key of the small picture of an asset, by the asset's content."""
     return f"thumbs/{sha256[:2]}/{sha256[:24]}.webp"
+
+
+def run_key(run_id: str, name: str) -> str:
+    """Key of a file of one start: its plan, its rejects, its summary."""
+    return f"runs/{run_id}/{name}"

@@ -15,10 +15,10 @@ from prefect.flows import Flow
 FAILED = "packshot.run.failed"
 
 
-def send_failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Hook of flows that failed or crashed; a run within another leaves the word to that one."""
-    if run.parent_task_run_id is not None:
+    if flow_run.parent_task_run_id is not None:
         return
-    resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+    resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.name": flow_run.name}
     text = state.message or f"{state.name} without a message"
     emit_event(FAILED, resource=resource, payload={"state": state.name, "text": text})

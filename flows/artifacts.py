@@ -74,7 +74,7 @@ class LiveRun:
         self._table: UUID | None = None
         self._sheet: UUID | None = None
         with self._optional():
-            self._progress = create_progress_artifact(0.0, key="progress", description=self.line())
+            self._progress = _created(create_progress_artifact(0.0, key="progress", description=self.line()))
 
     def shard_done(self, report: Report) -> None:
         """Count a shard; an empty report is one that failed as a whole."""
@@ -145,7 +145,7 @@ class LiveRun:
         rows = shard_rows(self.reports)
         if self._table is None:
             text = "What became of every shard; images/s and GPU memory are the engine's own"
-            self._table = create_table_artifact(table=rows, key="shards", description=text)
+            self._table = _created(create_table_artifact(table=rows, key="shards", description=text))
         else:
             _patch(self._table, json.dumps(rows))  # a list would be stored, and break the page
 
@@ -155,7 +155,8 @@ class LiveRun:
             return
         if self._sheet is None:
             text = f"The newest finished assets of {self.campaign}"
-            self._sheet = create_markdown_artifact("Pictures are on their way.", key="contact-sheet", description=text)
+            waiting = "Pictures are on their way."
+            self._sheet = _created(create_markdown_artifact(waiting, key="contact-sheet", description=text))
         _patch(self._sheet, contact_sheet(self.store, newest))
 
     def _newest(self) -> list[dict[str, Any]]:
@@ -205,6 +206,12 @@ def live_run(
         thread.join(TICK_SECONDS)
         live.tick()
         live.show()
+
+
+def _created(artifact: Any) -> UUID:
+    """An artifact's id, which Prefect types as if it might have to be awaited."""
+    made: UUID = artifact
+    return made
 
 
 def _patch(artifact: UUID, data: Any, description: str | None = None) -> None:

@@ -72,12 +72,15 @@ def check_alert_url(url: str | None) -> None:
 
 
 async def _alert_block(url: str) -> UUID:
+    address: Any = {"address": url}  # the block makes it a SecretDict
     block = CustomWebhookNotificationBlock(
         name="packshot",
         url="{{address}}",  # such an address is a secret, and only `secrets` is not given back by the API
-        secrets={"address": url},
+        secrets=address,
         json_data={"text": "{{subject}}\n{{body}}"},
+        headers=None,
+        cookies=None,
         timeout=10,
     )
-    saved: UUID = await block.save(ALERTS, overwrite=True)  # type: ignore[misc]
+    saved: UUID = await block.save(ALERTS, overwrite=True)
     return saved

@@ -123,7 +123,7 @@ def _next(folder: str) -> str:
 @JSON
 def check(campaign: str, all_references: bool, as_json: bool) -> None:
     """Validate campaign, catalogs and references; every problem with file, row, column and reason."""
-    from tasks.planning import check_catalogs
+    from tasks.prepare import check_catalogs
 
     rejects = check_catalogs(campaign, all_references)
     rows = [{"file": r.file, "row": r.row, "column": r.column, "value": r.value, "reason": r.reason} for r in rejects]
@@ -141,7 +141,7 @@ def check(campaign: str, all_references: bool, as_json: bool) -> None:
 def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Say what would be made; writes nothing but the plan."""
     from catalogs.storage.store import Store
-    from tasks.planning import copy_plan, prepare
+    from tasks.prepare import copy_plan, prepare
 
     if output:
         Store.at(output)  # refused before anything is planned
@@ -182,7 +182,7 @@ def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, *
 @JSON
 def status(campaign: str, as_json: bool) -> None:
     """What is delivered, missing and failed, from the asset catalog and the newest plan."""
-    from tasks.planning import newest_outcome
+    from tasks.outcome import newest_outcome
 
     found = newest_outcome(campaign)
     lines = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict)]
@@ -195,11 +195,11 @@ def status(campaign: str, as_json: bool) -> None:
 @JSON
 def report(campaign: str, as_json: bool) -> None:
     """Write the gallery of everything the campaign has delivered."""
-    from tasks.planning import open_campaign
-    from tasks.reporting import latest_run, make_report
+    from tasks.gallery import make_gallery
+    from tasks.outcome import latest_run, open_campaign
 
     opened, store = open_campaign(campaign)
-    page = make_report(store, opened.name, latest_run(store, opened))
+    page = make_gallery(store, opened.name, latest_run(store, opened))
     _answer(as_json, {"gallery": page}, [page])
 
 
@@ -213,7 +213,7 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> 
     from datetime import timedelta
 
     from catalogs.assets.sweep import delete, leftovers
-    from tasks.planning import open_campaign
+    from tasks.outcome import open_campaign
 
     _, store = open_campaign(campaign)
     found = leftovers(store, timedelta(hours=grace_hours))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import State, flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -24,7 +24,7 @@ from flows.alerts import send_failed
 from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
 from inference.models.table import MODELS
-from tasks.calendar import plan_campaign
+from tasks.prefect_tasks import plan_campaign
 
 
 class EngineChoice(StrEnum):
@@ -189,9 +189,10 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     if options.dry_run:
         return _line(entry, Result.PLANNED, said)
     get_run_logger().info("%s: %s", entry.name, said)
-    state = render_catalog(entry.path, options.render, run_id=plan["run_id"], return_state=True)
+    flow: Any = render_catalog  # typed as if it might be awaited
+    state: State[Any] = flow(entry.path, options.render, run_id=plan["run_id"], return_state=True)
     outcome = Result.DELIVERED if state.is_completed() else Result.FAILED
-    detail = said if state.is_completed() else state.message or state.name
+    detail = said if state.is_completed() else str(state.message or state.name)
     return _line(entry, outcome, detail, run=_link(state), again=not state.is_completed())
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold
-from catalogs.plans.plan import PlanFile, lay_out
+from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.sharding import cut_shards
 from flows.alerts import send_failed
 from flows.artifacts import publish_summary
 from flows.logs import quiet
@@ -24,13 +25,14 @@ from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
-from tasks.cancel import cancelled
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
-from tasks.planning import Prepared, prepare
-from tasks.prefect_tasks import restate_known, retire_unwanted, write_report
-from tasks.reporting import outcome_of, write_summary
-from tasks.shard import ShardJob, stopping
+from tasks.outcome import outcome_of
+from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted
+from tasks.prepare import Prepared, prepare
+from tasks.run_summary import write_summary
+from tasks.shard_job import ShardJob
+from tasks.stopping import cancelled, stopping
 
 quiet()
 
@@ -188,7 +190,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     store, run_id, plan = prepared.store, prepared.run_id, PlanFile(prepared.store, prepared.plan_key)
     logger = get_run_logger()
     restated = restate_known(store, prepared.plan_key, run_id)
-    stages = lay_out(plan, options.shard_seconds, options.shard_assets)
+    stages = cut_shards(plan, options.shard_seconds, options.shard_assets)
     total = sum(shard.assets for stage in stages for shard in stage)
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
     runner = (options.runner, options.address, options.workers)
@@ -197,7 +199,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
-    gallery = write_report(store, plan.header.campaign, run_id)
+    gallery = publish_gallery(store, plan.header.campaign, run_id)
     summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started)
     summary["gallery"] = gallery
     publish_summary(summary)

@@ -9,14 +9,15 @@ from typing import Any
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import OptionError, StoppedError
 from catalogs.journal.lease import refuse_if_held
-from catalogs.plans.plan import PlanFile
+from catalogs.plans.plan_file import PlanFile
 from catalogs.storage.store import Store
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention
 from tasks.engines import choose_model
 from tasks.hosted import check_access
-from tasks.planning import Prepared, prepare
-from tasks.reporting import outcome_of, write_summary
+from tasks.outcome import outcome_of
+from tasks.prepare import Prepared, prepare
+from tasks.run_summary import write_summary
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -79,11 +80,14 @@ def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
 
 
 def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+    from prefect import State
+
     from flows.render import RenderOptions, render_catalog
 
     workers = _workers(options, prepared.summary)
     chosen = RenderOptions(**{**options, "workers": workers})
-    state = render_catalog(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
+    flow: Any = render_catalog  # typed as if it might be awaited
+    state: State[Any] = flow(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
     if state.is_cancelled() or state.is_cancelling():
         raise StoppedError("cancelled; what was finished is committed, run again to go on")
     result = state.result(raise_on_failure=False)

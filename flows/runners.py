@@ -120,6 +120,7 @@ def open_runner(name: RunnerName, address: str | None, workers: int, engine: str
     if name == "local":
         from prefect.task_runners import ThreadPoolTaskRunner
 
+        threads: TaskRunner[Any]
         with ThreadPoolTaskRunner(max_workers=workers) as threads:
             yield Runner(threads, False, lambda: workers)
         return
@@ -164,9 +165,10 @@ def _placement(engine: str) -> tuple[Callable[[], int], dict[str, Any]]:
 
     options: dict[str, Any] = {"num_cpus": 1, "max_calls": 0, "max_retries": MACHINES_A_SHARD_MAY_LOSE}
     resource = "CPU"
-    if engine == "diffusers" and ray.cluster_resources().get("GPU"):
+    resources: Callable[[], Mapping[str, float]] = ray.cluster_resources
+    if engine == "diffusers" and resources().get("GPU"):
         options["num_gpus"], resource = 1, "GPU"
-    return lambda: max(1, int(ray.cluster_resources().get(resource, 1))), options
+    return lambda: max(1, int(resources().get(resource, 1))), options
 
 
 def result_of(future: PrefectFuture[Any]) -> Any:

@@ -109,9 +109,9 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 async def _run(service: Service, say: Callable[[str], None]) -> None:
     from prefect.client.orchestration import get_client
-    from prefect.deployments.runner import EntrypointType
     from prefect.runner import Runner
     from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.automations import apply_automations
     from flows.marketing import marketing_run

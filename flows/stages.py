@@ -17,15 +17,16 @@ from prefect.futures import PrefectFuture
 from prefect.states import Cancelling
 
 from catalogs.errors import PackshotError
-from catalogs.plans.plan import Shard
+from catalogs.plans.sharding import Shard
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from tasks import progress
-from tasks.cancel import cancelled, watching
-from tasks.planning import Prepared
+from tasks.cancel import watching
 from tasks.prefect_tasks import render_shard
+from tasks.prepare import Prepared
 from tasks.progress import asset_progress
-from tasks.shard import ShardJob, stopping
+from tasks.shard_job import ShardJob
+from tasks.stopping import cancelled, stopping
 
 Report = dict[str, Any]
 Future = PrefectFuture[Any]

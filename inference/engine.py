@@ -152,6 +152,7 @@ class Engine(Protocol):
 
     def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
         """Told what comes next, so that references can be loaded ahead; never raises for a request's fault."""
+        return
 
     def take_profile(self) -> Profile:
         """What was done since it was last asked."""

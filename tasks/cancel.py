@@ -16,12 +16,9 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
-from tasks.shard import stopping
+from tasks.stopping import cancelled, stopping
 
 POLL_SECONDS = 3.0
-
-# Set when a person ended the run; `stopping` alone may also be the end of the money.
-cancelled = threading.Event()
 
 _logger = logging.getLogger(__name__)
 _watches: dict[UUID, _Watch] = {}

@@ -12,11 +12,12 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import OptionError
 from catalogs.identity import canonical_json
 from catalogs.journal.spend import Journal, read_spent
-from catalogs.plans.plan import PlanHeader, PlanOptions
+from catalogs.plans.options import PlanOptions
+from catalogs.plans.plan_file import PlanHeader
 from catalogs.storage.store import Store
 from inference.engine import Engine, LoadReference
 from inference.models.specs import ModelSpec
-from tasks.shard import stopping
+from tasks.stopping import stopping
 
 if TYPE_CHECKING:
     from inference.hosted.client import ApiKey
@@ -134,7 +135,7 @@ def _key(block: str) -> ApiKey:
     from prefect.blocks.system import Secret
 
     try:
-        secret: Any = Secret.load(block, _sync=True)
+        secret: Any = Secret.load(block, _sync=True)  # type: ignore[call-arg]  # which Prefect's decorator takes
     except ValueError:
         raise OptionError("hosted.secret_block", block, "there is no such Secret block", "create it") from None
     return ApiKey(str(secret.get()).strip())

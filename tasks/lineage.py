@@ -24,7 +24,7 @@ def asset_of(uri: str, name: str, description: str) -> Asset:
 def record_lineage(campaign: Campaign, store: Store, run_id: str, outcome: Mapping[str, Any]) -> None:
     """Record, as a task of the running flow, that this run has written to the asset catalog."""
     made = asset_of(store.uri("catalog"), f"assets of {campaign.name}", "Every delivered asset, a row each (Parquet)")
-    sources = [
+    sources: list[str | Asset] = [
         asset_of(campaign.catalogs.products, "products", "Product catalog"),
         asset_of(campaign.catalogs.brands, "brands", "Brand catalog"),
     ]

@@ -1,4 +1,4 @@
-"""The Prefect tasks of a run: thin, each calls one thing.
+"""The Prefect tasks, and how often each is tried: thin, each calls one thing.
 
 Tasks return small dicts and take small arguments: Prefect keeps both alive for the whole flow. Shard tasks
 carry no tags (each would cost two seconds on SQLite) and no cache: the object store tells what is done.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +16,20 @@ from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
-from catalogs.errors import DeviceError, WorkError
-from catalogs.plans.plan import PlanFile
+from catalogs.errors import DeviceError, UserError, WorkError
+from catalogs.plans.decision import Work
+from catalogs.plans.plan_file import PlanFile
 from catalogs.plans.restate import restate, retire
 from catalogs.storage.store import Store
 from tasks import progress
 from tasks.cancel import watch
 from tasks.engines import engine_factory
-from tasks.reporting import make_report
-from tasks.shard import ShardJob, run_shard
+from tasks.gallery import make_gallery
+from tasks.prepare import prepare
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob
 
 RETRY_DELAYS = [5.0, 30.0]
 
@@ -39,6 +43,30 @@ def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
     except Exception:
         return False
     return False
+
+
+@task(name="plan", task_run_name="plan {name}", cache_policy=NO_CACHE, persist_result=False)
+def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
+    """Plan a campaign into its store; "Unchanged" when there is nothing to do.
+
+    Returns:
+        `run_id` to render the plan with; `work`, the assets to make, finish or retire; `renders` to make for them;
+        `failed`, the assets that failed for good.
+    """
+    try:
+        prepared = prepare(path, options)
+    except UserError as error:  # the files are wrong: a line for who wrote them, not a traceback
+        return Failed(message=str(error), data={})
+    summary = prepared.summary
+    work = sum(count for kind, count in summary["work"].items() if kind != Work.NONE)
+    retired = summary["actions"].get("retired", 0) if options.get("retire") else 0
+    plan = {
+        "run_id": prepared.run_id,
+        "work": work + retired,
+        "renders": summary["renders"],
+        "failed": summary["failed_before"],
+    }
+    return plan if plan["work"] else Completed(name="Unchanged", message="everything is delivered", data=plan)
 
 
 @task(
@@ -106,6 +134,6 @@ def retire_unwanted(store: Store, plan: str, run_id: str) -> int:
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
-def write_report(store: Store, campaign: str, run_id: str) -> str:
+def publish_gallery(store: Store, campaign: str, run_id: str) -> str:
     """Write the gallery; returns its URI."""
-    return make_report(store, campaign, run_id)
+    return make_gallery(store, campaign, run_id)

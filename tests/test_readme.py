@@ -10,7 +10,7 @@ import duckdb
 from catalogs.assets.history import read_current
 from catalogs.sample.sample import write_sample
 from flows.cli import cli
-from tasks.planning import prepare
+from tasks.prepare import prepare
 from tests.flows.projects import Project
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

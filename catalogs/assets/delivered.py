@@ -5,22 +5,10 @@ from __future__ import annotations
 import threading
 
 from catalogs.assets.records import Status, commit_keys, identity_of, read_commit
+from catalogs.columns import with_identity
 from catalogs.storage.store import Store
 
-_COLUMNS = (
-    "campaign",
-    "kind",
-    "brand_id",
-    "look",
-    "shot",
-    "channel",
-    "variation",
-    "status",
-    "reason",
-    "fingerprint",
-    "render_key",
-    "render_fingerprint",
-)
+_COLUMNS = with_identity("status", "reason", "fingerprint", "render_key", "render_fingerprint")
 
 
 class Delivered:

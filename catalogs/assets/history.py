@@ -95,7 +95,7 @@ class History:
         if before and row["status"] == Status.FAILED and before.status != Status.FAILED:
             return
         by_fingerprint[fingerprint] = Known(
-            status=row["status"],
+            status=str(row["status"]),
             asset_key=row["asset_key"] or (before.asset_key if before else None),
             covers=covers_hash(row["covers"]),
             attempts=row["attempts"] or 0,
@@ -134,7 +134,7 @@ def current_rows(table: pa.Table) -> pa.Table:
         key = (identity_of(row).digest(), row["fingerprint"])
         if key in best and row["status"] == Status.FAILED and best[key][1] != Status.FAILED:
             continue
-        best[key] = (order, row["status"])
+        best[key] = (order, str(row["status"]))
     last: dict[bytes, int] = {}
     for (identity, _), (order, _) in best.items():
         last[identity] = max(order, last.get(identity, -1))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -25,7 +25,6 @@ from catalogs.inputs.text import clean_text
 
 Row = dict[str, Any]
 Check = Callable[[Any], Any]
-Clean = tuple[str, int, Row]
 Problem = tuple[str, object, str]
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -34,6 +33,20 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?=$|[T ])")
 _ID_RULE = "use letters A-Z a-z, digits, '.', '_' and '-', first a letter or digit, 128 at most"
 # Verbatim: an address or a code is not prose, and "&lt=1" in a link no entity.
 _VERBATIM = frozenset({"logo_uri", "font_uri", "url", "gtin", "currency", "product_group"})
+
+
+class CleanRow(NamedTuple):
+    """One usable row of a catalog.
+
+    Attributes:
+        file: path or URI of its file.
+        number: 1-based row number in it.
+        row: its clean values by column.
+    """
+
+    file: str
+    number: int
+    row: Row
 
 
 class BadValue(Exception):
@@ -82,8 +95,8 @@ class ProductChecker:
         """
         self._brands, self._catalog, self._seen = brands, catalog, SeenIds()
 
-    def check(self, batch: Batch) -> tuple[list[Clean], list[Reject]]:
-        """Clean rows as (file, row number, row), and the rejects; batches must come in catalog order."""
+    def check(self, batch: Batch) -> tuple[list[CleanRow], list[Reject]]:
+        """Clean rows and the rejects; batches must come in catalog order."""
         return _check(batch, PRODUCTS, self._across)
 
     def _across(self, row: Row) -> Iterator[Problem]:
@@ -126,10 +139,10 @@ def hex_colour(value: str) -> str | None:
 
 def _check(
     batch: Batch, contract: pa.Schema, across: Callable[[Row], Iterable[Problem]]
-) -> tuple[list[Clean], list[Reject]]:
+) -> tuple[list[CleanRow], list[Reject]]:
     """Check every column alone, then, in rows that pass, what takes more than one column."""
     checks = _checks(batch, contract)
-    clean: list[Clean] = []
+    clean: list[CleanRow] = []
     rejects: list[Reject] = []
     for number, raw in zip(batch.numbers, batch.rows, strict=True):
         row, problems = dict(raw), []
@@ -142,7 +155,7 @@ def _check(
         if problems:
             rejects += [Reject(batch.file, number, c, shown(value), reason) for c, value, reason in problems]
         else:
-            clean.append((batch.file, number, row))
+            clean.append(CleanRow(batch.file, number, row))
     return clean, rejects
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -10,6 +10,9 @@ from typing import IO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalogs.errors import CatalogError
+
+REJECTS_NAME = "rejects.parquet"
 MAX_VALUE = 200
 WRITE_ROWS = 8192
 
@@ -87,6 +90,56 @@ class RejectWriter:
         if self._block:
             self._writer.write_table(pa.table(columns, schema=REJECTS))
         self._block = []
+
+
+class LeftOut:
+    """What a plan leaves out as it reads: into a file, or an end to the plan where the user is strict.
+
+    Attributes:
+        mistakes: problems of the catalogs; the others are refused by rights.
+        first: the first problem, None while there is none.
+    """
+
+    def __init__(self, path: Path, strict: bool) -> None:
+        self._writer, self._strict = RejectWriter(path), strict
+        self.mistakes = 0
+        self.first: Reject | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    @property
+    def count(self) -> int:
+        return self._writer.count
+
+    def mistake(self, rejects: Sequence[Reject]) -> None:
+        """Rows that cannot be used as they are.
+
+        Raises:
+            CatalogError: the user is strict.
+        """
+        self.mistakes += len(rejects)
+        self._leave_out(rejects)
+
+    def refuse(self, rejects: Sequence[Reject]) -> None:
+        """What no right covers.
+
+        Raises:
+            CatalogError: the user is strict.
+        """
+        self._leave_out(rejects)
+
+    def _leave_out(self, rejects: Sequence[Reject]) -> None:
+        if not rejects:
+            return
+        first = rejects[0]
+        if self._strict:
+            raise CatalogError(first.file, f"row {first.row}, column {first.column}", first.reason, "correct the row")
+        self.first = self.first or first
+        self._writer.write(rejects)
 
 
 def write_rejects(target: str | Path | IO[bytes], rejects: Iterable[Reject]) -> int:

@@ -42,16 +42,35 @@ class RowProblem(Exception):
 class PlanningModel(Protocol):
     """What planning must know of the model that will render."""
 
-    name: str
-    revision: str
-    engine: str
-    kind: Kind
-    steps: int
-    guidance: float | None
-    weight_precision: str
-    lora: tuple[str, ...]
-    options: str
-    compiler: PromptCompiler
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def revision(self) -> str: ...
+
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def guidance(self) -> float | None: ...
+
+    @property
+    def weight_precision(self) -> str: ...
+
+    @property
+    def lora(self) -> tuple[str, ...]: ...
+
+    @property
+    def options(self) -> str: ...
+
+    @property
+    def compiler(self) -> PromptCompiler: ...
 
     def seconds(self, width: int, height: int, references: int) -> float:
         """Estimated GPU seconds of one image."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.identity import canonical_json, look_name
+from catalogs.inputs.checks import CleanRow
 from catalogs.plans.expansion import Member
 
 Row = Mapping[str, Any]
@@ -25,7 +26,7 @@ class _Look:
 
 
 def members(
-    rows: Iterable[tuple[str, int, Row]],
+    rows: Iterable[CleanRow],
     brands: Mapping[str, Row],
     campaign: Campaign,
     must_agree: Iterable[str],
@@ -36,15 +37,15 @@ def members(
     Rows wait in a file under `folder` while looks are gathered, so that memory holds ids, not rows.
 
     Args:
-        rows: clean product rows as (file, row number, row).
         must_agree: columns that may not differ inside a look.
 
     Raises:
         CampaignError: a column that templates or references read differs inside a look.
     """
     if not campaign.look_by:
-        for file, number, row in rows:
-            yield Member(row["product_id"], row, brands[row["brand_id"]], (row["product_id"],), file, number)
+        for file, number, plain in rows:
+            product = plain["product_id"]
+            yield Member(product, plain, brands[plain["brand_id"]], (product,), file, number)
         return
     spool = folder / "rows.pickle"
     looks = _gather(rows, campaign, sorted(set(must_agree)), spool)
@@ -55,9 +56,7 @@ def members(
     spool.unlink()
 
 
-def _gather(
-    rows: Iterable[tuple[str, int, Row]], campaign: Campaign, must_agree: Sequence[str], spool: Path
-) -> dict[str, _Look]:
+def _gather(rows: Iterable[CleanRow], campaign: Campaign, must_agree: Sequence[str], spool: Path) -> dict[str, _Look]:
     looks: dict[str, _Look] = {}
     with spool.open("wb") as file:
         for source, number, row in rows:

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from catalogs.assets.records import Clock, Status, commit, identity_of, read_commits
-from catalogs.plans.plan import Action, PlanFile, Work
+from catalogs.columns import Row, with_identity
+from catalogs.plans.decision import Action, Work
+from catalogs.plans.plan_file import PlanFile
 from catalogs.storage.store import Store
 
 ROWS_A_COMMIT = 5_000
-_KEYS = [
-    "campaign",
-    "kind",
-    "brand_id",
-    "look",
-    "product_id",
-    "covers",
-    "shot",
-    "channel",
-    "variation",
-    "fingerprint",
-    "action",
-    "work",
-]
-Row = dict[str, Any]
+_COLUMNS = with_identity("product_id", "covers", "fingerprint", "action", "work")
 
 
 def restate(store: Store, plan: PlanFile, run_id: str) -> int:
     """Commit the rows of a plan that need no pixels. Returns how many."""
-    wanted = {
+    wanted: dict[bytes, Row] = {
         _pair(row): {"product_id": row["product_id"], "covers": row["covers"]}
-        for row in _plan_rows(plan)
+        for row in plan.rows(_COLUMNS)
         if row["work"] == Work.COMMIT
     }
     return _commit_again(store, plan, run_id, wanted)
@@ -40,17 +27,12 @@ def restate(store: Store, plan: PlanFile, run_id: str) -> int:
 def retire(store: Store, plan: PlanFile, run_id: str) -> int:
     """Commit a tombstone for every asset the plan found retired. Returns how many."""
     wanted: dict[bytes, Row] = {
-        _pair(row): {"status": Status.RETIRED.value} for row in _plan_rows(plan) if row["action"] == Action.RETIRED
+        _pair(row): {"status": Status.RETIRED.value} for row in plan.rows(_COLUMNS) if row["action"] == Action.RETIRED
     }
     return _commit_again(store, plan, run_id, wanted)
 
 
-def _plan_rows(plan: PlanFile) -> Iterator[Row]:
-    for table in plan.tables(_KEYS):
-        yield from table.to_pylist()
-
-
-def _pair(row: Mapping[str, Any]) -> bytes:
+def _pair(row: Row) -> bytes:
     return identity_of(row).digest() + bytes.fromhex(row["fingerprint"])
 
 
@@ -58,7 +40,7 @@ def _commit_again(store: Store, plan: PlanFile, run_id: str, wanted: Mapping[byt
     if not wanted:
         return 0
     now = Clock(plan.header.floor).now()
-    rows = [
+    rows: list[Row] = [
         {**row, "status": Status.DELIVERED.value, **wanted[pair], "run_id": run_id, "created_at": now}
         for pair, row in _stored_rows(store, wanted).items()
     ]

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from catalogs.plans.plan import PlanFile, lay_out
+from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.sharding import cut_shards
 from catalogs.requests import Reference, RenderRequest
 from inference.engine import EngineOptions, LoadReference
 from inference.local.checkpoints import placed
@@ -34,9 +35,10 @@ from inference.local.tiny import build_tiny
 from inference.models.memory import _PARTS
 from inference.models.specs import Family
 from inference.models.table import MODELS
-from tasks.planning import Prepared
+from tasks.prepare import Prepared
 from tasks.profile import profile_of
-from tasks.shard import ShardJob, request_of, run_shard
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob, request_of
 from tests.flows.projects import Project, plan_rows
 
 TINY_KV = "tiny-kv"
@@ -212,7 +214,7 @@ def packshot(prepared: Prepared, engine: DiffusersEngine) -> tuple[float, dict[s
         return engine
 
     started, reports = perf_counter(), []
-    for stage in lay_out(PlanFile(prepared.store, prepared.plan_key), 1e9, 10_000):
+    for stage in cut_shards(PlanFile(prepared.store, prepared.plan_key), 1e9, 10_000):
         for shard in stage:
             job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
             reports.append(run_shard(job, made, lambda delivered, failed: None).as_dict())

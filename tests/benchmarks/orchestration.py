@@ -20,13 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from catalogs.plans.plan import PlanFile, Shard, lay_out
+from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.sharding import Shard, cut_shards
 from catalogs.requests import RenderRequest
 from inference.engine import Rendered
 from inference.proofs.engine import ProofEngine
 from tasks.engines import engine_factory
-from tasks.planning import Prepared
-from tasks.shard import ShardJob, ShardReport, run_shard
+from tasks.prepare import Prepared
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob, ShardReport
 from tests.flows.projects import Project
 
 IMAGE_SECONDS = 0.25
@@ -83,7 +85,7 @@ def _project(folder: Path, assets: int) -> Project:
 def plain_loop(project: Project, assets: int, workers: int) -> float:
     prepared = project.plan()
     plan = PlanFile(prepared.store, prepared.plan_key)
-    shards = [shard for stage in lay_out(plan, 1e9, assets) for shard in stage]
+    shards = [shard for stage in cut_shards(plan, 1e9, assets) for shard in stage]
     started = time.perf_counter()
     _loop(prepared, plan, shards, workers)
     return time.perf_counter() - started

@@ -23,13 +23,15 @@ from typing import Any
 import numpy as np
 
 from catalogs.assets.history import read_current
-from catalogs.plans.plan import PlanFile, lay_out
+from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.sharding import cut_shards
 from catalogs.requests import RenderRequest
 from inference.engine import Engine, Rendered, Result
 from inference.local.batching import bucket_key
-from tasks.planning import Prepared
+from tasks.prepare import Prepared
 from tasks.profile import profile_of
-from tasks.shard import ShardJob, run_shard
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob
 from tests.benchmarks.engine import photo
 from tests.flows.projects import Project
 from tests.swift_server import swift
@@ -76,7 +78,7 @@ def planned(images: int, folder: Path, output: str, side: int = SIDE) -> Prepare
 def run(prepared: Prepared, engine: SleepingEngine) -> tuple[float, list[dict[str, Any]]]:
     """Wall seconds of all shards, and their reports."""
     started, reports = time.perf_counter(), []
-    for stage in lay_out(PlanFile(prepared.store, prepared.plan_key), 1e9, 10_000):
+    for stage in cut_shards(PlanFile(prepared.store, prepared.plan_key), 1e9, 10_000):
         for shard in stage:
             job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
             report = run_shard(job, lambda load: engine, lambda delivered, failed: None)

@@ -69,7 +69,7 @@ def _product(number: int) -> dict[str, Any]:
 
 def plan(products: int) -> tuple[float, float]:
     """Seconds and peak MiB of planning into an empty output."""
-    from tasks.planning import prepare
+    from tasks.prepare import prepare
 
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), products)

@@ -8,11 +8,13 @@ import psutil
 import pytest
 import torch
 
-from catalogs.plans.plan import PlanFile, lay_out
+from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.sharding import cut_shards
 from inference.engine import EngineOptions
 from inference.local.checkpoints import Source
 from inference.local.engine import load_engine
-from tasks.shard import ShardJob, run_shard
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob
 from tests.benchmarks.engine import main
 from tests.benchmarks.pipeline import SECONDS_AN_IMAGE, SleepingEngine, planned, run
 from tests.flows.projects import Project
@@ -58,7 +60,7 @@ def test_memory_is_flat_over_two_thousand_renders(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for stage in lay_out(PlanFile(made.store, made.plan_key), 1e9, 10_000):
+        for stage in cut_shards(PlanFile(made.store, made.plan_key), 1e9, 10_000):
             for shard in stage:
                 run_shard(ShardJob(made.plan_key, made.store, made.run_id, shard), engine, progress)
     finally:

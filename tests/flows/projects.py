@@ -14,12 +14,14 @@ from PIL import Image
 
 from catalogs.assets.history import read_current
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
-from catalogs.plans.plan import PlanFile, lay_out
+from catalogs.plans.plan_file import PlanFile
 from catalogs.plans.restate import restate, retire
+from catalogs.plans.sharding import cut_shards
 from catalogs.storage.store import Store
 from tasks.engines import engine_factory
-from tasks.planning import Prepared, prepare
-from tasks.shard import ShardJob, ShardReport, run_shard
+from tasks.prepare import Prepared, prepare
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob, ShardReport
 
 SHOTS: dict[str, Any] = {
     "hero": {
@@ -117,7 +119,7 @@ def make(prepared: Prepared, assets_a_shard: int = 1000, retiring: bool = False)
     plan = PlanFile(prepared.store, prepared.plan_key)
     restate(prepared.store, plan, prepared.run_id)
     reports = []
-    for stage in lay_out(plan, 1e9, assets_a_shard):
+    for stage in cut_shards(plan, 1e9, assets_a_shard):
         for shard in stage:
             job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
             reports.append(run_shard(job, engine_factory(plan.header), lambda delivered, failed: None))

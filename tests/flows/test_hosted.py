@@ -19,7 +19,7 @@ from catalogs.errors import CampaignError, SpendError
 from catalogs.journal.spend import read_spent
 from flows.cli import plan_lines
 from inference.hosted.account import close_accounts
-from tasks.shard import stopping
+from tasks.stopping import stopping
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.projects import Project, plan_rows
 from tests.flows.test_render import python

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from catalogs.errors import CampaignError
-from tasks.planning import prepare
+from tasks.prepare import prepare
 from tests.flows.projects import Project, make, plan_rows, rendered
 
 PER_LOOK = 5  # two shots on two channels, and the master that the second shot builds on

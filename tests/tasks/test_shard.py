@@ -10,13 +10,16 @@ import pytest
 
 from catalogs.assets.delivered import delivered_in
 from catalogs.errors import StorageError
-from catalogs.plans.plan import PlanFile, Shard, lay_out
+from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.sharding import Shard, cut_shards
 from catalogs.requests import Reason, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Engine, Failed, LoadReference
 from inference.proofs.engine import ProofEngine
-from tasks.planning import Prepared
-from tasks.shard import MAX_ATTEMPTS, ShardJob, ShardReport, run_shard
+from tasks.outcome_rows import MAX_ATTEMPTS
+from tasks.prepare import Prepared
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob, ShardReport
 from tests.flows.projects import Project
 
 
@@ -27,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 def shards(prepared: Prepared, assets: int = 1000) -> list[Shard]:
     plan = PlanFile(prepared.store, prepared.plan_key)
-    return [shard for stage in lay_out(plan, 1e9, assets) for shard in stage]
+    return [shard for stage in cut_shards(plan, 1e9, assets) for shard in stage]
 
 
 def work(prepared: Prepared, shard: Shard, engine: Any = ProofEngine) -> ShardReport:

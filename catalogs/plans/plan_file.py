@@ -1,0 +1,154 @@
+"""The plan as a Parquet file: a row an asset, and in its metadata all that rendering it takes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalogs.columns import PLAN, Row
+from catalogs.errors import CampaignError, StorageError
+from catalogs.storage.store import MissingKey, Store
+
+ROW_GROUP = 16_384
+PLAN_FORMAT = 1
+PLAN_NAME = "plan.parquet"
+METADATA_KEY = b"packshot"
+
+
+@dataclass(frozen=True)
+class PlanHeader:
+    """What a plan file says of itself, in its schema metadata: enough to render it without the campaign.
+
+    Attributes:
+        lora: path, sha256 and scale of each LoRA file, in order.
+        channels: finishing rules of every channel, by name.
+        clock_floor: latest commit the plan was made against; commits made for it are later.
+        partial: made with --only or --limit, or with rows rejected: it must not retire anything.
+        hosted: how a hosted engine is used, the budget included; {} for others.
+    """
+
+    campaign: str
+    source: str
+    output: str
+    run_id: str
+    kind: str
+    engine: str
+    model: str
+    model_revision: str
+    weight_precision: str
+    masters: str
+    reference_background: str
+    max_reference_pixels: int
+    channels: dict[str, dict[str, Any]]
+    clock_floor: str | None
+    partial: bool
+    created_at: str
+    lora: tuple[dict[str, Any], ...] = ()
+    format: int = PLAN_FORMAT
+    hosted: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> dict[bytes, bytes]:
+        return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
+
+    @property
+    def floor(self) -> datetime | None:
+        return datetime.fromisoformat(self.clock_floor) if self.clock_floor else None
+
+
+class PlanWriter:
+    """Writes plan rows, whole looks to a row group, so that a render never lies in two."""
+
+    def __init__(self, path: Path, header: PlanHeader) -> None:
+        self._schema = PLAN.with_metadata(header.encode())
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._rows: list[Row] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add the rows of whole looks."""
+        self._rows.extend(rows)
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            # One row group a flush, whatever its length: row_group_size must not split it again.
+            table = pa.Table.from_pylist(self._rows, schema=self._schema)
+            self._writer.write_table(table, row_group_size=len(self._rows))
+        self._rows = []
+
+
+class PlanFile:
+    """A plan in a store, read a row group at a time.
+
+    Raises:
+        CampaignError: the key is missing or holds no plan of this version.
+    """
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
+        self.uri = store.uri(key)
+        with self._open() as file:
+            self.row_groups: int = file.num_row_groups
+            self.header = self._read_header(file.schema_arrow.metadata or {})
+
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        try:
+            with self._store.seam("read", self._key):
+                file = pq.ParquetFile(self._store.path(self._key), filesystem=self._store.filesystem)
+        except MissingKey:
+            raise self._problem("there is no such plan") from None
+        except (StorageError, pa.ArrowException):
+            if self._store.exists(self._key):
+                raise self._problem("is not a plan") from None
+            raise
+        with file, self._store.seam("read", self._key):
+            yield file
+
+    def _problem(self, problem: str) -> CampaignError:
+        return CampaignError(self.uri, "", problem, "make one with `packshot plan`")
+
+    def _read_header(self, metadata: Mapping[bytes, bytes]) -> PlanHeader:
+        try:
+            header = json.loads(metadata[METADATA_KEY])
+        except (KeyError, ValueError):
+            raise self._problem("is not a plan") from None
+        if header.get("format") != PLAN_FORMAT:
+            raise self._problem("was written by another version of packshot")
+        return PlanHeader(**header)
+
+    def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        with self._open() as file:
+            return file.read_row_group(number, columns=list(columns) if columns else None)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Its row groups in order, one in memory at a time."""
+        for number in range(self.row_groups):
+            yield self.row_group(number, columns)
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        """Some columns of all its rows in order."""
+        for table in self.tables(columns):
+            yield from table.to_pylist()
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """Sortable, readable, never the same twice."""
+    moment = now or datetime.now(UTC)
+    return moment.strftime("%Y%m%dT%H%M%SZ") + "-" + secrets.token_hex(3)

@@ -1,0 +1,113 @@
+"""A plan in numbers, and whether its budget allows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from catalogs.campaigns.campaign import Campaign
+from catalogs.columns import Row
+from catalogs.identity import run_key
+from catalogs.inputs.reject_file import REJECTS_NAME
+from catalogs.plans.decision import Action
+from catalogs.plans.plan_file import PLAN_NAME, PlanHeader
+
+COUNTED = ("action", "work", "status", "estimated_seconds", "estimated_cost_low", "estimated_cost_high")
+"""Columns of a plan that its numbers come from."""
+
+
+@dataclass
+class PlanSummary:
+    """A plan in numbers.
+
+    Attributes:
+        renders: pictures to make; several assets may share one.
+        seconds: estimated engine seconds of them.
+        cost_low: USD.
+        cost_high: USD.
+        spent: USD the campaign has cost in all its runs.
+        paid: pictures paid for already that this plan only collects.
+        warnings: lines for people.
+        rejected: catalog rows left out.
+    """
+
+    run_id: str
+    campaign: str
+    output: str
+    kind: str
+    model: str
+    model_revision: str
+    licence: str
+    assets: int = 0
+    actions: Counter[str] = field(default_factory=Counter)
+    work: Counter[str] = field(default_factory=Counter)
+    failed_before: int = 0
+    renders: int = 0
+    seconds: float = 0.0
+    cost_low: float = 0.0
+    cost_high: float = 0.0
+    spent: float = 0.0
+    paid: int = 0
+    warnings: list[str] = field(default_factory=list)
+    products: int = 0
+    looks: int = 0
+    rejected: int = 0
+    stages: int = 0
+    plan_key: str = ""
+    rejects_key: str = ""
+
+    @classmethod
+    def of(cls, header: PlanHeader, **known: Any) -> Self:
+        """The numbers of a plan before its rows are counted."""
+        return cls(
+            run_id=header.run_id,
+            campaign=header.campaign,
+            output=header.output,
+            kind=header.kind,
+            model=header.model,
+            model_revision=header.model_revision,
+            plan_key=run_key(header.run_id, PLAN_NAME),
+            rejects_key=run_key(header.run_id, REJECTS_NAME),
+            **known,
+        )
+
+    def count(self, rows: Iterable[Row]) -> None:
+        """Add plan rows to the numbers."""
+        for row in rows:
+            self.actions[row["action"]] += 1
+            self.work[row["work"]] += 1
+            if row["action"] in (Action.RETIRED, Action.WITHDRAW):
+                continue
+            self.assets += 1
+            self.failed_before += row["status"] == "failed"
+            self.renders += row["estimated_seconds"] > 0 or row["estimated_cost_high"] > 0
+            self.seconds += row["estimated_seconds"]
+            self.cost_low += row["estimated_cost_low"]
+            self.cost_high += row["estimated_cost_high"]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "actions": dict(self.actions), "work": dict(self.work)}
+
+
+def check_budget(summary: PlanSummary, campaign: Campaign) -> None:
+    """Refuse a plan over its budget.
+
+    Raises:
+        CampaignError: naming the limit, the estimate and what to do.
+    """
+    budget = campaign.budget
+    fix = "raise it, or make less with --limit or select"
+    if budget.max_gpu_hours is not None and summary.seconds > budget.max_gpu_hours * 3600:
+        hours = summary.seconds / 3600
+        problem = f"the plan needs about {hours:.2f} GPU hours, over the limit of {budget.max_gpu_hours:g}"
+        raise campaign.problem("budget.max_gpu_hours", problem, fix)
+    # A plan that costs nothing more is allowed, whatever was spent.
+    if budget.max_cost is not None and summary.cost_high and summary.spent + summary.cost_high > budget.max_cost:
+        before = f" after {summary.spent:.2f} USD spent" if summary.spent else ""
+        problem = (
+            f"the plan may cost {summary.cost_low:.2f} to {summary.cost_high:.2f} USD{before}, "
+            f"over the limit of {budget.max_cost:g}"
+        )
+        raise campaign.problem("budget.max_cost", problem, fix)

@@ -1,0 +1,159 @@
+"""From a picture to stored assets: keep the master, finish it for each channel, store, and say so in a row.
+
+Runs in the threads behind the engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+from catalogs.assets.masters import Master, MasterRecord, store_master
+from catalogs.assets.records import identity_of
+from catalogs.campaigns.channels import Channel
+from catalogs.columns import Row
+from catalogs.errors import PackshotError
+from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
+from catalogs.plans.plan_file import PlanHeader
+from catalogs.requests import Reason
+from catalogs.storage.store import Store
+from inference.engine import Engine, Rendered
+from inference.finishing.encode import FinishingError
+from inference.finishing.finish import finish
+from inference.finishing.metadata import AssetMetadata
+from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
+from tasks.finishers import Finishers
+from tasks.outcome_rows import OutcomeRows
+from tasks.shard_job import Render
+
+
+class Delivery:
+    """Finishes and stores the pictures of one shard.
+
+    Attributes:
+        rendered: pictures the engine made.
+        adopted: masters of an earlier start taken into use.
+    """
+
+    def __init__(self, store: Store, header: PlanHeader, finishers: Finishers, outcomes: OutcomeRows) -> None:
+        self._store, self._header, self._finishers, self._outcomes = store, header, finishers, outcomes
+        self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
+        self._lock = threading.Lock()
+        self.rendered = self.adopted = 0
+
+    def deliver_rendered(self, render: Render, result: Rendered, engine: Engine) -> None:
+        """A picture that the engine has just made.
+
+        Raises:
+            StorageError: the store did not take it.
+        """
+        with self._finishers.stage("encode"):
+            data = encode_master(result.pixels)
+        master = _new_master(render, data, result, engine)
+        if self._keeps_master(render):
+            with self._finishers.stage("store"):
+                master = store_master(self._store, render.fingerprint, data, master.record)
+        with self._lock:
+            self.rendered += 1
+        self._deliver_rows(render, master, result.pixels)
+
+    def deliver_master(self, render: Render, master: Master) -> None:
+        """A picture that was stored before.
+
+        Raises:
+            StorageError: the store failed, or the master is no picture.
+        """
+        if not render.rows[0]["render_key"]:
+            with self._lock:
+                self.adopted += 1
+        self._deliver_rows(render, master, decode_master(master.data))
+
+    def _keeps_master(self, render: Render) -> bool:
+        needed = any(row["channel"].startswith(MASTER_CHANNEL) for row in render.rows)
+        # What was paid for is kept: a channel added later would pay for it again.
+        return needed or self._header.masters == "keep" or self._header.engine == "bfl"
+
+    def _deliver_rows(self, render: Render, master: Master, pixels: Any) -> None:
+        kept = master.key if self._keeps_master(render) else None
+        for row in render.rows:
+            try:
+                stored = self._store_asset(row, master, pixels)
+            except FinishingError as error:
+                self._outcomes.fail(row, error.reason, str(error), final=True, master=kept)
+            except PackshotError:
+                raise
+            except Exception as error:
+                # A picture that no codec takes must not take the shard with it.
+                self._outcomes.fail(row, Reason.ENCODE_ERROR, f"{type(error).__name__}: {error}", final=False)
+            else:
+                self._outcomes.deliver(row, {**_made(row, master.record), **stored, "render_key": kept})
+
+    def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
+        """Store one asset and its thumbnail; what its row must say of the bytes."""
+        if row["channel"].startswith(MASTER_CHANNEL):
+            record = master.record
+            with self._finishers.stage("store"):
+                self._store.write(thumbnail_key(record.sha256), thumbnail(pixels))
+            return {
+                "asset_key": master.key,
+                "sha256": record.sha256,
+                "pixel_sha256": record.pixel_sha256,
+                "bytes": len(master.data),
+            }
+        with self._finishers.stage("finish"):
+            finished = finish(pixels, self._channels[row["channel"]], _metadata(row))
+            small = thumbnail(finished.picture)
+        key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
+        with self._finishers.stage("store"):
+            self._store.write(key, finished.data, finished.mime)
+            self._store.write(thumbnail_key(finished.sha256), small)
+        return {
+            "asset_key": key,
+            "sha256": finished.sha256,
+            "pixel_sha256": finished.pixel_sha256,
+            "bytes": len(finished.data),
+        }
+
+
+def _new_master(render: Render, data: bytes, result: Rendered, engine: Engine) -> Master:
+    record = MasterRecord(
+        sha256=hashlib.sha256(data).hexdigest(),
+        pixel_sha256=pixel_sha256(result.pixels),
+        width=render.request.width,
+        height=render.request.height,
+        engine=engine.name,
+        model=render.request.model,
+        model_revision=render.request.model_revision,
+        seconds=result.seconds,
+        batch_size=result.batch_size,
+        prompt_used=result.prompt_used,
+        cost=result.cost,
+        versions=engine.versions,
+        seed=result.seed,
+    )
+    return Master(render_key(render.fingerprint, record.sha256), data, record)
+
+
+def _made(row: Row, record: MasterRecord) -> Row:
+    """What a row says of the making of its picture."""
+    return {
+        "prompt_used": record.prompt_used or row["prompt"],
+        "versions": dict(record.versions),
+        "batch_size": record.batch_size,
+        "seconds": record.seconds,
+        "cost": record.cost,
+        "seed": row["seed"] if record.seed is None else record.seed,
+    }
+
+
+def _metadata(row: Row) -> AssetMetadata:
+    return AssetMetadata(
+        fingerprint=row["fingerprint"],
+        brand=row["brand_id"],
+        product=row["look"],
+        proof=row["kind"] == "proof",
+        model=row["model"],
+        model_revision=row["model_revision"],
+        rights=row["legal_line"],
+    )

@@ -1,0 +1,97 @@
+"""The rows that a shard's commit will hold: what came of each of its assets."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from datetime import datetime
+
+from catalogs.assets.records import Status
+from catalogs.columns import CARRIED, Row, part
+from catalogs.requests import Reason
+from tasks.shard_job import Progress, Render
+
+MAX_ATTEMPTS = 3
+
+
+class OutcomeRows:
+    """Outcomes as they come from several threads.
+
+    Attributes:
+        reasons: of the failures.
+    """
+
+    def __init__(self, run_id: str, shard: int, progress: Progress) -> None:
+        self._run_id, self._shard, self._progress = run_id, shard, progress
+        self._attempt = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._rows: list[Row] = []
+        self.delivered = self.failed = 0
+        self.reasons: Counter[str] = Counter()
+
+    def deliver(self, row: Row, made: Row) -> None:
+        """An asset that is stored.
+
+        Args:
+            row: of the plan.
+            made: what the plan could not know of it.
+        """
+        self._add({**self._begun(row), **made, "status": Status.DELIVERED.value, "final": True})
+
+    def fail(
+        self, row: Row, reason: Reason, detail: str, final: bool, cost: float | None = None, master: str | None = None
+    ) -> None:
+        """An asset that there will not be now.
+
+        Args:
+            cost: USD that were paid all the same.
+            master: key of the picture, where that is kept.
+        """
+        begun = self._begun(row)
+        # That an upstream shot is missing says nothing about this one, however often it happens.
+        final = final or (begun["attempts"] >= MAX_ATTEMPTS and reason is not Reason.UPSTREAM_FAILED)
+        self._add(
+            {
+                **begun,
+                "asset_key": None,
+                "render_key": master,
+                "cost": cost,
+                "status": Status.FAILED.value,
+                "reason": reason.value,
+                "detail": detail,
+                "final": final,
+            }
+        )
+
+    def fail_all(self, render: Render, reason: Reason, detail: str, final: bool, cost: float = 0.0) -> None:
+        """Every asset of a render that came to nothing."""
+        for row in render.rows:
+            self.fail(row, reason, detail, final, cost)
+
+    def at(self, moment: datetime) -> list[Row]:
+        """The rows so far, as committed at a moment."""
+        with self._lock:
+            return [{**row, "created_at": moment} for row in self._rows]
+
+    def _begun(self, row: Row) -> Row:
+        return {
+            **part(row, CARRIED),
+            "attempts": (row["attempts"] or 0) + 1,
+            "reason": None,
+            "quality": {},
+            "run_id": self._run_id,
+            "shard": self._shard,
+            "attempt_id": self._attempt,
+        }
+
+    def _add(self, row: Row) -> None:
+        failed = row["status"] == Status.FAILED
+        with self._lock:
+            self._rows.append(row)
+            if failed:
+                self.failed += 1
+                self.reasons[str(row["reason"])] += 1
+            else:
+                self.delivered += 1
+        self._progress(0 if failed else 1, 1 if failed else 0)

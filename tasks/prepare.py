@@ -1,0 +1,144 @@
+"""A plan in the store, ready to be rendered: made anew, approved by somebody, or of an earlier start."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from catalogs.campaigns.campaign import Campaign, load_campaign
+from catalogs.errors import CampaignError, CatalogError
+from catalogs.identity import run_key
+from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
+from catalogs.plans.decision import Work
+from catalogs.plans.options import PlanOptions
+from catalogs.plans.plan_file import PLAN_NAME, PlanFile, new_run_id
+from catalogs.plans.summary import COUNTED, PlanSummary, check_budget
+from catalogs.storage.store import Store, split_uri, write_uri
+from tasks.engines import ChosenModel, choose_model
+from tasks.planning import Thorough, write_plan
+
+_OPTION_FIELDS = frozenset(f.name for f in fields(PlanOptions))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan in the store, ready to be rendered.
+
+    Attributes:
+        summary: `PlanSummary.as_dict()`.
+    """
+
+    store: Store
+    run_id: str
+    plan_key: str
+    summary: dict[str, Any]
+
+    @property
+    def has_work(self) -> bool:
+        return any(count for work, count in self.summary["work"].items() if work != Work.NONE)
+
+
+def prepare(
+    campaign_path: str,
+    options: Mapping[str, Any],
+    plan_file: str | None = None,
+    run_id: str | None = None,
+) -> Prepared:
+    """Plan a campaign, or take a plan that exists, into the store.
+
+    Args:
+        options: fields of `PlanOptions`; others are ignored.
+        plan_file: local path or URI of a plan to make exactly.
+        run_id: a start whose plan is in the store already.
+
+    Raises:
+        UserError: one line about what is wrong in campaign, catalogs, references or plan.
+    """
+    campaign = load_campaign(campaign_path)
+    store = Store.at(campaign.output)
+    if run_id is not None:
+        return _stored(store, run_id)
+    if plan_file is not None:
+        return _take_plan(campaign, store, plan_file)
+    asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
+    return make_plan(campaign, choose_model(campaign), store, asked)
+
+
+def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions) -> Prepared:
+    """Plan a campaign against its output and store the plan and the rejected rows.
+
+    Raises:
+        UserError: as `prepare`; the plan may also be over its budget.
+    """
+    with tempfile.TemporaryDirectory(prefix="packshot-") as name:
+        folder = Path(name)
+        summary = write_plan(campaign, model, store, options, folder, Thorough())
+        check_budget(summary, campaign)
+        store.write_file(summary.plan_key, str(folder / PLAN_NAME))
+        if summary.rejected:
+            store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
+    return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
+
+
+def _stored(store: Store, run_id: str) -> Prepared:
+    key = run_key(run_id, PLAN_NAME)
+    return Prepared(store, run_id, key, summarise(PlanFile(store, key)))
+
+
+def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
+    """Copy an approved plan into a start of its own.
+
+    Raises:
+        CampaignError: it is no plan, or another campaign's or output's.
+    """
+    folder, file = split_uri(plan_file)
+    source = Store.at(folder)
+    plan = PlanFile(source, file)
+    for name, mine in (("campaign", campaign.name), ("output", campaign.output)):
+        theirs = getattr(plan.header, name)
+        if theirs != mine:
+            raise CampaignError(plan_file, name, f"is a plan for {theirs!r}, not {mine!r}", "plan again")
+    run_id = new_run_id()
+    store.write(run_key(run_id, PLAN_NAME), source.read(file))
+    return _stored(store, run_id)
+
+
+def summarise(plan: PlanFile) -> dict[str, Any]:
+    """The summary of a plan that exists, from its rows."""
+    hosted = plan.header.hosted
+    summary = PlanSummary.of(
+        plan.header, licence="", spent=hosted.get("spent", 0.0), warnings=hosted.get("warnings", [])
+    )
+    summary.count(plan.rows(COUNTED))
+    return summary.as_dict()
+
+
+def copy_plan(prepared: Prepared, path: str) -> None:
+    """Write the plan to a file, local or in a store, for somebody to look at and approve."""
+    write_uri(path, prepared.store.read(prepared.plan_key))
+
+
+def check_catalogs(campaign_path: str, all_references: bool) -> list[Reject]:
+    """Every problem of a campaign's catalogs and references that planning would find; writes nothing.
+
+    Args:
+        all_references: read also the pictures that no shot uses.
+    """
+    campaign = load_campaign(campaign_path)
+    thorough = Thorough(columns=True, references=all_references)
+    with tempfile.TemporaryDirectory(prefix="packshot-") as name:
+        folder = Path(name)
+        try:
+            write_plan(campaign, choose_model(campaign), Store.at(campaign.output), PlanOptions(), folder, thorough)
+        except CatalogError:
+            if not (folder / REJECTS_NAME).exists() or not (found := read_rejects(folder / REJECTS_NAME)):
+                raise
+            return found
+        return read_rejects(folder / REJECTS_NAME)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,109 @@
+"""What a shard is told to do, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from catalogs.columns import Row
+from catalogs.plans.sharding import Shard
+from catalogs.requests import Reference, RenderRequest
+from catalogs.storage.store import Store
+from inference.engine import EngineOptions, Profile
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """Everything a shard needs, small enough to send to another machine.
+
+    Attributes:
+        plan: key of the plan file in the store.
+        run_id: of this start, which is not the plan's when an approved plan is rendered.
+        engine: how a local engine uses the machine.
+    """
+
+    plan: str
+    store: Store
+    run_id: str
+    shard: Shard
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+
+@dataclass
+class ShardReport:
+    """What became of a shard, in numbers.
+
+    Attributes:
+        skipped: assets that were delivered already when it started.
+        rendered: images the engine made.
+        adopted: masters of an earlier start taken into use.
+        engine_seconds: time spent waiting for the engine.
+        cost: USD of what the engine answered, failures included.
+        costs: the same by brand and shot, as "brand/shot".
+        host_seconds: by stage, of the threads behind the engine; see `tasks.finishers`.
+        profile: `inference.engine.Profile` of what the engine did.
+    """
+
+    number: int
+    stage: int
+    assets: int
+    delivered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    rendered: int = 0
+    adopted: int = 0
+    seconds: float = 0.0
+    engine_seconds: float = 0.0
+    cost: float = 0.0
+    costs: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    host_seconds: dict[str, float] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=lambda: Profile().as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Render:
+    """One request and the rows its picture is for."""
+
+    request: RenderRequest
+    fingerprint: str
+    rows: list[Row]
+
+
+def renders_of(rows: Iterable[Row]) -> list[Render]:
+    """The renders that plan rows ask for, each once."""
+    renders: dict[str, Render] = {}
+    for row in rows:
+        fingerprint = row["render_fingerprint"]
+        if fingerprint not in renders:
+            renders[fingerprint] = Render(request_of(row), fingerprint, [])
+        renders[fingerprint].rows.append(row)
+    return list(renders.values())
+
+
+def request_of(row: Row) -> RenderRequest:
+    """The request that a plan row stands for."""
+    return RenderRequest(
+        prompt=row["prompt"],
+        references=tuple(
+            Reference(uri=r["uri"], sha256=r["sha256"], role=r["role"], width=r["width"], height=r["height"])
+            for r in row["references"]
+        ),
+        width=row["master_width"],
+        height=row["master_height"],
+        seed=row["seed"],
+        take=row["take"],
+        steps=row["steps"],
+        guidance=row["guidance"],
+        model=row["model"],
+        model_revision=row["model_revision"],
+        weight_precision=row["weight_precision"],
+        options=row.get("options") or "",
+        label=f"{row['brand_id']}/{row['look']}/{row['shot']}",
+    )
