@@ -195,6 +195,11 @@ def with_identity(*names: str) -> list[str]:
     return [*IDENTITY, *(name for name in names if COLUMNS[name])]
 
 
+def value_of(row: Row, name: str) -> Any:
+    """What a row has in a column that is known by name only; None where it has none."""
+    return cast(Mapping[str, Any], row).get(name)
+
+
 def part(row: Row, names: Iterable[str]) -> Row:
     """Some columns of a row, as far as it has them."""
     given = cast(Mapping[str, Any], row)

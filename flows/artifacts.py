@@ -27,6 +27,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from catalogs.assets.records import Status, read_commit
+from catalogs.columns import Row, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import MissingKey, Store
 from tasks.profile import profile_lines
@@ -36,6 +37,7 @@ TICK_SECONDS = 5.0
 SHEET_SECONDS = 20.0
 SHEET_PICTURES = 24
 SHEET_COLUMNS = 4  # what fits beside the page's own column
+SHEET_READS = with_identity("created_at", "status", "product_id", "sha256")
 SHEET_BYTES = 600_000  # Prefect refuses events from about 1.5 MB and holds what it takes twice
 TABLE_ROWS = 400
 OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
@@ -66,7 +68,7 @@ class LiveRun:
     def __post_init__(self) -> None:
         self._started = monotonic()
         self._said: set[str] = set()
-        self._seen: dict[str, list[dict[str, Any]]] = {}
+        self._seen: dict[str, list[Row]] = {}
         self._last_sheet = 0.0
         self._logger = get_run_logger()
         self._run, self._run_name = flow_run.id, flow_run.name
@@ -159,16 +161,15 @@ class LiveRun:
             self._sheet = _created(create_markdown_artifact(waiting, key="contact-sheet", description=text))
         _patch(self._sheet, contact_sheet(self.store, newest))
 
-    def _newest(self) -> list[dict[str, Any]]:
+    def _newest(self) -> list[Row]:
         """Delivered rows of this run, the newest first, as many as a sheet shows."""
-        columns = ["created_at", "status", "look", "product_id", "shot", "channel", "variation", "sha256"]
         for key in self.store.list(f"catalog/{self.run_id}"):
             if key not in self._seen:
-                rows = read_commit(self.store, key, columns).to_pylist()
+                rows: list[Row] = read_commit(self.store, key, SHEET_READS).to_pylist()
                 delivered = [row for row in rows if row["status"] == Status.DELIVERED and row["sha256"]]
                 self._seen[key] = delivered[-SHEET_PICTURES:]
-        rows = [row for rows in self._seen.values() for row in rows]
-        return sorted(rows, key=lambda row: row["created_at"], reverse=True)[:SHEET_PICTURES]
+        seen = [row for rows in self._seen.values() for row in rows]
+        return sorted(seen, key=lambda row: row["created_at"], reverse=True)[:SHEET_PICTURES]
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
@@ -252,13 +253,13 @@ def _shard_row(report: Report) -> dict[str, Any]:
     }
 
 
-def contact_sheet(store: Store, rows: Sequence[Mapping[str, Any]]) -> str:
+def contact_sheet(store: Store, rows: Sequence[Row]) -> str:
     """Thumbnails as a markdown table, within SHEET_BYTES; assets whose thumbnail is gone are left out."""
     cells: list[tuple[str, str]] = []
     room = SHEET_BYTES
     for row in rows:
         try:
-            data = store.read(thumbnail_key(row["sha256"]))
+            data = store.read(thumbnail_key(str(row["sha256"])))
         except MissingKey:
             continue
         picture = base64.b64encode(data).decode()

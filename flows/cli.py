@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from catalogs.errors import PackshotError, WorkError
+from flows.answers import outcome_lines, plan_lines, table_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
@@ -348,76 +349,3 @@ def _answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
         raise
     except OSError as error:
         raise WorkError(f"the answer cannot be written: {error.strerror}") from None
-
-
-def plan_lines(summary: Mapping[str, Any]) -> list[str]:
-    """A plan's summary for people."""
-    actions = ", ".join(f"{count} {name}" for name, count in sorted(summary["actions"].items()))
-    lines = [
-        f"campaign  {summary['campaign']} ({summary['kind']}, {summary['model']} {summary['model_revision']})",
-        f"licence   {summary['licence']}",
-        f"looks     {summary['looks']} of {summary['products']} products",
-        f"assets    {summary['assets']}: {actions or 'none'}",
-        f"to do     {summary['renders']} renders, about {summary['seconds']:.0f} s of engine time",
-    ]
-    if summary["cost_high"]:
-        lines.append(f"cost      {summary['cost_low']:.2f} to {summary['cost_high']:.2f} USD by the published prices")
-    if summary["paid"]:
-        lines.append(f"paid      {summary['paid']} renders of an earlier run, only to be collected")
-    if summary["spent"]:
-        lines.append(f"spent     {summary['spent']:.2f} USD by this campaign so far")
-    lines += [f"warning   {warning}" for warning in summary["warnings"]]
-    if summary["failed_before"]:
-        lines.append(f"failed    {summary['failed_before']} for good; --retry-failed tries them again")
-    if summary["rejected"]:
-        lines.append(f"rejected  {summary['rejected']} rows left out, see {summary['rejects_key']}")
-    lines.append(f"plan      {summary['plan_key']}")
-    return lines
-
-
-def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
-    """A run's summary for people."""
-    outcome, work = summary["outcome"], summary["work"]
-    lines = [
-        f"{outcome['delivered']} of {outcome['planned']} planned assets delivered; "
-        f"{work['rendered']} rendered, {work['adopted']} adopted now"
-    ]
-    lines += [f"  {count} failed: {reason}" for reason, count in outcome["reasons"].items()]
-    if outcome["missing"]:
-        lines.append(f"  {outcome['missing']} missing; run again to go on")
-    if outcome["retired"]:
-        lines.append(f"  {outcome['retired']} no longer wanted; --retire takes them out")
-    if outcome["withdraw"]:
-        lines.append(f"  {outcome['withdraw']} to withdraw: a right to a reference has ended")
-    if summary["plan"]["rejected"]:
-        lines.append(f"  {summary['plan']['rejected']} catalog rows left out, see {summary['plan']['rejects_key']}")
-    if work["cost"]:
-        lines.append(f"cost: {work['cost']:.2f} USD")
-        for name, sums in (("brand", summary["costs"]["by_brand"]), ("shot", summary["costs"]["by_shot"])):
-            lines += [f"  {name} {key}: {cost:.2f}" for key, cost in sums.items()]
-    if summary.get("gallery"):
-        lines.append(f"gallery: {summary['gallery']}")
-    return lines
-
-
-def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Rows as aligned columns."""
-    if not rows:
-        return []
-    names = list(rows[0])
-    cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
-    lines = ["  ".join(name.ljust(width) for name, width in zip(names, widths, strict=True)).rstrip()]
-    for line in cells:
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    return lines
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return str(value)

@@ -1,0 +1,104 @@
+"""Rows of the asset catalog as the data of a gallery: cards by column, and everything else about an asset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from catalogs.columns import ASSETS, Row, value_of
+from catalogs.identity import thumbnail_key
+
+FACETS = ("brand_id", "shot", "channel", "status", "kind")
+
+_EXACT = 2**53  # larger integers lose digits in JavaScript
+_CODED = (*FACETS, "reason", "format")
+_PAIRS = ("quality", "versions")
+_NOT_SHOWN = ("final", "shard", "attempt_id")
+_DETAILS = [
+    name
+    for name in ASSETS.names
+    if name not in {*_CODED, *_PAIRS, *_NOT_SHOWN, "variation", "bytes", "width", "height", "prompt_used"}
+]
+"""What a card does not say, or says shortened."""
+
+
+def cards(batch: Sequence[Row], thumbnails: set[str]) -> dict[str, Any]:
+    """A batch column by column; texts that repeat are written once and named by their position."""
+    thumbs = [key if (key := thumbnail(row)) in thumbnails else "" for row in batch]
+    unseen = ((place, row) for place, (row, key) in enumerate(zip(batch, thumbs, strict=True)) if not key)
+    return {
+        "coded": {name: _coded(text(value_of(row, name)) for row in batch) for name in _CODED},
+        "look": _coded(_look(row) for row in batch),
+        "size": _coded((row.get("width") or 0, row.get("height") or 0) for row in batch),
+        "variation": [row.get("variation") or 0 for row in batch],
+        "bytes": [row.get("bytes") or 0 for row in batch],
+        "created": [_seconds(row.get("created_at")) for row in batch],
+        "fingerprint": [text(row.get("fingerprint"))[:16] for row in batch],
+        "thumb": [key.removeprefix("thumbs/") for key in thumbs],
+        "asset": [[place, row["asset_key"]] for place, row in unseen if row.get("asset_key")],
+        "detail": [[place, text(row["detail"])[:160]] for place, row in enumerate(batch) if row.get("detail")],
+    }
+
+
+def _coded(values: Iterable[Any]) -> dict[str, list[Any]]:
+    codes: dict[Any, int] = {}
+    column = [codes.setdefault(value, len(codes)) for value in values]
+    return {"values": list(codes), "codes": column}
+
+
+def _look(row: Row) -> tuple[str, ...]:
+    """Product, look and the covered products: what the search looks into."""
+    look = text(row.get("look"))
+    covers = tuple(map(text, row.get("covers") or ()))
+    return (text(row.get("product_id")) or (covers[0] if covers else look), look, *covers)
+
+
+def details(row: Row) -> dict[str, Any]:
+    """Everything else about an asset."""
+    shown = {name: _plain(value_of(row, name)) for name in _DETAILS}
+    # Pairs, since "__proto__" as a key of a JavaScript literal is no key.
+    shown |= {name: [[text(key), _plain(held)] for key, held in _pairs(value_of(row, name))] for name in _PAIRS}
+    used = row.get("prompt_used")
+    return {**shown, "prompt_used": used if used != row.get("prompt") else None}
+
+
+def _pairs(value: Any) -> list[tuple[Any, Any]]:
+    """The items of a map, which pyarrow gives as pairs and others as a dict."""
+    return list(value.items()) if isinstance(value, Mapping) else list(value or ())
+
+
+def _plain(value: Any) -> Any:
+    """A value as the gallery can show it: no NaN, no integer beyond 2**53, times in ISO 8601."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _EXACT else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def text(held: Any) -> str:
+    """A value as a filter or a search sees it."""
+    return "" if held is None else str(held)
+
+
+def _seconds(value: Any) -> int:
+    """Unix time of a row's `created_at`, 0 when it has none."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return int(value.timestamp()) if isinstance(value, datetime) else 0
+
+
+def thumbnail(row: Row) -> str:
+    """Key of an asset's thumbnail, "" for one without a file."""
+    sha256 = row.get("sha256")
+    return thumbnail_key(sha256) if sha256 else ""
