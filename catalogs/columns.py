@@ -78,7 +78,7 @@ _LONG, _TEXTS = pa.int64(), pa.list_(pa.string())
 class ReferenceRow(TypedDict):
     """A reference image of a request, with the right that travels with it."""
 
-    uri: Annotated[str, _request(_TEXT, "where it is; `render://` and a fingerprint for another shot's picture")]
+    uri: Annotated[str, _request(_TEXT, "where it is; `render:` and a render fingerprint for another shot's picture")]
     sha256: Annotated[str, _request(_TEXT, "its content; for another shot its render fingerprint")]
     role: Annotated[str, _request(_TEXT, "what it shows: `hero`, `detail`, `logo`, `shot`, ...")]
     width: Annotated[int, _request(_WHOLE, "pixels")]
@@ -130,7 +130,7 @@ class Row(TypedDict, total=False):
     width: Annotated[int, _request(_WHOLE, "pixels of the delivered file")]
     height: Annotated[int, _request(_WHOLE, "pixels of the delivered file")]
     prompt: Annotated[str, _request(_TEXT, "the text that was asked for")]
-    prompt_used: Annotated[str | None, _outcome(_TEXT, "the text the model saw, where the API rewrote it")]
+    prompt_used: Annotated[str | None, _outcome(_TEXT, "the text the model saw; another one where the API rewrote it")]
     references: Annotated[list[ReferenceRow], _request(_REFERENCES, "reference images in order")]
     engine: Annotated[str, _request(_TEXT, "`proof`, `diffusers` or `bfl`")]
     model: Annotated[str, _request(_TEXT, "name in the model table, or a folder")]

@@ -17,7 +17,7 @@ from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold
 from catalogs.plans.plan_file import PlanFile
-from catalogs.plans.sharding import cut_shards
+from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from flows.alerts import send_failed
 from flows.artifacts import publish_summary
 from flows.logs import quiet
@@ -36,8 +36,6 @@ from tasks.stopping import cancelled, stopping
 
 quiet()
 
-SHARD_SECONDS = 120.0
-SHARD_ASSETS = 2_000
 # Longer than a shard's own retries wait: time for a store or a network to come back.
 TRY_AGAIN_SECONDS = 60.0
 

@@ -23,12 +23,13 @@ from catalogs.inputs.reject_file import REJECTS_NAME, LeftOut, Reject
 from catalogs.journal.spend import Spent, read_spent
 from catalogs.plans.comparison import Comparison
 from catalogs.plans.decision import Work
-from catalogs.plans.expansion import Expander, Member, Planned, RowProblem, unknown_look_column
+from catalogs.plans.expansion import Expander, unknown_look_column
 from catalogs.plans.looks import members
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.plan_file import PLAN_NAME, PlanHeader, PlanWriter, new_run_id
 from catalogs.plans.plan_rows import add_estimates
 from catalogs.plans.summary import PlanSummary
+from catalogs.plans.wanted import Member, Planned, RowProblem
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel

@@ -151,7 +151,8 @@ class CampaignFile(_Section):
         model: a name of `packshot models`, or a section that says more.
         catalogs: where brands and products are.
         output: a folder or s3://bucket/prefix for everything that is made.
-        select: filter of the products as [column, operator, value] triples, as pyarrow takes them.
+        select: filter of the products as [column, operator, value] triples, joined by AND; lists of
+            them are joined by OR.
         look_by: columns that make a look: products that agree on them share their pictures.
         seed: changes every picture.
         variations: pictures a shot, each with a seed of its own.

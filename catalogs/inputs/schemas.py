@@ -7,7 +7,9 @@ strings, any number for a price, a date as text): `conform` says whether it is c
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -27,40 +29,60 @@ REFERENCE_IMAGE = pa.struct(
     ]
 )
 
-BRANDS = pa.schema(
-    [
-        pa.field("brand_id", pa.string(), nullable=False),
-        pa.field("name", pa.string(), nullable=False),
-        ("palette", pa.list_(PALETTE_COLOUR)),
-        ("style", pa.string()),
-        ("mood", pa.string()),
-        ("lighting", pa.string()),
-        ("background", pa.string()),
-        ("typography", pa.string()),
-        ("logo_uri", pa.string()),
-        ("legal_line", pa.string()),
-        ("font_uri", pa.string()),
-    ]
-)
 
-PRODUCTS = pa.schema(
-    [
-        pa.field("product_id", pa.string(), nullable=False),
-        pa.field("brand_id", pa.string(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        ("description", pa.string()),
-        ("category", pa.string()),
-        ("colors", pa.list_(COLOUR)),
-        ("materials", TEXTS),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-        ("reference_images", pa.list_(REFERENCE_IMAGE)),
-        ("product_group", pa.string()),
-        ("price", pa.decimal128(18, 4)),
-        ("currency", pa.string()),
-        ("gtin", pa.string()),
-        ("url", pa.string()),
-    ]
-)
+class InputColumn(NamedTuple):
+    """One column of an input catalog.
+
+    Attributes:
+        required: every row must fill it.
+        meaning: one line for people.
+    """
+
+    type: pa.DataType
+    meaning: str
+    required: bool = False
+
+
+BRAND_COLUMNS = {
+    "brand_id": InputColumn(pa.string(), "names the brand; products say it", required=True),
+    "name": InputColumn(pa.string(), "for people, and in the metadata of files", required=True),
+    "palette": InputColumn(pa.list_(PALETTE_COLOUR), "the brand's colours as #RRGGBB, with names and roles"),
+    "style": InputColumn(pa.string(), "for prompts: how its pictures look"),
+    "mood": InputColumn(pa.string(), "for prompts"),
+    "lighting": InputColumn(pa.string(), "for prompts"),
+    "background": InputColumn(pa.string(), "for prompts"),
+    "typography": InputColumn(pa.string(), "for prompts"),
+    "logo_uri": InputColumn(pa.string(), "its logo: the reference `brand.logo`"),
+    "legal_line": InputColumn(pa.string(), "written into every file as its rights"),
+    "font_uri": InputColumn(pa.string(), "its font; not used yet"),
+}
+"""The columns of a brand catalog."""
+
+PRODUCT_COLUMNS = {
+    "product_id": InputColumn(pa.string(), "names the product, once in a catalog", required=True),
+    "brand_id": InputColumn(pa.string(), "the brand it belongs to", required=True),
+    "title": InputColumn(pa.string(), "for prompts and people", required=True),
+    "description": InputColumn(pa.string(), "for prompts; HTML becomes plain text"),
+    "category": InputColumn(pa.string(), "for `select` and prompts"),
+    "colors": InputColumn(pa.list_(COLOUR), "its colours as #RRGGBB, with their names; plain codes will do"),
+    "materials": InputColumn(TEXTS, "for prompts"),
+    "attributes": InputColumn(pa.map_(pa.string(), pa.string()), "anything else of it, by name"),
+    "reference_images": InputColumn(pa.list_(REFERENCE_IMAGE), "its photos, with roles and rights; plain URIs will do"),
+    "product_group": InputColumn(pa.string(), "what its variants share, for `look_by`"),
+    "price": InputColumn(pa.decimal128(18, 4), "for `select` and prompts"),
+    "currency": InputColumn(pa.string(), "of the price"),
+    "gtin": InputColumn(pa.string(), "its trade number, as text"),
+    "url": InputColumn(pa.string(), "its page"),
+}
+"""The columns of a product catalog; further ones are kept and can be used in templates."""
+
+
+def _contract(columns: Mapping[str, InputColumn]) -> pa.Schema:
+    return pa.schema([pa.field(name, column.type, nullable=not column.required) for name, column in columns.items()])
+
+
+BRANDS = _contract(BRAND_COLUMNS)
+PRODUCTS = _contract(PRODUCT_COLUMNS)
 
 
 class CatalogKind(StrEnum):

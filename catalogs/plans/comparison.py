@@ -8,8 +8,8 @@ from catalogs.assets.history import History
 from catalogs.assets.records import Status
 from catalogs.columns import Row
 from catalogs.plans.decision import Action, Decision, Work, decide
-from catalogs.plans.expansion import Planned
 from catalogs.plans.plan_rows import plan_row, unwanted_row
+from catalogs.plans.wanted import Planned
 from catalogs.requests import Reason
 
 

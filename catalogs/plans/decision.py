@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from catalogs.assets.history import History, Known
 from catalogs.assets.records import Status, covers_hash
-from catalogs.plans.expansion import Planned
+from catalogs.plans.wanted import Planned
 from catalogs.requests import Reason
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, Protocol
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
@@ -14,121 +12,19 @@ from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.errors import CampaignError, nearest
 from catalogs.identity import (
     Identity,
-    Kind,
     asset_fingerprint,
     master_channel,
     render_fingerprint,
     seed_for,
 )
+from catalogs.plans.shot_sizes import ShotSizes, Size
+from catalogs.plans.wanted import Member, Planned, PlanningModel, Probe, Resolved, Rights, RowProblem
 from catalogs.references.book import ReferenceProbe, pick, rights_problem
-from catalogs.requests import RENDER_SCHEME, PromptCompiler, Reference, RenderRequest
+from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 
-Size = tuple[int, int]
-Probe = Callable[[str, str], ReferenceProbe]
-Rights = tuple[Mapping[str, Any], ...]
 # (shot, variation, size) -> the render fingerprint and the rights its children inherit
 _MadeKey = tuple[str, int, Size]
 _MadeValue = tuple[str, Rights]
-
-
-class RowProblem(Exception):
-    """This look cannot be planned: the column at fault, what it holds, and why."""
-
-    def __init__(self, column: str, value: str, reason: str) -> None:
-        self.column, self.value, self.reason = column, value, reason
-        super().__init__(reason)
-
-
-class PlanningModel(Protocol):
-    """What planning must know of the model that will render."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def revision(self) -> str: ...
-
-    @property
-    def engine(self) -> str: ...
-
-    @property
-    def kind(self) -> Kind: ...
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def guidance(self) -> float | None: ...
-
-    @property
-    def weight_precision(self) -> str: ...
-
-    @property
-    def lora(self) -> tuple[str, ...]: ...
-
-    @property
-    def options(self) -> str: ...
-
-    @property
-    def compiler(self) -> PromptCompiler: ...
-
-    def seconds(self, width: int, height: int, references: int) -> float:
-        """Estimated GPU seconds of one image."""
-
-    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
-        """Estimated price of one image, low and high, in USD."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """The row that stands for a look.
-
-    Attributes:
-        covers: ids of all products of the look, sorted.
-        file: the catalog file, for messages.
-        number: 1-based row number in it.
-    """
-
-    look: str
-    row: Mapping[str, Any]
-    brand: Mapping[str, Any]
-    covers: Sequence[str]
-    file: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A reference of one shot of one look, with the rights that come with it."""
-
-    reference: Reference
-    rights: Rights
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One asset as the campaign wants it, before anybody asked what exists.
-
-    Attributes:
-        channel_spec: what of the channel enters the fingerprint; the master's own for a master row.
-        resolved: references with their rights; another shot's picture brings those of its own references.
-        refused: why no right covers this asset, or "".
-    """
-
-    identity: Identity
-    member: Member
-    request: RenderRequest
-    render_fingerprint: str
-    fingerprint: str
-    stage: int
-    format: str
-    width: int
-    height: int
-    legal_line: str
-    resolved: tuple[Resolved, ...]
-    refused: str
-
-
 MASTER_SPEC = {"master": True}
 
 
@@ -153,8 +49,7 @@ class Expander:
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]
         self._templates = self._compile(list(product_columns), list(brand_columns))
-        self._sizes = {shot: self._channel_sizes(shot) for shot in campaign.shots}
-        self._needed = self._needed_masters()
+        self._sizes = ShotSizes(campaign)
         for shot in self._order:
             self._refuse_early(shot)
 
@@ -187,33 +82,6 @@ class Expander:
             templates[name] = template
         return templates
 
-    def _channel_sizes(self, shot: str) -> dict[str, Size]:
-        own = self._campaign.shots[shot].master_size
-        return {channel.name: own or channel.master_size for channel in self._campaign.channels_of(shot)}
-
-    def _all_sizes(self, shot: str) -> list[Size]:
-        return sorted({*self._sizes[shot].values(), *self._needed[shot]})
-
-    def _parent_size(self, reference: ShotReference, child: Size) -> Size:
-        """Size of the master a child builds on: the named channel's, the parent's own, else the child's.
-
-        Never "the largest there is": a channel added later would change it, and render every child anew.
-        """
-        own = self._campaign.shots[reference.role].master_size
-        if own or not reference.channel:
-            return own or child
-        channel = next(c for c in self._campaign.channels if c.name == reference.channel)
-        return channel.master_size
-
-    def _needed_masters(self) -> dict[str, set[Size]]:
-        needed: dict[str, set[Size]] = {shot: set() for shot in self._campaign.shots}
-        for shot in reversed(self._order):
-            sizes = {*self._sizes[shot].values(), *needed[shot]}
-            for reference in self._campaign.references[shot]:
-                if reference.source == "shot":
-                    needed[reference.role].update(self._parent_size(reference, size) for size in sizes)
-        return needed
-
     def _steps(self, shot: str) -> int:
         return self._campaign.shots[shot].steps or self._model.steps
 
@@ -225,7 +93,7 @@ class Expander:
         """What the model refuses whatever the product: found before a single row is read."""
         count = len(self._campaign.references[shot])
         references = tuple(Reference("", "", "", 64, 64) for _ in range(count))
-        for size in self._all_sizes(shot):
+        for size in self._sizes.of(shot):
             problem = self._model.compiler.refuse(self._request(shot, "", references, size, 0, 0))
             if problem:
                 raise self._campaign.problem(f"shots.{shot}", problem)
@@ -268,7 +136,7 @@ class Expander:
         prompt = self._prompt(member, shot, named)
         for variation in range(self._campaign.variations):
             seed = seed_for(self._campaign.seed, member.look, shot, variation, 0)
-            for size in self._all_sizes(shot):
+            for size in self._sizes.of(shot):
                 resolved = self._with_parents(named, variation, size, made)
                 references = tuple(item.reference for item in resolved)
                 label = f"{member.brand['brand_id']}/{member.look}/{shot}"
@@ -332,7 +200,7 @@ class Expander:
             if outside is not None:
                 resolved.append(outside)
                 continue
-            size = self._parent_size(reference, child)
+            size = self._sizes.of_parent(reference, child)
             fingerprint, rights = made[reference.role, variation, size]
             uri = RENDER_SCHEME + fingerprint
             resolved.append(Resolved(Reference(uri, fingerprint, "shot", *size), rights))
@@ -351,9 +219,9 @@ class Expander:
         assets = [
             self._asset(member, shot, variation, request, fingerprint, resolved, channel)
             for channel in self._campaign.channels_of(shot)
-            if self._sizes[shot][channel.name] == size
+            if self._sizes.of_channel(shot, channel.name) == size
         ]
-        if size in self._needed[shot]:
+        if self._sizes.is_built_on(shot, size):
             assets.append(self._asset(member, shot, variation, request, fingerprint, resolved, None))
         return assets
 

@@ -12,7 +12,7 @@ from typing import Any
 from catalogs.campaigns.campaign import Campaign
 from catalogs.identity import canonical_json, look_name
 from catalogs.inputs.checks import CleanRow
-from catalogs.plans.expansion import Member
+from catalogs.plans.wanted import Member
 
 Row = Mapping[str, Any]
 

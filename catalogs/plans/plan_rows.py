@@ -10,7 +10,7 @@ from catalogs.assets.records import Status
 from catalogs.columns import PLAN, ReferenceRow, Row
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Work
-from catalogs.plans.expansion import Planned, PlanningModel
+from catalogs.plans.wanted import Planned, PlanningModel
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
