@@ -26,7 +26,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from catalogs.assets.records import Status, read_commit
+from catalogs.assets.commits import Status, read_commit
 from catalogs.columns import Row, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import MissingKey, Store

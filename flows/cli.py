@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from catalogs.errors import PackshotError, WorkError
-from flows.answers import outcome_lines, plan_lines, table_lines
+from flows.cli_output import outcome_lines, plan_lines, table_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")

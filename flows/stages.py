@@ -21,7 +21,7 @@ from catalogs.plans.sharding import Shard
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from tasks import progress
-from tasks.cancel import watching
+from tasks.cancel_watch import watching
 from tasks.prefect_tasks import render_shard
 from tasks.prepare import Prepared
 from tasks.progress import asset_progress

@@ -9,8 +9,8 @@ import hashlib
 import threading
 from typing import Any
 
+from catalogs.assets.commits import identity_of
 from catalogs.assets.masters import Master, MasterRecord, store_master
-from catalogs.assets.records import identity_of
 from catalogs.campaigns.channels import Channel
 from catalogs.columns import Row
 from catalogs.errors import PackshotError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from catalogs.assets.commits import Status, rows_of
 from catalogs.assets.history import read_current
-from catalogs.assets.records import Status, rows_of
 from catalogs.gallery.gallery import write_gallery
 from catalogs.storage.store import Store
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from catalogs.assets.commits import identity_of
 from catalogs.assets.delivered import delivered_in
-from catalogs.assets.records import identity_of
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import with_identity
 from catalogs.identity import run_key

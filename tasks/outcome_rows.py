@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from datetime import datetime
 
-from catalogs.assets.records import Status
+from catalogs.assets.commits import Status
 from catalogs.columns import CARRIED, Row, part
 from catalogs.requests import Reason
 from tasks.shard_job import Progress, Render

@@ -24,7 +24,7 @@ from catalogs.plans.plan_file import PlanFile
 from catalogs.plans.restate import restate, retire
 from catalogs.storage.store import Store
 from tasks import progress
-from tasks.cancel import watch
+from tasks.cancel_watch import watch
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
 from tasks.prepare import prepare

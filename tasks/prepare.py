@@ -12,10 +12,11 @@ from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.errors import CampaignError, CatalogError
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
+from catalogs.plans.budget import check_budget
 from catalogs.plans.decision import Work
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.plan_file import PLAN_NAME, PlanFile, new_run_id
-from catalogs.plans.summary import COUNTED, PlanSummary, check_budget
+from catalogs.plans.summary import COUNTED, PlanSummary
 from catalogs.storage.store import Store, split_uri, write_uri
 from tasks.engines import ChosenModel, choose_model
 from tasks.planning import Thorough, write_plan

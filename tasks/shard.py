@@ -16,9 +16,9 @@ from time import perf_counter
 
 from PIL import Image
 
+from catalogs.assets.commits import Clock, commit, identity_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import Master, adopt_master, read_master
-from catalogs.assets.records import Clock, commit, identity_of
 from catalogs.columns import Row
 from catalogs.errors import PackshotError, ReferenceImageError, SpendError
 from catalogs.plans.plan_file import PlanFile, PlanHeader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from catalogs.assets.records import Status, commit_keys, identity_of, read_commit
+from catalogs.assets.commits import Status, commit_keys, identity_of, read_commit
 from catalogs.columns import with_identity
 from catalogs.storage.store import Store
 

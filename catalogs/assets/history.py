@@ -15,7 +15,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogs.assets.records import Status, covers_hash, identity_of, read_commits, rows_of
+from catalogs.assets.commits import Status, covers_hash, identity_of, read_commits, rows_of
 from catalogs.columns import ASSETS, Row, with_identity
 from catalogs.identity import Identity
 from catalogs.storage.store import Store

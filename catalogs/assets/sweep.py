@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from catalogs.assets.commits import named_content
 from catalogs.assets.masters import SWEEP_GRACE
-from catalogs.assets.records import named_content
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import Store
 

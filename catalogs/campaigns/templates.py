@@ -9,7 +9,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from catalogs.campaigns.colours import bind_colour
+from catalogs.campaigns.colour_wording import bind_colour
 from catalogs.errors import CampaignError, nearest
 
 SCOPES = ("product", "brand")

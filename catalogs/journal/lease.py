@@ -1,7 +1,7 @@
 """Who renders a campaign into an output just now: a small object with an expiry, renewed while the run lives.
 
 A lease only saves work that would be done twice. No commit depends on it: two runs that both believe they hold
-it, or both go on by force, end in one right view, as `catalogs/assets/records.py` describes. Expiry is judged by the
+it, or both go on by force, end in one right view, as `catalogs/assets/commits.py` describes. Expiry is judged by the
 reader's clock, so clocks that differ cost at most a wait or some waste.
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from catalogs.assets.commits import Status
 from catalogs.assets.history import History
-from catalogs.assets.records import Status
 from catalogs.columns import Row
 from catalogs.plans.decision import Action, Decision, Work, decide
 from catalogs.plans.plan_rows import plan_row, unwanted_row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from catalogs.assets.commits import Status, covers_hash
 from catalogs.assets.history import History, Known
-from catalogs.assets.records import Status, covers_hash
 from catalogs.plans.wanted import Planned
 from catalogs.requests import Reason
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import cast
 
+from catalogs.assets.commits import Status
 from catalogs.assets.history import History
-from catalogs.assets.records import Status
 from catalogs.columns import PLAN, ReferenceRow, Row
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from catalogs.assets.records import Clock, Status, commit, identity_of, read_commits
+from catalogs.assets.commits import Clock, Status, commit, identity_of, read_commits
 from catalogs.columns import Row, with_identity
 from catalogs.plans.decision import Action, Work
 from catalogs.plans.plan_file import PlanFile

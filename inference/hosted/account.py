@@ -1,4 +1,4 @@
-"""The connection of a process to the hosted API, shared by all its shards: loop, client, slots, pace, ledgers."""
+"""The connection of a process to the hosted API, shared by all its shards: loop, client, slots, pace, money."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from inference.hosted.client import ApiKey, BflClient, Pace
-from inference.hosted.ledger import Ledger
+from inference.hosted.money_limit import MoneyLimit
 from inference.models.specs import ModelSpec
 
 JOURNAL_THREADS = 12
@@ -29,7 +29,7 @@ class Account:
         self._thread_of_loop.start()
         self._threads = ThreadPoolExecutor(JOURNAL_THREADS, thread_name_prefix="bfl-journal")
         self._paces: dict[str, Pace] = {}
-        self._ledgers: dict[tuple[str, str], Ledger] = {}
+        self._money: dict[tuple[str, str], MoneyLimit] = {}
         self._lock = threading.Lock()
         self.client, self.slots = self._call(self._open(base_url, key, in_flight))
 
@@ -47,12 +47,12 @@ class Account:
         """How long pictures of a model take, as far as this process has seen."""
         return self._paces.setdefault(spec.name, Pace(spec.first_look))
 
-    def ledger(self, store: str, run: str, limit: float | None, spent: Callable[[], float]) -> Ledger:
+    def money(self, store: str, run: str, limit: float | None, spent: Callable[[], float]) -> MoneyLimit:
         """The money of a run that all its shards in this process share."""
         with self._lock:
-            if (store, run) not in self._ledgers:
-                self._ledgers[store, run] = Ledger(limit, spent() if limit is not None else 0.0)
-            return self._ledgers[store, run]
+            if (store, run) not in self._money:
+                self._money[store, run] = MoneyLimit(limit, spent() if limit is not None else 0.0)
+            return self._money[store, run]
 
     def close(self) -> None:
         self._call(self.client.close())

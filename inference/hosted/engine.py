@@ -22,7 +22,7 @@ from catalogs.requests import RenderRequest
 from inference.engine import Engine, Failed, LoadReference, Rendered
 from inference.hosted.account import account_of
 from inference.hosted.client import ApiKey
-from inference.hosted.ledger import Ledger
+from inference.hosted.money_limit import MoneyLimit
 from inference.hosted.pictures import EncodedReferences, decode
 from inference.hosted.purchase import Buyer, Purchase, Slot, Till
 from inference.hosted.settings import HostedSettings
@@ -92,7 +92,7 @@ class BflEngine(Engine):
             StorageError: the journal could not be written; nothing more was submitted.
         """
         call = _Call(asyncio.Semaphore(self._settings.in_flight + AHEAD))
-        till = Till(self._ledger(batch), lambda: self._is_ending(call))
+        till = Till(self._money(batch), lambda: self._is_ending(call))
         loop = self._account.loop
         work = asyncio.run_coroutine_threadsafe(self._run(call, till, batch), loop)
         try:
@@ -109,12 +109,12 @@ class BflEngine(Engine):
         if call.halt:
             raise call.halt
 
-    def _ledger(self, batch: Sequence[RenderRequest]) -> Ledger:
+    def _money(self, batch: Sequence[RenderRequest]) -> MoneyLimit:
         limit = self._settings.max_cost
         if limit is not None and self._settings.machines > 1:
             # Nobody here sees what the other machines spend: keep to what the plan allowed this shard.
-            return Ledger(sum(self._buyer.price(request) for request in batch), 0.0)
-        return self._account.ledger(self._store, self._settings.run, limit, self._spent)
+            return MoneyLimit(sum(self._buyer.price(request) for request in batch), 0.0)
+        return self._account.money(self._store, self._settings.run, limit, self._spent)
 
     async def _run(self, call: _Call, till: Till, batch: Sequence[RenderRequest]) -> None:
         tasks: set[asyncio.Task[None]] = set()

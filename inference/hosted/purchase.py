@@ -33,7 +33,7 @@ from inference.hosted.client import (
     Unanswered,
     backoff,
 )
-from inference.hosted.ledger import Ledger
+from inference.hosted.money_limit import MoneyLimit
 from inference.hosted.pictures import EncodedReferences, Picture
 from inference.hosted.settings import HostedSettings
 from inference.models.estimates import estimate_cost
@@ -108,7 +108,7 @@ class Till:
         is_ending: whether anything new may still be sent.
     """
 
-    ledger: Ledger
+    money: MoneyLimit
     is_ending: Callable[[], bool]
     submits: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -237,12 +237,12 @@ class Purchase:
     async def _submit(self, number: int, seed: int, body: Mapping[str, Any]) -> tuple[int, PaidTask] | Failed:
         """Intent, submit, task; again after answers that say that no task was made."""
         request, fingerprint, spec = self._request, self._fingerprint, self._buyer.spec
-        thread, journal, ledger = self._account.thread, self._journal, self._till.ledger
+        thread, journal, money = self._account.thread, self._journal, self._till.money
         high, detail = self._buyer.price(request), ""
         for tries in range(SUBMIT_TRIES):
             if self._till.is_ending():
                 raise RunEnding
-            ledger.reserve(high)
+            money.reserve(high)
             cost = 0.0
             try:
                 if not await thread(journal.begin, fingerprint, number, spec.name, seed, high):
@@ -262,7 +262,7 @@ class Purchase:
                     return _turned_down(request, error)
                 delay = error.delay
             finally:
-                ledger.settle(high, cost)
+                money.settle(high, cost)
                 journal.answered(fingerprint, number)
             number += 1
             await asyncio.sleep(backoff(tries, delay))

@@ -25,8 +25,8 @@ from inference.local.decoding import decode
 from inference.local.denoising import Conditions, denoise, flops_of, is_guided, noise
 from inference.local.device import dense_flops, device_name, empty_cache, on_device, peak_bytes
 from inference.local.faults import breaks, came_out_bad, does_not_fit, is_lost, is_out_of_memory, lost_device
-from inference.local.flights import Flight, Sample
 from inference.local.reference_encoding import ReferenceEncoder
+from inference.local.started_batches import Flight, Sample
 from inference.local.text_encoding import PromptTooLong, TextEncoder
 
 Made = TypeVar("Made")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from catalogs.campaigns.colours import signal_codes, upper_codes
+from catalogs.campaigns.colour_wording import signal_codes, upper_codes
 from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject, keys_of
 
 _NUMBER = re.compile(r"\d+")

@@ -17,7 +17,7 @@ import pytest
 
 from catalogs.errors import CampaignError, SpendError
 from catalogs.journal.spend import read_spent
-from flows.answers import plan_lines
+from flows.cli_output import plan_lines
 from inference.hosted.account import close_accounts
 from tasks.stopping import stopping
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from catalogs.assets.commits import commit
 from catalogs.assets.masters import MasterRecord, adopt_master, read_master, store_master
-from catalogs.assets.records import commit
 from catalogs.assets.sweep import delete, leftovers
 from catalogs.identity import render_key
 from catalogs.storage.store import Store
-from tests.catalogs.assets.test_records import row
+from tests.catalogs.assets.test_commits import row
 
 FINGERPRINT = "ab" * 32
 DATA = b"a master's bytes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalogs.errors import SpendError
 
 
-class Ledger:
+class MoneyLimit:
     """Money of a run in this process.
 
     Args:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from catalogs.assets.commits import Clock, commit, commit_keys, identity_of, named_content
 from catalogs.assets.delivered import Delivered
 from catalogs.assets.history import History, current_rows, read_current, read_history
-from catalogs.assets.records import Clock, commit, commit_keys, identity_of, named_content
 from catalogs.columns import ASSETS
 from catalogs.errors import StorageError
 from catalogs.identity import Identity
