@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     scratch = tempfile.mkdtemp(prefix="packshot-tests-")
     config.stash[SCRATCH] = scratch
     config.stash[SERVERS] = {}
+    _let_children_hear_ctrl_c()
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         del os.environ[name]
     os.environ |= {
@@ -40,6 +42,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "AWS_CONFIG_FILE": f"{scratch}/no-aws-config",
         "AWS_SHARED_CREDENTIALS_FILE": f"{scratch}/no-aws-credentials",
     }
+
+
+def _let_children_hear_ctrl_c() -> None:
+    """Under nohup, or in the background of a script, SIGINT is ignored, and every child inherits that.
+
+    A handler is not inherited: children begin with the default, and pytest itself goes on ignoring the signal.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -102,12 +102,14 @@ def read_commit(store: Store, key: str, columns: Sequence[str] | None = None) ->
     Raises:
         StorageError: it cannot be read.
     """
+    wanted = list(columns) if columns else None
     try:
         # In this thread alone: what Arrow's own threads hold of Python's bytes they may free while the interpreter
         # ends, and that aborts the process (exit code -6 in one of some hundred runs of a busy machine).
-        file = pq.ParquetFile(pa.BufferReader(store.read(key)))
-        table = file.read(columns=list(columns) if columns else None, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        with pq.ParquetFile(pa.BufferReader(store.read(key))) as file:
+            table = file.read(columns=wanted, use_threads=False)
+        table = table.select(wanted) if wanted else table
+    except (pa.ArrowException, KeyError, OSError) as error:
         raise StorageError(f"{store.uri(key)} is not a readable commit: {error}") from None
     return table.append_column("commit", pa.array([key] * table.num_rows, pa.string()))
 

@@ -135,7 +135,8 @@ class PlanFile:
 
     def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         with self._open() as file:
-            return file.read_row_group(number, columns=list(columns) if columns else None)
+            # In this thread alone: see catalogs/assets/commits.py: read_commit.
+            return file.read_row_group(number, columns=list(columns) if columns else None, use_threads=False)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Its row groups in order, one in memory at a time."""

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 import itertools
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from catalogs.assets.commits import Clock, commit, commit_keys, identity_of, named_content
+from catalogs.assets.commits import Clock, commit, commit_keys, identity_of, named_content, read_commit
 from catalogs.assets.delivered import Delivered
 from catalogs.assets.history import History, current_rows, read_current, read_history
 from catalogs.columns import ASSETS
@@ -164,3 +167,11 @@ def test_current_rows_keeps_whole_rows(output: Store) -> None:
     kept = current_rows(read_history(output)).to_pylist()[0]
     assert kept["prompt"] == "p"
     assert dict(kept["versions"]) == {"torch": "1"}
+
+
+def test_a_file_that_is_no_commit_is_told_whatever_is_read_of_it(output: Store) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"campaign": ["spring"]}), buffer)
+    output.write("catalog/r1/foreign.parquet", buffer.getvalue())
+    with pytest.raises(StorageError, match=r"foreign\.parquet is not a readable commit"):
+        read_commit(output, "catalog/r1/foreign.parquet", ["campaign", "status"])
