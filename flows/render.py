@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from flows.alerts import send_failed
 from flows.artifacts import publish_summary

@@ -9,7 +9,7 @@ from typing import Any
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import OptionError, StoppedError
 from catalogs.journal.lease import refuse_if_held
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention

@@ -15,7 +15,7 @@ from catalogs.campaigns.channels import Channel
 from catalogs.columns import Row
 from catalogs.errors import PackshotError
 from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
-from catalogs.plans.plan_file import PlanHeader
+from catalogs.plans.file import PlanHeader
 from catalogs.requests import Reason
 from catalogs.storage.store import Store
 from inference.engine import Engine, Rendered

@@ -8,7 +8,7 @@ from typing import Any
 from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import ModelError
 from catalogs.identity import Kind
-from catalogs.plans.plan_file import PlanHeader
+from catalogs.plans.file import PlanHeader
 from inference.engine import EngineFactory, EngineOptions
 from inference.models.estimates import estimate_cost, estimate_seconds
 from inference.models.limits import refuse_use

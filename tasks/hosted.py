@@ -12,8 +12,8 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import OptionError
 from catalogs.identity import canonical_json
 from catalogs.journal.spend import Journal, read_spent
+from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.plan_file import PlanHeader
 from catalogs.storage.store import Store
 from inference.engine import Engine, LoadReference
 from inference.models.specs import ModelSpec

@@ -12,7 +12,7 @@ from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import with_identity
 from catalogs.identity import run_key
 from catalogs.plans.decision import Action
-from catalogs.plans.plan_file import PLAN_NAME, PlanFile
+from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
 
 _COLUMNS = with_identity("fingerprint", "action")

@@ -24,10 +24,10 @@ from catalogs.journal.spend import Spent, read_spent
 from catalogs.plans.comparison import Comparison
 from catalogs.plans.decision import Work
 from catalogs.plans.expansion import Expander, unknown_look_column
+from catalogs.plans.file import PLAN_NAME, PlanHeader, PlanWriter, new_run_id
 from catalogs.plans.looks import members
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.plan_file import PLAN_NAME, PlanHeader, PlanWriter, new_run_id
-from catalogs.plans.plan_rows import add_estimates
+from catalogs.plans.rows import add_estimates
 from catalogs.plans.summary import PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
 from catalogs.references.book import ReferenceBook

@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 
 from catalogs.errors import DeviceError, UserError, WorkError
 from catalogs.plans.decision import Work
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.restate import restate, retire
 from catalogs.storage.store import Store
 from tasks import progress

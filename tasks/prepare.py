@@ -14,8 +14,8 @@ from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
 from catalogs.plans.budget import check_budget
 from catalogs.plans.decision import Work
+from catalogs.plans.file import PLAN_NAME, PlanFile, new_run_id
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.plan_file import PLAN_NAME, PlanFile, new_run_id
 from catalogs.plans.summary import COUNTED, PlanSummary
 from catalogs.storage.store import Store, split_uri, write_uri
 from tasks.engines import ChosenModel, choose_model

@@ -21,7 +21,7 @@ from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import Master, adopt_master, read_master
 from catalogs.columns import Row
 from catalogs.errors import PackshotError, ReferenceImageError, SpendError
-from catalogs.plans.plan_file import PlanFile, PlanHeader
+from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage.store import Store

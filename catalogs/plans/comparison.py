@@ -8,7 +8,7 @@ from catalogs.assets.commits import Status
 from catalogs.assets.history import History
 from catalogs.columns import Row
 from catalogs.plans.decision import Action, Decision, Work, decide
-from catalogs.plans.plan_rows import plan_row, unwanted_row
+from catalogs.plans.rows import plan_row, unwanted_row
 from catalogs.plans.wanted import Planned
 from catalogs.requests import Reason
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from catalogs.assets.commits import Clock, Status, commit, identity_of, read_commits
 from catalogs.columns import Row, with_identity
 from catalogs.plans.decision import Action, Work
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 
 ROWS_A_COMMIT = 5_000

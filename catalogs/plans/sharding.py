@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogs.plans.decision import Work
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000

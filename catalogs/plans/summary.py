@@ -11,7 +11,7 @@ from catalogs.columns import Row
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME
 from catalogs.plans.decision import Action
-from catalogs.plans.plan_file import PLAN_NAME, PlanHeader
+from catalogs.plans.file import PLAN_NAME, PlanHeader
 
 COUNTED = ("action", "work", "status", "estimated_seconds", "estimated_cost_low", "estimated_cost_high")
 """Columns of a plan that its numbers come from."""

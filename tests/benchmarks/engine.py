@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import cut_shards
 from catalogs.requests import Reference, RenderRequest
 from inference.engine import EngineOptions, LoadReference

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import Shard, cut_shards
 from catalogs.requests import RenderRequest
 from inference.engine import Rendered

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from catalogs.assets.history import read_current
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import cut_shards
 from catalogs.requests import RenderRequest
 from inference.engine import Engine, Rendered, Result

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import cut_shards
 from inference.engine import EngineOptions
 from inference.local.checkpoints import Source

@@ -14,7 +14,7 @@ from PIL import Image
 
 from catalogs.assets.history import read_current
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.restate import restate, retire
 from catalogs.plans.sharding import cut_shards
 from catalogs.storage.store import Store

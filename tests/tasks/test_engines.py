@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from catalogs.errors import ModelError
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from inference.local.tiny import build_tiny
 from tasks.engines import engine_factory
 from tests.flows.projects import Project, plan_rows

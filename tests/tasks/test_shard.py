@@ -10,7 +10,7 @@ import pytest
 
 from catalogs.assets.delivered import delivered_in
 from catalogs.errors import StorageError
-from catalogs.plans.plan_file import PlanFile
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import Shard, cut_shards
 from catalogs.requests import Reason, RenderRequest
 from catalogs.storage.store import Store

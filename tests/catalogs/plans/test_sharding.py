@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catalogs.columns import PLAN
-from catalogs.plans.plan_file import PlanFile, PlanHeader, PlanWriter
+from catalogs.plans.file import PlanFile, PlanHeader, PlanWriter
 from catalogs.plans.sharding import cut_shards
 from catalogs.storage.store import Store
 
