@@ -161,6 +161,8 @@ class Row(TypedDict, total=False):
     estimated_seconds: Annotated[float, _planned(_NUMBER, "of the render, on the first of its rows")]
     estimated_cost_low: Annotated[float, _planned(_NUMBER, "USD of the render, on the first of its rows")]
     estimated_cost_high: Annotated[float, _planned(_NUMBER, "USD of the render, on the first of its rows")]
+    look_rows: Annotated[int | None, _planned(_WHOLE, "catalog rows of the look, on the first of its rows")]
+    look_marks: Annotated[int | None, _planned(_LONG, "sum of marks that stand for these rows, see catalogs/plans")]
 
 
 COLUMNS: Mapping[str, Column] = _columns(Row)

@@ -30,6 +30,7 @@ from catalogs.assets.commits import Status, read_commit
 from catalogs.columns import Row, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import MissingKey, Store
+from flows.cli_output import left_out_line
 from tasks.profile import profile_lines
 from tasks.progress import AssetProgress
 
@@ -328,7 +329,7 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
         "Cost": f"{work['cost']:.2f} USD" if work["cost"] else "",
         "Speed": f"{profile['images_per_second']:g} images/s" if profile.get("images_per_second") else "",
         "GPU": f"{profile['device']}, {profile['memory_gib']:g} GiB at most" if profile.get("memory_gib") else "",
-        "Rows left out": f"{plan['rejected']}, see `{plan['rejects_key']}`" if plan["rejected"] else "",
+        "Rows left out": left_out_line(plan),
         "No longer wanted": f"{outcome['retired']}" if outcome["retired"] else "",
         "To withdraw": f"{outcome['withdraw']}, a right to a reference has ended" if outcome["withdraw"] else "",
     }

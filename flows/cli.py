@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from catalogs.errors import PackshotError, WorkError
-from flows.cli_output import outcome_lines, plan_lines, table_lines
+from flows.cli_output import outcome_lines, plan_lines, reject_lines, table_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
@@ -121,16 +121,18 @@ def _next(folder: str) -> str:
 @cli.command()
 @CAMPAIGN
 @click.option("--all-references", is_flag=True, help="Read every reference, not only those the shots use.")
+@click.option("--all", "everything", is_flag=True, help="Print every row, not the first of each kind.")
+@click.option("--strict", is_flag=True, help="Exit with 2 where a row is left out.")
 @JSON
-def check(campaign: str, all_references: bool, as_json: bool) -> None:
+def check(campaign: str, all_references: bool, everything: bool, strict: bool, as_json: bool) -> None:
     """Validate campaign, catalogs and references; every problem with file, row, column and reason."""
+    from dataclasses import asdict
+
     from tasks.prepare import check_catalogs
 
-    rejects = check_catalogs(campaign, all_references)
-    rows = [{"file": r.file, "row": r.row, "column": r.column, "value": r.value, "reason": r.reason} for r in rejects]
-    lines = [f"{r['file']}: row {r['row']}: {r['column']}: {r['reason']}" for r in rows]
-    _answer(as_json, {"problems": rows}, lines or ["no problems found"])
-    if rows:
+    rejects, nothing_left = check_catalogs(campaign, all_references)
+    _answer(as_json, {"problems": [asdict(reject) for reject in rejects]}, reject_lines(rejects, everything))
+    if nothing_left or (strict and rejects):
         sys.exit(2)
 
 
@@ -173,7 +175,11 @@ def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, *
 
     chosen = {name: value for name, value in options.items() if value is not None}
     summary = run_campaign(campaign, chosen, plan_file, lambda line: click.echo(line, err=True))
-    _answer(as_json, summary, outcome_lines(summary) + (profile_lines(summary["profile"]) if profile else []))
+    _answer(
+        as_json,
+        summary,
+        outcome_lines(summary, bool(options["retire"])) + (profile_lines(summary["profile"]) if profile else []),
+    )
     if not summary["complete"]:
         sys.exit(1)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catalogs.inputs.reject_file import Reject
 
 
 def plan_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -25,14 +29,32 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
     lines += [f"warning   {warning}" for warning in summary["warnings"]]
     if summary["failed_before"]:
         lines.append(f"failed    {summary['failed_before']} for good; --retry-failed tries them again")
-    if summary["rejected"]:
-        lines.append(f"rejected  {summary['rejected']} rows left out, see {summary['rejects_key']}")
-    lines.append(f"plan      {summary['plan_key']}")
+    lines.append(f"plan      {_place(summary, summary['plan_key'])}")
+    if left_out := left_out_line(summary):
+        lines.append(f"rejected  {left_out}")
     return lines
 
 
-def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
-    """A run's summary for people."""
+def left_out_line(summary: Mapping[str, Any]) -> str:
+    """What a plan leaves out, "" where it leaves out nothing."""
+    counts = []
+    if summary["rejected"]:
+        counts.append(f"{summary['rejected']} catalog rows left out")
+    if summary.get("refused"):
+        counts.append(f"{summary['refused']} that no right covers")
+    return f"{', '.join(counts)}, see {_place(summary, summary['rejects_key'])}" if counts else ""
+
+
+def _place(summary: Mapping[str, Any], key: str) -> str:
+    return f"{summary['output'].rstrip('/')}/{key}"
+
+
+def outcome_lines(summary: Mapping[str, Any], retiring: bool = False) -> list[str]:
+    """A run's summary for people.
+
+    Args:
+        retiring: what is no longer wanted was retired in this run.
+    """
     outcome, work = summary["outcome"], summary["work"]
     lines = [
         f"{outcome['delivered']} of {outcome['planned']} planned assets delivered; "
@@ -42,17 +64,18 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     if outcome["missing"]:
         lines.append(f"  {outcome['missing']} missing; run again to go on")
     if outcome["retired"]:
-        lines.append(f"  {outcome['retired']} no longer wanted; --retire takes them out")
+        done = ", retired now" if retiring else "; --retire takes them out"
+        lines.append(f"  {outcome['retired']} no longer wanted{done}")
     if outcome["withdraw"]:
         lines.append(f"  {outcome['withdraw']} to withdraw: a right to a reference has ended")
-    if summary["plan"]["rejected"]:
-        lines.append(f"  {summary['plan']['rejected']} catalog rows left out, see {summary['plan']['rejects_key']}")
     if work["cost"]:
         lines.append(f"cost: {work['cost']:.2f} USD")
         for name, sums in (("brand", summary["costs"]["by_brand"]), ("shot", summary["costs"]["by_shot"])):
             lines += [f"  {name} {key}: {cost:.2f}" for key, cost in sums.items()]
     if summary.get("gallery"):
         lines.append(f"gallery: {summary['gallery']}")
+    if left_out := left_out_line(summary["plan"]):
+        lines.append(left_out)
     return lines
 
 
@@ -77,3 +100,21 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return str(value)
+
+
+SHOWN_A_CODE = 3
+
+
+def reject_lines(rejects: Sequence[Reject], everything: bool) -> list[str]:
+    """What is wrong with catalogs: by code, with the first rows of each, or all of them."""
+    if not rejects:
+        return ["no problems found"]
+    lines = []
+    for code, count in Counter(reject.code for reject in rejects).most_common():
+        of_code = [reject for reject in rejects if reject.code == code]
+        lines.append(f"{code}: {count}")
+        lines += [f"  {reject}" for reject in of_code[: None if everything else SHOWN_A_CODE]]
+        if not everything and count > SHOWN_A_CODE:
+            lines.append(f"  ... and {count - SHOWN_A_CODE} more; --all prints them")
+    rows = len({(reject.file, reject.row) for reject in rejects})
+    return [*lines, f"{len(rejects)} problems in {rows} rows, which a plan leaves out as far as they go"]

@@ -11,6 +11,7 @@ from catalogs.errors import OptionError, StoppedError
 from catalogs.journal.lease import refuse_if_held
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
+from flows.cli_output import left_out_line
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention
 from tasks.engines import choose_model
@@ -44,8 +45,8 @@ def run_campaign(
     _set_defaults()
     _refuse_early(campaign, options)
     prepared = prepare(campaign, options, plan_file=plan_file)
-    if prepared.summary["rejected"]:
-        say(f"{prepared.summary['rejected']} catalog rows left out, see {prepared.summary['rejects_key']}")
+    if left_out := left_out_line(prepared.summary):
+        say(left_out)
     retiring = options.get("retire") and prepared.summary["actions"].get("retired")
     if not prepared.has_work and not retiring:
         plan = PlanFile(prepared.store, prepared.plan_key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from catalogs.assets.commits import Status, rows_of
 from catalogs.assets.history import read_current
 from catalogs.gallery.gallery import write_gallery
+from catalogs.identity import run_key
+from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
 
 
@@ -15,4 +17,12 @@ def make_gallery(store: Store, campaign: str, run_id: str) -> str:
     order = [(name, "ascending") for name in ("brand_id", "look", "shot", "channel", "variation")]
     rows = rows_of(read_current(store, campaign).sort_by(order))
     shown = (row for row in rows if row["status"] != Status.RETIRED)
-    return store.uri(write_gallery(store, run_id, campaign, shown, make_thumbnail=thumbnail_of))
+    details = _left_out(store, run_key(run_id, PLAN_NAME))
+    return store.uri(write_gallery(store, run_id, campaign, shown, details=details, make_thumbnail=thumbnail_of))
+
+
+def _left_out(store: Store, plan: str) -> dict[str, object]:
+    """What the plan of this run leaves out."""
+    numbers = PlanFile(store, plan).numbers if store.exists(plan) else {}
+    counts = {"Catalog rows left out": numbers.get("rejected"), "Rows no right covers": numbers.get("refused")}
+    return {label: f"{count}, see rejects.parquet of the run" for label, count in counts.items() if count}

@@ -8,60 +8,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from catalogs.assets.history import History
+from catalogs.assets.history import covers_of
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, ReferenceImageError
+from catalogs.identity import MASTER_CHANNEL, Identity
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
-from catalogs.inputs.reader import Catalog
-from catalogs.inputs.reject_file import REJECTS_NAME, LeftOut, Reject
-from catalogs.journal.spend import Spent, read_spent
+from catalogs.inputs.reader import Batch, Catalog
+from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject
+from catalogs.plans.accounts import Rows, settle
 from catalogs.plans.comparison import Comparison
 from catalogs.plans.decision import Work
-from catalogs.plans.expansion import Expander, unknown_look_column
-from catalogs.plans.file import PLAN_NAME, PlanHeader, PlanWriter, new_run_id
-from catalogs.plans.looks import members
+from catalogs.plans.file import PLAN_NAME, PlanWriter
+from catalogs.plans.looks import Looks
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.rows import add_estimates
 from catalogs.plans.summary import PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
-from catalogs.references.book import ReferenceBook
+from catalogs.references.book import MissingReference
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
-from tasks.hosted import hosted_header, model_warnings
+from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs
 
 PROBERS = 8
 LOOKS_A_WINDOW = 256
 
 Item = TypeVar("Item")
 Brands = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a plan is made from.
-
-    Attributes:
-        paid: render fingerprints that the journal holds a task or an unanswered submit of: they cost nothing more.
-        columns: product columns to read, None for all.
-    """
-
-    campaign: Campaign
-    model: ChosenModel
-    options: PlanOptions
-    history: History
-    spent: Spent
-    paid: frozenset[str]
-    brands: Catalog
-    products: Catalog
-    columns: frozenset[str] | None
-    book: ReferenceBook
-    expander: Expander
 
 
 @dataclass(frozen=True)
@@ -86,95 +63,22 @@ def write_plan(
         UserError: one line about what is wrong in campaign, catalogs or references.
     """
     inputs = read_inputs(campaign, model, store, options, thorough.columns)
-    header = plan_header(inputs)
+    plan, rejects, header = folder / PLAN_NAME, folder / REJECTS_NAME, plan_header(inputs)
     comparison = Comparison(inputs.history, model.engine, options.retry_failed, options.resubmit)
-    with LeftOut(folder / REJECTS_NAME, options.strict) as left_out, PlanWriter(folder / PLAN_NAME, header) as writer:
+    with LeftOut(rejects, options.strict, options.only) as left_out, PlanWriter(plan, header) as writer:
         brands = check_brands(inputs.brands, left_out)
-        products = Counted(check_products(inputs, brands, left_out))
+        selected = Selected(inputs)
+        products = Counted(check_products(selected, inputs, brands, left_out))
         rows = check_references(products, inputs, left_out) if thorough.references else products
-        looks = members(rows, brands, campaign, inputs.expander.columns, folder)
-        expanded = Counted(expand(chosen(looks, options), inputs, left_out))
-        planned = compare(expanded, comparison, inputs, left_out)
+        looks = Looks(rows, brands, campaign, inputs.expander.columns, folder)
+        expanded = Counted(expand(chosen(looks, options, left_out), looks, inputs, comparison, left_out))
+        planned = compare(expanded, looks, inputs, comparison, left_out)
         summary = write(planned, writer, PlanSummary.of(header, **known_before(inputs)), inputs.paid)
-        summary.products, summary.looks, summary.rejected = products.count, expanded.count, left_out.count
+        count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
+        writer.note(summary.as_dict())
+    settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
     refuse_nothing(summary, left_out.first, campaign)
     return summary
-
-
-def read_inputs(
-    campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions, every_column: bool = False
-) -> Inputs:
-    """Everything a plan is made from; of the catalogs only what their files say of themselves.
-
-    Raises:
-        UserError: a catalog that cannot be used, or a shot that cannot be made from these columns.
-    """
-    history = History.read(store, campaign.name)
-    book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
-    spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
-    brands = Catalog.open(campaign.catalogs.brands, "brands")
-    products = Catalog.open(campaign.catalogs.products, "products")
-    if problem := unknown_look_column(campaign, products.columns):
-        raise problem
-    expander = Expander(campaign, model, book.probe, products.columns, brands.columns, options.today)
-    return Inputs(
-        campaign=campaign,
-        model=model,
-        options=options,
-        history=history,
-        spent=spent,
-        paid=frozenset(spent.tasked if options.resubmit else spent.claimed),
-        brands=brands,
-        products=products,
-        columns=_columns(campaign, products, expander, every_column),
-        book=book,
-        expander=expander,
-    )
-
-
-def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: bool) -> frozenset[str] | None:
-    """What shots and looks use and what every row must have; all for a template that takes the whole row."""
-    if "*" in expander.columns:
-        return None
-    if every:
-        return frozenset(products.columns)
-    needed = {"product_id", "brand_id", "title", *expander.columns, *campaign.look_by}
-    return frozenset(needed & set(products.columns))
-
-
-def plan_header(inputs: Inputs) -> PlanHeader:
-    """What the plan file will say of itself, with a new start's name."""
-    campaign, model, latest = inputs.campaign, inputs.model, inputs.history.latest
-    return PlanHeader(
-        campaign=campaign.name,
-        source=campaign.source,
-        output=campaign.output,
-        run_id=new_run_id(),
-        kind=model.kind,
-        engine=model.engine,
-        model=model.name,
-        model_revision=model.revision,
-        weight_precision=model.weight_precision,
-        lora=model.lora_files,
-        masters=campaign.finishing.masters,
-        reference_background=campaign.reference_background,
-        max_reference_pixels=campaign.max_reference_pixels,
-        channels={channel.name: channel.model_dump(mode="json") for channel in campaign.channels},
-        clock_floor=latest.isoformat() if latest else None,
-        partial=inputs.options.partial,
-        hosted=hosted_header(model.spec, campaign, inputs.options, inputs.spent.total),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def known_before(inputs: Inputs) -> dict[str, Any]:
-    """What a summary says that no row says."""
-    return {
-        "licence": inputs.model.spec.licence,
-        "stages": len(inputs.campaign.stages),
-        "spent": inputs.spent.total,
-        "warnings": model_warnings(inputs.model.spec, inputs.campaign),
-    }
 
 
 class Counted(Generic[Item]):
@@ -192,62 +96,124 @@ class Counted(Generic[Item]):
 def check_brands(catalog: Catalog, left_out: LeftOut) -> Brands:
     """The usable brands by id."""
     brands, rejects = load_brands(catalog)
-    left_out.mistake(rejects)
+    left_out.add(rejects, of_products=False)
     return brands
 
 
-def check_products(inputs: Inputs, brands: Brands, left_out: LeftOut) -> Iterator[CleanRow]:
+class Selected:
+    """The product rows that the campaign selects, batch by batch.
+
+    Attributes:
+        rows: which they are, so far; None where the campaign selects all.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self.rows = Rows() if inputs.campaign.select else None
+
+    def __iter__(self) -> Iterator[Batch]:
+        campaign = self._inputs.campaign
+        for batch in self._inputs.products.scan(self._inputs.columns, campaign.select, source=campaign.source):
+            if self.rows is not None:
+                for number in batch.numbers:
+                    self.rows.add(batch.file, number)
+            yield batch
+
+
+def check_products(selected: Iterable[Batch], inputs: Inputs, brands: Brands, left_out: LeftOut) -> Iterator[CleanRow]:
     """The usable rows of the campaign's selection."""
     checker = ProductChecker(brands, inputs.products.uri)
-    for batch in inputs.products.scan(inputs.columns, inputs.campaign.select, source=inputs.campaign.source):
+    for batch in selected:
         clean, rejects = checker.check(batch)
-        left_out.mistake(rejects)
+        left_out.add(rejects)
         yield from clean
 
 
 def check_references(rows: Iterable[CleanRow], inputs: Inputs, left_out: LeftOut) -> Iterator[CleanRow]:
-    """The same rows, with every picture they name looked at."""
+    """The rows whose pictures can all be used, whether a shot uses them or not."""
     for clean in rows:
+        problems = []
         for image in clean.row.get("reference_images") or ():
             try:
                 inputs.book.probe(inputs.campaign.catalogs.products, image["uri"])
             except ReferenceImageError as error:
-                left_out.mistake([Reject(clean.file, clean.number, "reference_images", image["uri"], str(error))])
-        yield clean
+                problems.append(_reject(clean, Problem("reference_images", image["uri"], str(error), _code(error))))
+        left_out.add(problems)
+        if not problems:
+            yield clean
 
 
-def chosen(looks: Iterable[Member], options: PlanOptions) -> Iterator[Member]:
+def chosen(looks: Iterable[Member], options: PlanOptions, left_out: LeftOut) -> Iterator[Member]:
     """The looks that --only and --limit leave.
 
     Raises:
         OptionError: a product of --only is none of them.
     """
-    return islice(_only(looks, set(options.only)) if options.only else iter(looks), options.limit)
+    return islice(_only(looks, set(options.only), left_out) if options.only else iter(looks), options.limit)
 
 
-def _only(looks: Iterable[Member], wanted: set[str]) -> Iterator[Member]:
+def _only(looks: Iterable[Member], wanted: set[str], left_out: LeftOut) -> Iterator[Member]:
     missing = set(wanted)
     for member in looks:
         if found := wanted.intersection(member.covers):
             missing -= found
             yield member
-    if missing:
-        raise OptionError("--only", min(missing), "is no product of this campaign's selection", "correct the id")
+    for product in sorted(missing):
+        if reject := left_out.watched.get(product):
+            raise CatalogError(reject.file, f"row {reject.row}, column {reject.column}", reject.reason)
+        raise OptionError("--only", product, "is no product of this campaign's selection", "correct the id")
 
 
-def expand(looks: Iterable[Member], inputs: Inputs, left_out: LeftOut) -> Iterator[list[Planned]]:
-    """The assets each look needs; a look that cannot be planned is left out."""
-    for window in _windows(looks, LOOKS_A_WINDOW):
+@dataclass(frozen=True)
+class Expanded:
+    """A look as it is wanted.
+
+    Attributes:
+        kept: rows of a look whose picture cannot be read now, and which is delivered as it is; else none.
+    """
+
+    planned: Sequence[Planned]
+    kept: Sequence[Row] = ()
+
+
+class Problem(NamedTuple):
+    """Why a look, or part of it, is left out."""
+
+    column: str
+    value: str
+    reason: str
+    code: Code
+
+
+def expand(
+    members: Iterable[Member], looks: Looks, inputs: Inputs, comparison: Comparison, left_out: LeftOut
+) -> Iterator[Expanded]:
+    """The assets each look needs; every row of a look that cannot be planned is left out.
+
+    A look that is delivered, and whose picture is only missing now, stays as it is.
+    """
+    broken: dict[str, list[Problem]] = {}
+    for window in _windows(members, LOOKS_A_WINDOW):
         _probe_ahead(window, inputs)
         for member in window:
             try:
-                planned = inputs.expander.expand(member)
-            except RowProblem as problem:
-                left_out.mistake([_rejected(member, problem.column, problem.value, problem.reason)])
+                yield Expanded(inputs.expander.expand(member))
+            except RowProblem as error:
+                _leave_out(member, [Problem(error.column, error.value, error.reason, error.code)], broken, left_out)
             except ReferenceImageError as error:
-                left_out.mistake([_rejected(member, "reference_images", error.source, str(error))])
-            else:
-                yield planned
+                if kept := _kept(member, error, inputs, comparison):
+                    left_out.unreachable += 1
+                    yield Expanded((), kept)
+                    continue
+                problem = Problem("reference_images", error.source, str(error), _code(error))
+                _leave_out(member, [problem], broken, left_out)
+    _leave_out_rows(broken, looks, left_out)
+
+
+def _kept(member: Member, error: ReferenceImageError, inputs: Inputs, comparison: Comparison) -> list[Row]:
+    if not isinstance(error, MissingReference):
+        return []
+    return comparison.kept(member, inputs.expander.identities(member))
 
 
 def _windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -264,38 +230,114 @@ def _probe_ahead(window: Sequence[Member], inputs: Inputs) -> None:
             list(pool.map(lambda uri: inputs.book.try_probe(inputs.campaign.catalogs.products, uri), sorted(uris)))
 
 
-def _rejected(member: Member, column: str, value: str, reason: str) -> Reject:
-    return Reject(member.file, member.number, column, value, reason)
+def _code(error: ReferenceImageError) -> Code:
+    return Code.REFERENCE_MISSING if isinstance(error, MissingReference) else Code.REFERENCE_INVALID
+
+
+def _leave_out(member: Member, problems: list[Problem], later: dict[str, list[Problem]], left_out: LeftOut) -> None:
+    """Leave a look out: at once where it has one row, else when its rows are read once more."""
+    if len(member.covers) == 1 or left_out.strict:
+        left_out.add([_reject(member, problem) for problem in problems])
+    elif problems:
+        later[member.look] = problems
+
+
+def _leave_out_rows(looks: Mapping[str, list[Problem]], source: Looks, left_out: LeftOut) -> None:
+    for name, clean in source.rows_of(looks):
+        left_out.add([_reject(clean, problem) for problem in looks[name]])
+
+
+def _reject(clean: CleanRow | Member, problem: Problem) -> Reject:
+    column, value, reason, code = problem
+    return Reject(clean.file, clean.number, column, value, reason, clean.row["product_id"], code)
 
 
 def compare(
-    looks: Iterable[list[Planned]], comparison: Comparison, inputs: Inputs, left_out: LeftOut
-) -> Iterator[list[Row]]:
-    """The plan's rows look by look, and at the end those of what nobody wants any more.
-
-    The end is left out where the plan saw a part only or rows were wrong: a typing error must retire nothing.
-    """
-    for look in looks:
-        left_out.refuse([_refused(planned) for planned in look if planned.refused])
-        rows = comparison.rows(look)
-        add_estimates(rows, look, inputs.model, inputs.paid)
+    expanded: Iterable[Expanded], looks: Looks, inputs: Inputs, comparison: Comparison, left_out: LeftOut
+) -> Iterator[Sequence[Row]]:
+    """The plan's rows look by look, and at the end those of what nobody wants any more."""
+    refused: dict[str, list[Problem]] = {}
+    for look in expanded:
+        if look.kept:
+            yield look.kept
+            continue
+        _leave_out(look.planned[0].member, _refusals(look.planned), refused, left_out)
+        rows = comparison.rows(look.planned)
+        add_estimates(rows, look.planned, inputs.model, inputs.paid)
         yield rows
-    if not inputs.options.partial and not left_out.mistakes:
-        yield comparison.unwanted(inputs.model.kind)
+    _leave_out_rows(refused, looks, left_out)
+    if not inputs.options.partial:
+        yield retired(comparison, inputs, left_out)
 
 
-def _refused(planned: Planned) -> Reject:
-    where = f"shot {planned.identity.shot}, channel {planned.identity.channel}"
-    return _rejected(planned.member, "reference_images", "", f"{where}: {planned.refused}")
+def _refusals(look: Sequence[Planned]) -> list[Problem]:
+    """What no right covers of a look, by reason."""
+    places: dict[str, list[str]] = {}
+    for planned in look:
+        if planned.refused:
+            places.setdefault(planned.refused, []).append(f"{planned.identity.shot} for {planned.identity.channel}")
+    code = Code.RIGHTS if all(planned.refused for planned in look) else Code.RIGHTS_IN_PART
+    return [
+        Problem("reference_images", "", f"{', '.join(dict.fromkeys(where))}: {reason}", code)
+        for reason, where in places.items()
+    ]
 
 
-def write(looks: Iterable[list[Row]], writer: PlanWriter, summary: PlanSummary, paid: frozenset[str]) -> PlanSummary:
+def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[Row]:
+    """The rows of delivered assets that are certainly wanted no longer.
+
+    Certain is one whose shot, channel or variation is gone, and one none of whose products stands in a row that was
+    left out: a typing error in a catalog must retire nothing. Where such a row has no readable id, no product is.
+    """
+    unwanted = list(comparison.unwanted(inputs.model.kind))
+    doubtful = [identity for identity, _ in unwanted if not comparison.is_of_a_known_look(identity)]
+    covers = covers_of(inputs.store, inputs.campaign.name, doubtful) if doubtful and left_out.products else {}
+    kept = {
+        identity
+        for identity in doubtful
+        if left_out.nameless or left_out.products.intersection(covers.get(identity, ()))
+    }
+    kept = {identity for identity in kept if not _is_gone(identity, inputs.campaign)}
+    if kept:
+        left_out.kept = len(kept)
+    return [comparison.retired_row(*item) for item in unwanted if item[0] not in kept]
+
+
+def _is_gone(identity: Identity, campaign: Campaign) -> bool:
+    """Whether its shot, channel or variation left the campaign, whatever became of its product."""
+    if identity.shot not in campaign.shots or identity.variation >= campaign.variations:
+        return True
+    names = {channel.name for channel in campaign.channels_of(identity.shot)}
+    return identity.channel not in names and not identity.channel.startswith(MASTER_CHANNEL)
+
+
+def write(
+    looks: Iterable[Sequence[Row]], writer: PlanWriter, summary: PlanSummary, paid: frozenset[str]
+) -> PlanSummary:
     """Write all rows, and count them."""
     for rows in looks:
         summary.count(rows)
         summary.paid += len({row["render_fingerprint"] for row in rows if row["work"] == Work.RENDER} & paid)
         writer.add(rows)
     return summary
+
+
+def count_rows(
+    summary: PlanSummary, inputs: Inputs, selected: Selected, products: int, looks: int, left_out: LeftOut
+) -> None:
+    """Complete a summary by what its rows do not say."""
+    total = inputs.products.row_count
+    summary.products, summary.looks = products, looks
+    summary.rejected, summary.refused = left_out.rows, left_out.refused
+    summary.not_selected = total - selected.rows.count if selected.rows is not None else 0
+    if left_out.unreachable:
+        missing = f"{left_out.unreachable} looks stay as they were delivered: a picture they are made from is missing"
+        summary.warnings.append(f"{missing} ({Code.REFERENCE_MISSING})")
+    if left_out.kept:
+        what = f"{left_out.kept} delivered assets may belong to rows that were left out, and are not retired"
+        reject = left_out.nameless
+        where = f": row {reject.row} of {reject.file} has no product_id that can be read" if reject else ""
+        summary.warnings.append(what + where)
 
 
 def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaign) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.errors import CampaignError, CatalogError
 from catalogs.identity import run_key
@@ -79,7 +81,7 @@ def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: Pla
         summary = write_plan(campaign, model, store, options, folder, Thorough())
         check_budget(summary, campaign)
         store.write_file(summary.plan_key, str(folder / PLAN_NAME))
-        if summary.rejected:
+        if pq.read_metadata(folder / REJECTS_NAME).num_rows:
             store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 
@@ -109,7 +111,9 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
 
 def summarise(plan: PlanFile) -> dict[str, Any]:
     """The summary of a plan that exists, from its rows."""
-    hosted = plan.header.hosted
+    if plan.numbers:
+        return {**plan.numbers, "actions": dict(plan.numbers["actions"]), "work": dict(plan.numbers["work"])}
+    hosted = plan.header.hosted  # a plan of before these numbers were written into it
     summary = PlanSummary.of(
         plan.header, licence="", spent=hosted.get("spent", 0.0), warnings=hosted.get("warnings", [])
     )
@@ -122,8 +126,11 @@ def copy_plan(prepared: Prepared, path: str) -> None:
     write_uri(path, prepared.store.read(prepared.plan_key))
 
 
-def check_catalogs(campaign_path: str, all_references: bool) -> list[Reject]:
+def check_catalogs(campaign_path: str, all_references: bool) -> tuple[list[Reject], bool]:
     """Every problem of a campaign's catalogs and references that planning would find; writes nothing.
+
+    Returns:
+        The problems, and whether they leave nothing to plan.
 
     Args:
         all_references: read also the pictures that no shot uses.
@@ -137,8 +144,8 @@ def check_catalogs(campaign_path: str, all_references: bool) -> list[Reject]:
         except CatalogError:
             if not (folder / REJECTS_NAME).exists() or not (found := read_rejects(folder / REJECTS_NAME)):
                 raise
-            return found
-        return read_rejects(folder / REJECTS_NAME)
+            return found, True
+        return read_rejects(folder / REJECTS_NAME), False
 
 
 def _frozen(value: Any) -> Any:

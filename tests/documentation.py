@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.sections import CampaignFile
 from catalogs.columns import COLUMNS, REFERENCE_COLUMNS, Column, In
+from catalogs.inputs.reject_file import Code
 from catalogs.inputs.schemas import BRAND_COLUMNS, PRODUCT_COLUMNS, InputColumn, describe
 from flows.cli import cli
 from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject, keys_of
@@ -140,7 +141,12 @@ def _arrow(column: Column) -> str:
     return re.sub(r"list<\w+: (struct)?.*>", lambda found: f"list<{found[1] or 'string'}>", str(column.type))
 
 
+def reject_codes() -> str:
+    return ", ".join(f"`{code}`" for code in Code)
+
+
 BLOCKS = {
+    "reject-codes": reject_codes,
     "commands": commands,
     "brand-columns": lambda: _input_columns(BRAND_COLUMNS),
     "product-columns": lambda: _input_columns(PRODUCT_COLUMNS),

@@ -75,6 +75,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs",
         "catalogs.assets",
         "catalogs.campaigns",
+        "catalogs.inputs",  # check prints what is wrong with rows
         "catalogs.journal",
         "catalogs.plans",
         "catalogs.sample",

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -144,3 +144,15 @@ def current_rows(table: pa.Table) -> pa.Table:
 def read_current(store: Store, campaign: str | None = None) -> pa.Table:
     """The current view of the asset catalog: one row an identity."""
     return current_rows(read_history(store, campaign))
+
+
+def covers_of(store: Store, campaign: str, identities: Collection[Identity]) -> dict[Identity, list[str]]:
+    """The products that the last row of each of some assets covers."""
+    wanted = set(identities)
+    columns = with_identity("covers", "created_at", "run_id", "attempt_id")
+    found: dict[Identity, list[str]] = {}
+    for row in rows_of(read_history(store, campaign, columns)):
+        identity = identity_of(row)
+        if identity in wanted:
+            found[identity] = row["covers"] or []
+    return found

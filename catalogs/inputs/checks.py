@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from catalogs.inputs.reader import Batch, Catalog, Unreadable
-from catalogs.inputs.reject_file import Reject, shown
+from catalogs.inputs.reject_file import Code, Reject, shown
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
 from catalogs.inputs.text import clean_text
 
 Row = dict[str, Any]
 Check = Callable[[Any], Any]
-Problem = tuple[str, object, str]
+Problem = tuple[str, object, str, Code]
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
@@ -52,8 +52,8 @@ class CleanRow(NamedTuple):
 class BadValue(Exception):
     """A value that its column may not hold."""
 
-    def __init__(self, value: object, reason: str) -> None:
-        self.value, self.reason = value, reason
+    def __init__(self, value: object, reason: str, code: Code = Code.BAD_VALUE) -> None:
+        self.value, self.reason, self.code = value, reason, code
         super().__init__(reason)
 
 
@@ -101,9 +101,11 @@ class ProductChecker:
 
     def _across(self, row: Row) -> Iterator[Problem]:
         if row["brand_id"] not in self._brands:
-            yield "brand_id", row["brand_id"], "the brand catalog has no usable brand of this id"
+            problem = "the brand catalog has no usable brand of this id"
+            yield "brand_id", row["brand_id"], problem, Code.UNKNOWN_BRAND
         if not self._seen.add(row["product_id"]):
-            yield "product_id", row["product_id"], f"an earlier row of {self._catalog} has the same id"
+            problem = f"an earlier row of {self._catalog} has the same id"
+            yield "product_id", row["product_id"], problem, Code.DUPLICATE_ID
 
 
 def load_brands(catalog: Catalog) -> tuple[dict[str, Row], list[Reject]]:
@@ -118,7 +120,8 @@ def load_brands(catalog: Catalog) -> tuple[dict[str, Row], list[Reject]]:
 
     def across(row: Row) -> Iterator[Problem]:
         if row["brand_id"] in seen:
-            yield "brand_id", row["brand_id"], f"an earlier row of {catalog.uri} has the same id"
+            problem = f"an earlier row of {catalog.uri} has the same id"
+            yield "brand_id", row["brand_id"], problem, Code.DUPLICATE_ID
         seen.add(row["brand_id"])
 
     for batch in catalog.scan():
@@ -150,13 +153,20 @@ def _check(
             try:
                 row[column] = check(raw.get(column))
             except BadValue as bad:
-                problems.append((column, bad.value, bad.reason))
+                problems.append((column, bad.value, bad.reason, bad.code))
         problems = problems or list(across(row))
         if problems:
-            rejects += [Reject(batch.file, number, c, shown(value), reason) for c, value, reason in problems]
+            product = _named(raw)
+            rejects += [Reject(batch.file, number, c, shown(v), reason, product, k) for c, v, reason, k in problems]
         else:
             clean.append(CleanRow(batch.file, number, row))
     return clean, rejects
+
+
+def _named(raw: Row) -> str:
+    """The product of a row that is left out, "" where no product can have such an id."""
+    held = raw.get("product_id")
+    return held if isinstance(held, str) and _IDENTIFIER.fullmatch(held) else ""
 
 
 def _checks(batch: Batch, contract: pa.Schema) -> list[tuple[str, Check]]:
@@ -181,16 +191,16 @@ def _check_of(field: pa.Field) -> Check:
 
 def _readable(value: Any) -> Any:
     if isinstance(value, Unreadable):
-        raise BadValue(None, value.reason)
+        raise BadValue(None, value.reason, Code.UNREADABLE)
     return value
 
 
 def _identifier(value: Any) -> str:
     text = _readable(value)
     if text is None or not text.strip():
-        raise BadValue(text, "is empty; every row needs one")
+        raise BadValue(text, "is empty; every row needs one", Code.EMPTY)
     if _IDENTIFIER.fullmatch(text) is None:
-        raise BadValue(text, f"cannot name a stored file; {_ID_RULE}")
+        raise BadValue(text, f"cannot name a stored file; {_ID_RULE}", Code.BAD_ID)
     return str(text)
 
 
@@ -202,7 +212,7 @@ def _text(value: Any) -> str | None:
 def _required_text(value: Any) -> str:
     text = _text(value)
     if text is None:
-        raise BadValue(value, "is empty; every row needs one")
+        raise BadValue(value, "is empty; every row needs one", Code.EMPTY)
     return text
 
 

@@ -80,6 +80,11 @@ class Catalog:
     _store: Store = field(repr=False)
     _files: Sequence[CatalogFile] = field(repr=False)
 
+    @property
+    def rows_by_file(self) -> dict[str, int]:
+        """Rows of each file, as its footer says."""
+        return {file.name: file.fragment.metadata.num_rows for file in self._files}
+
     @classmethod
     def open(cls, uri: str, kind: CatalogKind | str, options: Mapping[str, Any] | None = None) -> Catalog:
         """Read the footers of all files and check their columns against the contract.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Self
 
@@ -23,8 +24,32 @@ REJECTS = pa.schema(
         ("column", pa.string()),
         ("value", pa.string()),
         ("reason", pa.string()),
+        ("product_id", pa.string()),
+        ("code", pa.string()),
     ]
 )
+
+
+class Code(StrEnum):
+    """Why a row is left out: the closed list."""
+
+    EMPTY = "empty"  # a value that every row needs
+    BAD_VALUE = "bad_value"
+    BAD_ID = "bad_id"
+    DUPLICATE_ID = "duplicate_id"
+    UNKNOWN_BRAND = "unknown_brand"
+    UNREADABLE = "unreadable"
+    EMPTY_FIELD = "empty_field"  # a value that a shot's template needs
+    NO_REFERENCE = "no_reference"  # a picture that a shot needs
+    REFERENCE_MISSING = "reference_missing"
+    REFERENCE_INVALID = "reference_invalid"
+    PROMPT_REFUSED = "prompt_refused"
+    RIGHTS = "rights"  # no right covers any of its assets
+    RIGHTS_IN_PART = "rights_in_part"  # it is covered, some of its assets are not
+
+
+REFUSALS = frozenset((Code.RIGHTS, Code.RIGHTS_IN_PART))
+"""Not mistakes of a catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +60,7 @@ class Reject:
         row: 1-based row number in the file, 0 where the row has none.
         value: what the column holds, as text, shortened.
         reason: what is wrong with it, for people.
+        product_id: of the row, "" where it has none that can be read.
     """
 
     file: str
@@ -42,6 +68,8 @@ class Reject:
     column: str
     value: str
     reason: str
+    product_id: str = ""
+    code: str = Code.BAD_VALUE
 
     def __str__(self) -> str:
         held = f" {self.value!r}" if self.value else ""
@@ -96,13 +124,23 @@ class LeftOut:
     """What a plan leaves out as it reads: into a file, or an end to the plan where the user is strict.
 
     Attributes:
-        mistakes: problems of the catalogs; the others are refused by rights.
+        rows: catalog rows left out for a mistake in them.
+        refused: catalog rows none of whose assets a right covers.
+        products: ids of the products left out for a mistake.
+        watched: the problem of each product that is watched, by its id.
+        nameless: the first row left out whose product nobody can name, None while there is none.
+        unreachable: looks that are not left out, as they are delivered; only their pictures cannot be read now.
+        kept: delivered assets that are not retired, as they may belong to rows that were left out.
         first: the first problem, None while there is none.
     """
 
-    def __init__(self, path: Path, strict: bool) -> None:
-        self._writer, self._strict = RejectWriter(path), strict
-        self.mistakes = 0
+    def __init__(self, path: Path, strict: bool, watch: Collection[str] = ()) -> None:
+        self._writer, self.strict = RejectWriter(path), strict
+        self._watch = frozenset(watch)
+        self.rows = self.refused = self.kept = self.unreachable = 0
+        self.products: set[str] = set()
+        self.watched: dict[str, Reject] = {}
+        self.nameless: Reject | None = None
         self.first: Reject | None = None
 
     def __enter__(self) -> Self:
@@ -111,35 +149,32 @@ class LeftOut:
     def __exit__(self, *_: object) -> None:
         self._writer.close()
 
-    @property
-    def count(self) -> int:
-        return self._writer.count
-
-    def mistake(self, rejects: Sequence[Reject]) -> None:
-        """Rows that cannot be used as they are.
+    def add(self, rejects: Sequence[Reject], of_products: bool = True) -> None:
+        """Leave rows out; all problems of a row come in one call, one after the other.
 
         Raises:
             CatalogError: the user is strict.
         """
-        self.mistakes += len(rejects)
-        self._leave_out(rejects)
-
-    def refuse(self, rejects: Sequence[Reject]) -> None:
-        """What no right covers.
-
-        Raises:
-            CatalogError: the user is strict.
-        """
-        self._leave_out(rejects)
-
-    def _leave_out(self, rejects: Sequence[Reject]) -> None:
         if not rejects:
             return
         first = rejects[0]
-        if self._strict:
+        if self.strict:
             raise CatalogError(first.file, f"row {first.row}, column {first.column}", first.reason, "correct the row")
         self.first = self.first or first
         self._writer.write(rejects)
+        for reject in {(r.file, r.row): r for r in rejects}.values():
+            self.rows += reject.code not in REFUSALS
+            self.refused += reject.code == Code.RIGHTS
+            if reject.product_id in self._watch:
+                self.watched[reject.product_id] = reject
+            if of_products and reject.code not in REFUSALS:
+                self._remember(reject)
+
+    def _remember(self, reject: Reject) -> None:
+        if reject.product_id:
+            self.products.add(reject.product_id)
+        else:
+            self.nameless = self.nameless or reject
 
 
 def write_rejects(target: str | Path | IO[bytes], rejects: Iterable[Reject]) -> int:

@@ -17,6 +17,7 @@ from catalogs.identity import (
     render_fingerprint,
     seed_for,
 )
+from catalogs.inputs.reject_file import Code
 from catalogs.plans.shot_sizes import ShotSizes, Size
 from catalogs.plans.wanted import Member, Planned, PlanningModel, Probe, Resolved, Rights, RowProblem
 from catalogs.references.book import ReferenceProbe, pick, rights_problem
@@ -71,6 +72,15 @@ class Expander:
         for shot in self._order:
             self._expand_shot(member, shot, planned, made)
         return planned
+
+    def identities(self, member: Member) -> list[Identity]:
+        """Which assets a look needs, without a look at its references."""
+        return [
+            self._identity(member, shot, name, variation)
+            for shot in self._order
+            for variation in range(self._campaign.variations)
+            for name in self._sizes.names(shot)
+        ]
 
     def _compile(self, product_columns: list[str], brand_columns: list[str]) -> dict[str, PromptTemplate]:
         templates = {}
@@ -142,7 +152,9 @@ class Expander:
                 label = f"{member.brand['brand_id']}/{member.look}/{shot}"
                 request = self._request(shot, prompt, references, size, seed, 0, label)
                 if problem := self._model.compiler.refuse(request):
-                    raise RowProblem(f"shots.{shot}.prompt", prompt[:200], f"shot {shot}: {problem}")
+                    raise RowProblem(
+                        f"shots.{shot}.prompt", prompt[:200], f"shot {shot}: {problem}", Code.PROMPT_REFUSED
+                    )
                 fingerprint = render_fingerprint(request)
                 made[shot, variation, size] = (fingerprint, _rights(resolved))
                 planned.extend(self._assets(member, shot, variation, request, fingerprint, resolved))
@@ -159,7 +171,8 @@ class Expander:
                 named.append((reference, resolved))
             elif not reference.optional:
                 column = "reference_images" if reference.source == "product" else "brand.logo_uri"
-                raise RowProblem(column, "", f"shot {shot} needs {reference.name}, which this row does not have")
+                problem = f"shot {shot} needs {reference.name}, which this row does not have"
+                raise RowProblem(column, "", problem, Code.NO_REFERENCE)
         return named
 
     def _product(self, member: Member, shot: str, reference: ShotReference) -> Resolved | None:
@@ -184,9 +197,9 @@ class Expander:
             expanded = self._templates[shot].expand(member.row, member.brand, names)
             return self._model.compiler.compile(expanded, roles)
         except EmptyField as error:
-            raise RowProblem(error.field, "", f"shot {shot}: {error.reason}") from None
+            raise RowProblem(error.field, "", f"shot {shot}: {error.reason}", Code.EMPTY_FIELD) from None
         except ValueError as error:
-            raise RowProblem(f"shots.{shot}.prompt", "", f"shot {shot}: {error}") from None
+            raise RowProblem(f"shots.{shot}.prompt", "", f"shot {shot}: {error}", Code.PROMPT_REFUSED) from None
 
     def _with_parents(
         self,
@@ -239,9 +252,8 @@ class Expander:
         spec = MASTER_SPEC if channel is None else channel.finishing_spec()
         finishing = {} if channel is None else {"rights": legal_line}
         name = master_channel(request.width, request.height) if channel is None else channel.name
-        brand_id = str(member.brand["brand_id"])
         return Planned(
-            identity=Identity(self._campaign.name, self._model.kind, brand_id, member.look, shot, name, variation),
+            identity=self._identity(member, shot, name, variation),
             member=member,
             request=request,
             render_fingerprint=fingerprint,
@@ -254,6 +266,10 @@ class Expander:
             resolved=resolved,
             refused=self._refused(_rights(resolved), channel),
         )
+
+    def _identity(self, member: Member, shot: str, channel: str, variation: int) -> Identity:
+        brand_id = str(member.brand["brand_id"])
+        return Identity(self._campaign.name, self._model.kind, brand_id, member.look, shot, channel, variation)
 
     def _refused(self, rights: Rights, channel: Channel | None) -> str:
         # A master goes nowhere by itself: only its term counts, not a channel's territory.

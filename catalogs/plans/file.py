@@ -22,6 +22,7 @@ ROW_GROUP = 16_384
 PLAN_FORMAT = 1
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
+NUMBERS_KEY = b"packshot.numbers"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ class PlanWriter:
         self._flush()
         self._writer.close()
 
+    def note(self, numbers: Mapping[str, Any]) -> None:
+        """Write into the file what the plan comes to, which its rows alone cannot say."""
+        self._writer.add_key_value_metadata({NUMBERS_KEY: json.dumps(numbers, sort_keys=True)})
+
     def add(self, rows: Sequence[Row]) -> None:
         """Add the rows of whole looks."""
         self._rows.extend(rows)
@@ -106,6 +111,7 @@ class PlanFile:
         with self._open() as file:
             self.row_groups: int = file.num_row_groups
             self.header = self._read_header(file.schema_arrow.metadata or {})
+            self.numbers: dict[str, Any] = json.loads((file.metadata.metadata or {}).get(NUMBERS_KEY, b"{}"))
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:

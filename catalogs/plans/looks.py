@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from catalogs.campaigns.campaign import Campaign
 from catalogs.identity import canonical_json, look_name
 from catalogs.inputs.checks import CleanRow
+from catalogs.plans.accounts import Rows, row_mark
 from catalogs.plans.wanted import Member
 
 Row = Mapping[str, Any]
@@ -20,78 +21,94 @@ Row = Mapping[str, Any]
 @dataclass(slots=True)
 class _Look:
     first: str
-    products: list[str]
     digests: tuple[bytes, ...]
-    where: str = field(default="")
+    products: list[str] = field(default_factory=list)
+    marks: int = 0
 
 
-def members(
-    rows: Iterable[CleanRow],
-    brands: Mapping[str, Row],
-    campaign: Campaign,
-    must_agree: Iterable[str],
-    folder: Path,
-) -> Iterator[Member]:
+class Looks:
     """One member a look; its row is the one with the smallest product id, wherever it stands in the catalog.
 
     Rows wait in a file under `folder` while looks are gathered, so that memory holds ids, not rows.
 
     Args:
         must_agree: columns that may not differ inside a look.
-
-    Raises:
-        CampaignError: a column that templates or references read differs inside a look.
     """
-    if not campaign.look_by:
-        for file, number, plain in rows:
-            product = plain["product_id"]
-            yield Member(product, plain, brands[plain["brand_id"]], (product,), file, number)
-        return
-    spool = folder / "rows.pickle"
-    looks = _gather(rows, campaign, sorted(set(must_agree)), spool)
-    for file, number, name, row in _read(spool):
-        look = looks[name]
-        if look.first == row["product_id"]:
-            yield Member(name, row, brands[row["brand_id"]], tuple(sorted(look.products)), file, number)
-    spool.unlink()
 
+    def __init__(
+        self,
+        rows: Iterable[CleanRow],
+        brands: Mapping[str, Row],
+        campaign: Campaign,
+        must_agree: Iterable[str],
+        folder: Path,
+    ) -> None:
+        self._rows, self._brands, self._campaign = rows, brands, campaign
+        self._must_agree, self._spool = sorted(set(must_agree)), folder / "rows.pickle"
 
-def _gather(rows: Iterable[CleanRow], campaign: Campaign, must_agree: Sequence[str], spool: Path) -> dict[str, _Look]:
-    looks: dict[str, _Look] = {}
-    with spool.open("wb") as file:
-        for source, number, row in rows:
-            name = look_name(row["brand_id"], campaign.look_by, row)
-            pickle.dump((source, number, name, row), file, protocol=pickle.HIGHEST_PROTOCOL)
-            _join(looks, name, row, campaign, must_agree)
-    return looks
+    def __iter__(self) -> Iterator[Member]:
+        """Each look once; can be asked for once.
 
+        Raises:
+            CampaignError: a column that templates or references read differs inside a look.
+        """
+        if not self._campaign.look_by:
+            for clean in self._rows:
+                product = clean.row["product_id"]
+                yield self._member(product, clean, (product,), row_mark(clean.file, clean.number))
+            return
+        looks = self._gathered()
+        for name, clean in _read(self._spool):
+            look = looks[name]
+            if look.first == clean.row["product_id"]:
+                yield self._member(name, clean, tuple(sorted(look.products)), look.marks)
 
-def _join(looks: dict[str, _Look], name: str, row: Row, campaign: Campaign, must_agree: Sequence[str]) -> None:
-    digests = tuple(_digest(row.get(column)) for column in must_agree)
-    product = str(row["product_id"])
-    look = looks.get(name)
-    if look is None:
-        looks[name] = _Look(product, [product], digests)
-        return
-    for column, before, now in zip(must_agree, look.digests, digests, strict=True):
-        if before != now:
-            raise campaign.problem(
-                "look_by",
-                f"products {look.first!r} and {product!r} are one look but differ in {column!r}, which a shot reads",
-                f"add {column} to look_by, or take it out of the shots",
-            )
-    look.products.append(product)
-    look.first = min(look.first, product)
+    def rows_of(self, names: Collection[str]) -> Iterator[tuple[str, CleanRow]]:
+        """Every row of some looks that have several, in the order of the catalog."""
+        if names:
+            yield from ((name, clean) for name, clean in _read(self._spool) if name in names)
+
+    def _member(self, name: str, clean: CleanRow, covers: Sequence[str], marks: int) -> Member:
+        brand = self._brands[clean.row["brand_id"]]
+        return Member(name, clean.row, brand, covers, clean.file, clean.number, marks)
+
+    def _gathered(self) -> dict[str, _Look]:
+        looks: dict[str, _Look] = {}
+        with self._spool.open("wb") as file:
+            for clean in self._rows:
+                name = look_name(clean.row["brand_id"], self._campaign.look_by, clean.row)
+                pickle.dump((name, *clean), file, protocol=pickle.HIGHEST_PROTOCOL)
+                self._join(looks, name, clean)
+        return looks
+
+    def _join(self, looks: dict[str, _Look], name: str, clean: CleanRow) -> None:
+        product = str(clean.row["product_id"])
+        digests = tuple(_digest(clean.row.get(column)) for column in self._must_agree)
+        look = looks.setdefault(name, _Look(product, digests))
+        for column, before, now in zip(self._must_agree, look.digests, digests, strict=True):
+            if before != now:
+                raise self._campaign.problem(
+                    "look_by",
+                    f"products {look.first!r} and {product!r} are one look but differ in {column!r}, "
+                    "which a shot reads",
+                    f"add {column} to look_by, or take it out of the shots",
+                )
+        look.products.append(product)
+        look.first = min(look.first, product)
+        rows = Rows(0, look.marks)
+        rows.add(clean.file, clean.number)
+        look.marks = rows.marks
 
 
 def _digest(value: object) -> bytes:
     return hashlib.blake2b(canonical_json(value).encode(), digest_size=8).digest()
 
 
-def _read(spool: Path) -> Iterator[tuple[str, int, str, Row]]:
+def _read(spool: Path) -> Iterator[tuple[str, CleanRow]]:
     with spool.open("rb") as file:
         while True:
             try:
-                yield pickle.load(file)
+                name, *rest = pickle.load(file)
             except EOFError:
                 return
+            yield name, CleanRow(*rest)

@@ -6,11 +6,11 @@ from collections.abc import Sequence, Set
 from typing import cast
 
 from catalogs.assets.commits import Status
-from catalogs.assets.history import History
+from catalogs.assets.history import History, Known
 from catalogs.columns import PLAN, ReferenceRow, Row
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Work
-from catalogs.plans.wanted import Planned, PlanningModel
+from catalogs.plans.wanted import Member, Planned, PlanningModel
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
@@ -54,6 +54,8 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "estimated_seconds": 0.0,
         "estimated_cost_low": 0.0,
         "estimated_cost_high": 0.0,
+        "look_rows": None,
+        "look_marks": None,
     }
 
 
@@ -96,6 +98,29 @@ def bucket_of(planned: Planned) -> str:
     sizes = ",".join(f"{r.width}x{r.height}" for r in request.references)
     contents = ",".join(r.sha256[:8] for r in request.references)
     return f"{request.width}x{request.height}/{request.steps}/{request.guidance}/{sizes}/{contents}"
+
+
+def kept_row(identity: Identity, member: Member, fingerprint: str, known: Known, engine: str) -> Row:
+    """A delivered asset that stays as it is recorded, since what it is made from cannot be read now."""
+    return {
+        **cast(Row, dict.fromkeys(PLAN.names)),
+        **_identified(identity),
+        "product_id": member.row["product_id"],
+        "covers": list(member.covers),
+        "take": 0,
+        "fingerprint": fingerprint,
+        "engine": engine,
+        "status": known.status,
+        "attempts": known.attempts,
+        "final": known.final,
+        "asset_key": known.asset_key,
+        "action": Action.UNCHANGED.value,
+        "work": Work.NONE.value,
+        "stage": 0,
+        "estimated_seconds": 0.0,
+        "estimated_cost_low": 0.0,
+        "estimated_cost_high": 0.0,
+    }
 
 
 def unwanted_row(identity: Identity, fingerprint: str, engine: str, action: Action) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.shot_links import ShotReference
+from catalogs.identity import master_channel
 
 Size = tuple[int, int]
 
@@ -38,6 +39,11 @@ class ShotSizes:
     def is_built_on(self, shot: str, size: Size) -> bool:
         """Whether other shots need this master of a shot."""
         return size in self._built_on[shot]
+
+    def names(self, shot: str) -> list[str]:
+        """The channels of a shot, and its masters that other shots build on, as rows call them."""
+        masters = [master_channel(*size) for size in self.of(shot) if self.is_built_on(shot, size)]
+        return [*self._of_channels[shot], *masters]
 
     def _channel_sizes(self, shot: str) -> dict[str, Size]:
         own = self._campaign.shots[shot].master_size

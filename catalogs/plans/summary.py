@@ -29,7 +29,10 @@ class PlanSummary:
         spent: USD the campaign has cost in all its runs.
         paid: pictures paid for already that this plan only collects.
         warnings: lines for people.
-        rejected: catalog rows left out.
+        rejected: catalog rows left out for a mistake in them.
+        refused: product rows none of whose assets a right covers.
+        not_selected: product rows that the campaign's selection leaves aside.
+        not_asked: product rows that --only and --limit leave aside.
     """
 
     run_id: str
@@ -53,6 +56,9 @@ class PlanSummary:
     products: int = 0
     looks: int = 0
     rejected: int = 0
+    refused: int = 0
+    not_selected: int = 0
+    not_asked: int = 0
     stages: int = 0
     plan_key: str = ""
     rejects_key: str = ""

@@ -10,6 +10,7 @@ from catalogs.identity import (
     Identity,
     Kind,
 )
+from catalogs.inputs.reject_file import Code
 from catalogs.references.book import ReferenceProbe
 from catalogs.requests import PromptCompiler, Reference, RenderRequest
 
@@ -20,8 +21,8 @@ Rights = tuple[Mapping[str, Any], ...]
 class RowProblem(Exception):
     """This look cannot be planned: the column at fault, what it holds, and why."""
 
-    def __init__(self, column: str, value: str, reason: str) -> None:
-        self.column, self.value, self.reason = column, value, reason
+    def __init__(self, column: str, value: str, reason: str, code: Code) -> None:
+        self.column, self.value, self.reason, self.code = column, value, reason, code
         super().__init__(reason)
 
 
@@ -73,6 +74,7 @@ class Member:
         covers: ids of all products of the look, sorted.
         file: the catalog file, for messages.
         number: 1-based row number in it.
+        marks: sum of the marks of all rows of the look, see `catalogs.plans.accounts`.
     """
 
     look: str
@@ -81,6 +83,7 @@ class Member:
     covers: Sequence[str]
     file: str
     number: int
+    marks: int
 
 
 @dataclass(frozen=True, slots=True)

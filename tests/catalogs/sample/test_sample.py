@@ -10,9 +10,10 @@ from PIL import Image
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.campaigns.templates import PromptTemplate
 from catalogs.errors import OptionError
+from catalogs.inputs.checks import CleanRow
 from catalogs.inputs.reader import Catalog
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
-from catalogs.plans.looks import members
+from catalogs.plans.looks import Looks
 from catalogs.sample.sample import CAMPAIGN, TINY_CAMPAIGN, write_sample
 
 
@@ -65,10 +66,10 @@ def test_gtins_have_their_check_digit(sample: Path) -> None:
 def test_three_sizes_are_one_look_and_every_template_expands(sample: Path, tmp_path: Path) -> None:
     campaign = load_campaign(str(sample / CAMPAIGN))
     brands = {brand["brand_id"]: brand for brand in rows(sample, "brands.parquet")}
-    products = [("products.parquet", i, row) for i, row in enumerate(rows(sample, "products.parquet"), 1)]
+    products = [CleanRow("products.parquet", i, row) for i, row in enumerate(rows(sample, "products.parquet"), 1)]
     templates = {name: PromptTemplate(shot.prompt, "campaign.yaml", name) for name, shot in campaign.shots.items()}
     read = {column for template in templates.values() for scope, column in template.columns if scope == "product"}
-    looks = list(members(products, brands, campaign, read | {"reference_images"}, tmp_path))
+    looks = list(Looks(products, brands, campaign, read | {"reference_images"}, tmp_path))
     assert len(looks) == 8
     assert ("TW-RUN-40", "TW-RUN-41", "TW-RUN-42") in {tuple(look.covers) for look in looks}
     for look in looks:

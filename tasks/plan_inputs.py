@@ -1,0 +1,119 @@
+"""What a plan is made from: the campaign, its catalogs as their files describe themselves, the record, the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from catalogs.assets.history import History
+from catalogs.campaigns.campaign import Campaign
+from catalogs.inputs.reader import Catalog
+from catalogs.journal.spend import Spent, read_spent
+from catalogs.plans.expansion import Expander, unknown_look_column
+from catalogs.plans.file import PlanHeader, new_run_id
+from catalogs.plans.options import PlanOptions
+from catalogs.references.book import ReferenceBook
+from catalogs.storage.store import Store
+from tasks.engines import ChosenModel
+from tasks.hosted import hosted_header, model_warnings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a plan is made from.
+
+    Attributes:
+        paid: render fingerprints that the journal holds a task or an unanswered submit of: they cost nothing more.
+        columns: product columns to read, None for all.
+    """
+
+    campaign: Campaign
+    model: ChosenModel
+    store: Store
+    options: PlanOptions
+    history: History
+    spent: Spent
+    paid: frozenset[str]
+    brands: Catalog
+    products: Catalog
+    columns: frozenset[str] | None
+    book: ReferenceBook
+    expander: Expander
+
+
+def read_inputs(
+    campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions, every_column: bool = False
+) -> Inputs:
+    """Everything a plan is made from; of the catalogs only what their files say of themselves.
+
+    Raises:
+        UserError: a catalog that cannot be used, or a shot that cannot be made from these columns.
+    """
+    history = History.read(store, campaign.name)
+    book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
+    spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
+    brands = Catalog.open(campaign.catalogs.brands, "brands")
+    products = Catalog.open(campaign.catalogs.products, "products")
+    if problem := unknown_look_column(campaign, products.columns):
+        raise problem
+    expander = Expander(campaign, model, book.probe, products.columns, brands.columns, options.today)
+    return Inputs(
+        campaign=campaign,
+        model=model,
+        store=store,
+        options=options,
+        history=history,
+        spent=spent,
+        paid=frozenset(spent.tasked if options.resubmit else spent.claimed),
+        brands=brands,
+        products=products,
+        columns=_columns(campaign, products, expander, every_column),
+        book=book,
+        expander=expander,
+    )
+
+
+def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: bool) -> frozenset[str] | None:
+    """What shots and looks use and what every row must have; all for a template that takes the whole row."""
+    if "*" in expander.columns:
+        return None
+    if every:
+        return frozenset(products.columns)
+    needed = {"product_id", "brand_id", "title", *expander.columns, *campaign.look_by}
+    return frozenset(needed & set(products.columns))
+
+
+def plan_header(inputs: Inputs) -> PlanHeader:
+    """What the plan file will say of itself, with a new start's name."""
+    campaign, model, latest = inputs.campaign, inputs.model, inputs.history.latest
+    return PlanHeader(
+        campaign=campaign.name,
+        source=campaign.source,
+        output=campaign.output,
+        run_id=new_run_id(),
+        kind=model.kind,
+        engine=model.engine,
+        model=model.name,
+        model_revision=model.revision,
+        weight_precision=model.weight_precision,
+        lora=model.lora_files,
+        masters=campaign.finishing.masters,
+        reference_background=campaign.reference_background,
+        max_reference_pixels=campaign.max_reference_pixels,
+        channels={channel.name: channel.model_dump(mode="json") for channel in campaign.channels},
+        clock_floor=latest.isoformat() if latest else None,
+        partial=inputs.options.partial,
+        hosted=hosted_header(model.spec, campaign, inputs.options, inputs.spent.total),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def known_before(inputs: Inputs) -> dict[str, Any]:
+    """What a summary says that no row says."""
+    return {
+        "licence": inputs.model.spec.licence,
+        "stages": len(inputs.campaign.stages),
+        "spent": inputs.spent.total,
+        "warnings": model_warnings(inputs.model.spec, inputs.campaign),
+    }
