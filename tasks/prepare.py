@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from catalogs.campaigns.campaign import Campaign, load_campaign
+from catalogs.columns import PLAN
 from catalogs.errors import CampaignError, CatalogError
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
 from catalogs.plans.budget import check_budget
 from catalogs.plans.decision import Work
+from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PLAN_NAME, PlanFile, new_run_id
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.summary import COUNTED, PlanSummary
@@ -95,7 +97,7 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
     """Copy an approved plan into a start of its own.
 
     Raises:
-        CampaignError: it is no plan, or another campaign's or output's.
+        CampaignError: it is no plan, another campaign's or output's, or was changed by hand.
     """
     folder, file = split_uri(plan_file)
     source = Store.at(folder)
@@ -104,6 +106,7 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
         theirs = getattr(plan.header, name)
         if theirs != mine:
             raise CampaignError(plan_file, name, f"is a plan for {theirs!r}, not {mine!r}", "plan again")
+    refuse_edits(plan, plan.rows(PLAN.names))
     run_id = new_run_id()
     store.write(run_key(run_id, PLAN_NAME), source.read(file))
     return _stored(store, run_id)

@@ -21,6 +21,7 @@ from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import Master, adopt_master, read_master
 from catalogs.columns import Row
 from catalogs.errors import PackshotError, ReferenceImageError, SpendError
+from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
@@ -65,8 +66,13 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
 
 
 def take(job: ShardJob, plan: PlanFile, index: Delivered) -> list[Row]:
-    """The shard's rows that are not delivered yet."""
+    """The shard's rows that are not delivered yet.
+
+    Raises:
+        CampaignError: a row is not what was planned.
+    """
     rows: list[Row] = plan.row_group(job.shard.row_group).take(list(job.shard.offsets)).to_pylist()
+    refuse_edits(plan, rows)
     index.refresh()
     return [row for row in rows if not index.has(identity_of(row).digest(), row["fingerprint"])]
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from catalogs.columns import Row
+from catalogs.plans.rows import request_of
 from catalogs.plans.sharding import Shard
-from catalogs.requests import Reference, RenderRequest
+from catalogs.requests import RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import EngineOptions, Profile
 
@@ -85,25 +86,3 @@ def renders_of(rows: Iterable[Row]) -> list[Render]:
             renders[fingerprint] = Render(request_of(row), fingerprint, [])
         renders[fingerprint].rows.append(row)
     return list(renders.values())
-
-
-def request_of(row: Row) -> RenderRequest:
-    """The request that a plan row stands for."""
-    return RenderRequest(
-        prompt=row["prompt"],
-        references=tuple(
-            Reference(uri=r["uri"], sha256=r["sha256"], role=r["role"], width=r["width"], height=r["height"])
-            for r in row["references"]
-        ),
-        width=row["master_width"],
-        height=row["master_height"],
-        seed=row["seed"],
-        take=row["take"],
-        steps=row["steps"],
-        guidance=row["guidance"],
-        model=row["model"],
-        model_revision=row["model_revision"],
-        weight_precision=row["weight_precision"],
-        options=row.get("options") or "",
-        label=f"{row['brand_id']}/{row['look']}/{row['shot']}",
-    )

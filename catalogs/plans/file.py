@@ -23,6 +23,8 @@ PLAN_FORMAT = 1
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
+_NOT_IN_ALL = frozenset(("look_rows", "look_marks"))
+"""Columns that plans of this format have only since 2026-11-21."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class PlanFile:
         with self._open() as file:
             self.row_groups: int = file.num_row_groups
             self.header = self._read_header(file.schema_arrow.metadata or {})
+            self._check_columns(file.schema_arrow)
             self.numbers: dict[str, Any] = json.loads((file.metadata.metadata or {}).get(NUMBERS_KEY, b"{}"))
 
     @contextmanager
@@ -137,7 +140,16 @@ class PlanFile:
             raise self._problem("is not a plan") from None
         if header.get("format") != PLAN_FORMAT:
             raise self._problem("was written by another version of packshot")
-        return PlanHeader(**header)
+        try:
+            return PlanHeader(**{**header, "lora": tuple(header.get("lora", ()))})
+        except TypeError:  # a key too many, or one too few
+            raise self._problem("has a header of another version of packshot, or was changed by hand") from None
+
+    def _check_columns(self, schema: pa.Schema) -> None:
+        for column in PLAN:
+            found = schema.field(column.name).type if schema.names.count(column.name) == 1 else None
+            if found != column.type and not (found is None and column.name in _NOT_IN_ALL):
+                raise self._problem(f"has no column {column.name!r} of type {column.type}")
 
     def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         with self._open() as file:

@@ -11,6 +11,7 @@ from catalogs.columns import PLAN, ReferenceRow, Row
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Work
 from catalogs.plans.wanted import Member, Planned, PlanningModel
+from catalogs.requests import Reference, RenderRequest
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
@@ -164,3 +165,25 @@ def _first_rows(rows: Sequence[Row]) -> dict[str, Row]:
         if row["work"] == Work.RENDER:
             first.setdefault(row["render_fingerprint"], row)
     return first
+
+
+def request_of(row: Row) -> RenderRequest:
+    """The request that a plan row stands for."""
+    return RenderRequest(
+        prompt=row["prompt"],
+        references=tuple(
+            Reference(uri=r["uri"], sha256=r["sha256"], role=r["role"], width=r["width"], height=r["height"])
+            for r in row["references"]
+        ),
+        width=row["master_width"],
+        height=row["master_height"],
+        seed=row["seed"],
+        take=row["take"],
+        steps=row["steps"],
+        guidance=row["guidance"],
+        model=row["model"],
+        model_revision=row["model_revision"],
+        weight_precision=row["weight_precision"],
+        options=row.get("options") or "",
+        label=f"{row['brand_id']}/{row['look']}/{row['shot']}",
+    )

@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 
 from catalogs.plans.file import PlanFile
+from catalogs.plans.rows import request_of
 from catalogs.plans.sharding import cut_shards
 from catalogs.requests import Reference, RenderRequest
 from inference.engine import EngineOptions, LoadReference
@@ -38,7 +39,7 @@ from inference.models.table import MODELS
 from tasks.prepare import Prepared
 from tasks.profile import profile_of
 from tasks.shard import run_shard
-from tasks.shard_job import ShardJob, request_of
+from tasks.shard_job import ShardJob
 from tests.flows.projects import Project, plan_rows
 
 TINY_KV = "tiny-kv"
