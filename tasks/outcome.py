@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -78,20 +79,35 @@ def latest_run(store: Store, campaign: Campaign) -> str:
     Raises:
         CampaignError: nothing was planned yet.
     """
+    for run_id, _ in _plans(store, campaign):
+        return run_id
+    raise campaign.problem("output", "nothing was planned here yet", "run `packshot plan` or `packshot render`")
+
+
+def _plans(store: Store, campaign: Campaign) -> Iterator[tuple[str, PlanFile]]:
+    """Starts and plans of a campaign, the newest first."""
     keys = [key for key in store.list("runs") if key.endswith(f"/{PLAN_NAME}")]
     for key in sorted(keys, reverse=True):
-        if PlanFile(store, key).header.campaign == campaign.name:
-            return key.split("/")[1]
-    raise campaign.problem("output", "nothing was planned here yet", "run `packshot plan` or `packshot render`")
+        plan = PlanFile(store, key)
+        if plan.header.campaign == campaign.name:
+            yield key.split("/")[1], plan
 
 
 def newest_outcome(path: str) -> dict[str, Any]:
     """The newest plan of a campaign against what is delivered now.
+
+    A plan of a part (--only, --limit) says nothing of the rest: the newest whole one counts. Where there is none the
+    newest part is compared, and never called complete.
 
     Raises:
         CampaignError: nothing was planned yet.
     """
     campaign, store = open_campaign(path)
     run_id = latest_run(store, campaign)
-    outcome = outcome_of(store, PlanFile(store, run_key(run_id, PLAN_NAME)))
-    return {"campaign": campaign.name, "run_id": run_id, **outcome.as_dict(), "complete": outcome.complete}
+    whole = next(((run, plan) for run, plan in _plans(store, campaign) if not plan.header.partial), None)
+    run_id, plan = whole or (run_id, PlanFile(store, run_key(run_id, PLAN_NAME)))
+    outcome = outcome_of(store, plan)
+    found = {"campaign": campaign.name, "run_id": run_id, **outcome.as_dict()}
+    if whole is None:
+        found["part"] = "planned with --only or --limit; the whole campaign was never planned here"
+    return {**found, "complete": outcome.complete and whole is not None}

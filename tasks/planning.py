@@ -77,7 +77,7 @@ def write_plan(
         count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
         writer.note(summary.as_dict())
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
-    refuse_nothing(summary, left_out.first, campaign)
+    refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.first), campaign)
     return summary
 
 

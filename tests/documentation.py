@@ -20,6 +20,7 @@ from catalogs.campaigns.sections import CampaignFile
 from catalogs.columns import COLUMNS, REFERENCE_COLUMNS, Column, In
 from catalogs.inputs.reject_file import Code
 from catalogs.inputs.schemas import BRAND_COLUMNS, PRODUCT_COLUMNS, InputColumn, describe
+from catalogs.requests import Reason
 from flows.cli import cli
 from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject, keys_of
 
@@ -66,6 +67,13 @@ def type_text(hint: Any) -> str:
     return names.get(getattr(hint, "__name__", str(hint)), getattr(hint, "__name__", str(hint)))
 
 
+def bounds_text(field: FieldInfo) -> str:
+    """What a number may be."""
+    words = {"ge": "from", "gt": "over", "le": "to", "lt": "below"}
+    bounds = [(words[name], getattr(rule, name)) for rule in field.metadata for name in words if hasattr(rule, name)]
+    return " ".join(f"{word} {bound:,}" for word, bound in bounds)
+
+
 def default_text(field: FieldInfo) -> str:
     if field.is_required():
         return "**needed**"
@@ -80,7 +88,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[list[str]]:
     meanings = attributes(model)
     for name, field in model.model_fields.items():
         dotted = f"{prefix}{field.alias or name}"
-        yield [f"`{dotted}`", type_text(field.annotation), default_text(field), meanings.get(name, "")]
+        value = ", ".join(filter(None, (type_text(field.annotation), bounds_text(field))))
+        yield [f"`{dotted}`", value, default_text(field), meanings.get(name, "")]
         for inner, below in _sections(field.annotation, dotted):
             yield from keys(inner, below)
 
@@ -141,11 +150,16 @@ def _arrow(column: Column) -> str:
     return re.sub(r"list<\w+: (struct)?.*>", lambda found: f"list<{found[1] or 'string'}>", str(column.type))
 
 
+def reasons() -> str:
+    return ", ".join(f"`{reason}`" for reason in Reason)
+
+
 def reject_codes() -> str:
     return ", ".join(f"`{code}`" for code in Code)
 
 
 BLOCKS = {
+    "reasons": reasons,
     "reject-codes": reject_codes,
     "commands": commands,
     "brand-columns": lambda: _input_columns(BRAND_COLUMNS),

@@ -19,7 +19,7 @@ from catalogs.errors import CampaignError, nearest
 from catalogs.storage.uris import resolve_uri
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
-NAME_RULE = "use lower-case letters, digits, '-' and '_', at most 64"
+NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digit, at most 64"
 NOT_YET = {
     "quality": "quality checks are not built yet; leave the key out",
     "finishing.overlay": "overlays are not built yet; leave the key out",

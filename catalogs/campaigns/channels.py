@@ -70,15 +70,16 @@ class Channel(BaseModel):
     """A delivery target. Sizes are in pixels, `max_bytes` in bytes (a file says 5MB or 300kB too).
 
     Attributes:
-        name: lower-case letters, digits and "-"; part of every file's name.
+        name: lower-case letters, digits and "-", first a letter or digit, at most 64; part of every file's name.
         width: of the delivered file.
         height: of the delivered file.
         format: of the delivered file.
-        max_bytes: the platform's limit; a file that cannot keep it is a failure.
+        max_bytes: the platform's limit, as a number or as 400kB, 5MB; a file that cannot keep it is a failure.
         quality: JPEG and WebP quality to start from; finishing lowers it to keep `max_bytes`.
-        background: what the platform demands behind the product.
-        text: whether text and logos may be on the picture.
-        territory: ISO 3166 country the assets are shown in, which a reference's licence must cover.
+        background: what the platform demands behind the product; recorded, not made or checked yet.
+        text: whether the platform allows text and logos; not checked yet.
+        territory: ISO 3166 country (two upper-case letters) in which the assets are shown, which a reference's licence
+            must cover.
         master: WIDTHxHEIGHT to render at instead of the ladder's size.
         source: where the numbers are from: O official, S secondary, C conflicting, "" the campaign.
         checked_on: the day the numbers were compared with their source.

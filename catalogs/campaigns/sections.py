@@ -147,12 +147,12 @@ class CampaignFile(_Section):
     """A campaign file as it is written.
 
     Attributes:
-        name: lower-case letters, digits, "-" and "_", at most 64; part of every object key.
+        name: lower-case letters, digits, "-" and "_", first a letter or digit, at most 64; part of every object key.
         model: a name of `packshot models`, or a section that says more.
         catalogs: where brands and products are.
         output: a folder or s3://bucket/prefix for everything that is made.
         select: filter of the products as [column, operator, value] triples, joined by AND; lists of
-            them are joined by OR.
+            them are joined by OR. Operators: =, !=, <, >, <=, >=, in, not in.
         look_by: columns that make a look: products that agree on them share their pictures.
         seed: changes every picture.
         variations: pictures a shot, each with a seed of its own.
@@ -166,7 +166,7 @@ class CampaignFile(_Section):
         shots: the scenes, by name.
         channels: names of `packshot channels`, or channels spelled out.
         finishing: what happens between a master and its assets.
-        schedule: when the campaign is due.
+        schedule: when the scheduled flow takes the campaign; `packshot render` renders it on any day.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes
@@ -82,19 +82,26 @@ class PromptTemplate:
         self._root = self._build(prompt, where)
         self.columns = frozenset(self._columns)
 
-    def expand(self, product: Mapping[str, Any], brand: Mapping[str, Any], references: Sequence[str]) -> dict[str, Any]:
+    def expand(
+        self,
+        product: Mapping[str, Any],
+        brand: Mapping[str, Any],
+        references: Sequence[str],
+        optional: Collection[str] = (),
+    ) -> dict[str, Any]:
         """The prompt of one product.
 
         Args:
             product: clean product row.
             brand: clean brand row.
             references: names of this request's references, in order.
+            optional: names of references that a row may lack.
 
         Raises:
             EmptyField: the row leaves empty what a text needs.
             CampaignError: a template fails for another reason.
         """
-        context = {"product": product, "brand": brand, "image": _image_namer(references)}
+        context = {"product": product, "brand": brand, "image": _image_namer(references, optional)}
         expanded = self._root(context)
         assert isinstance(expanded, dict)
         return expanded
@@ -139,6 +146,8 @@ class PromptTemplate:
                 return " ".join(template.render(context).split())
             except UndefinedError as error:
                 raise _empty_field(tree, context, where, error) from None
+            except _AbsentReference as error:
+                raise EmptyField("reference_images", f"{where} names {error}, which this row does not have") from None
             except _NoSuchReference as error:
                 raise CampaignError(self._source, where, str(error), "list it under references") from None
             except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -155,9 +164,15 @@ class _NoSuchReference(Exception):
     pass
 
 
-def _image_namer(references: Sequence[str]) -> Callable[[str], str]:
+class _AbsentReference(Exception):
+    pass
+
+
+def _image_namer(references: Sequence[str], optional: Collection[str]) -> Callable[[str], str]:
     def image(name: str) -> str:
         if name not in references:
+            if name in optional:
+                raise _AbsentReference(name)
             raise _NoSuchReference(f"template: image({name!r}) is not among this shot's references")
         return f"image {references.index(name) + 1}"
 

@@ -115,7 +115,12 @@ def _not_parquet(store: Store, file: CatalogFile) -> CatalogError:
         return CatalogError(file.name, "", "the file is empty", "write it again")
     if head == _MAGIC:
         return CatalogError(file.name, "", "the Parquet file is cut short or damaged", _AGAIN)
-    return CatalogError(file.name, "", "is not a Parquet file", "let `packshot import` make one of it")
+    return CatalogError(
+        file.name,
+        "",
+        "is not a Parquet file",
+        "write it as one, for example with pandas: read_csv(...).to_parquet(...)",
+    )
 
 
 def arrow_filesystem(store: Store) -> pafs.FileSystem:

@@ -199,6 +199,6 @@ def _missing(missing: list[str], schema: pa.Schema, source: str) -> CatalogError
     close = {name: difflib.get_close_matches(name, schema.names, n=1, cutoff=0.75) for name in missing}
     hints = [f"is {match[0]!r} meant as {name!r}?" for name, match in close.items() if match]
     found = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
-    fix = hints[0] if hints else "rename columns, or let `packshot import` map them"
+    fix = hints[0] if hints else "rename columns to these names"
     problem = f"required {columns} {listed} missing; it has: {found or 'no column'}"
     return CatalogError(source, "", problem, fix)

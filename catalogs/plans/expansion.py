@@ -190,11 +190,12 @@ class Expander:
 
     def _prompt(self, member: Member, shot: str, named: Sequence[tuple[ShotReference, Resolved | None]]) -> str:
         names = [reference.name for reference, _ in named]
+        optional = {reference.name for reference in self._campaign.references[shot] if reference.optional}
         roles = [
             resolved.reference if resolved else Reference(RENDER_SCHEME, "", "shot", 0, 0) for _, resolved in named
         ]
         try:
-            expanded = self._templates[shot].expand(member.row, member.brand, names)
+            expanded = self._templates[shot].expand(member.row, member.brand, names, optional)
             return self._model.compiler.compile(expanded, roles)
         except EmptyField as error:
             raise RowProblem(error.field, "", f"shot {shot}: {error.reason}", Code.EMPTY_FIELD) from None

@@ -187,3 +187,34 @@ def test_a_delivered_look_whose_photo_is_missing_stays_as_it_is(project: Project
     assert "retired" not in summary["actions"]
     photo.write_bytes(content)
     assert project.plan().summary["actions"] == {"new": 1, "finish": 2, "changed": 2, "unchanged": 4}
+
+
+def test_a_part_that_is_delivered_is_not_the_campaign(tmp_path: Path) -> None:
+    project = Project.of(tmp_path, 3, shots=PLAIN)
+    project.render(limit=1)
+    said = command("status", project.path)
+    assert "complete: False" in said
+    assert "part: planned with --only or --limit" in said
+    project.plan()
+    project.render(only=["p001"])
+    assert json.loads(command("status", project.path, "--json"))["missing"] == 2
+    project.render()
+    assert "complete: True" in command("status", project.path)
+
+
+def test_a_text_that_names_a_picture_a_row_lacks_leaves_that_row_out(tmp_path: Path) -> None:
+    shot = {
+        "size": "64x64",
+        "references": ["product.hero", "product.back?"],
+        "prompt": {"scene": "{{ product.title }} from behind, as in {{ image('product.back') }}"},
+    }
+    project = Project.of(tmp_path, 2, shots={"both": shot})
+    project.products[1]["reference_images"].append({"uri": "photo.png", "role": "back"})
+    project.write()
+    summary = project.plan().summary
+    assert (summary["assets"], summary["rejected"]) == (2, 1)
+    [row] = rejects(project, summary)
+    assert (row["product_id"], row["code"]) == ("p000", Code.EMPTY_FIELD)
+    assert "names product.back, which this row does not have" in row["reason"]
+    with pytest.raises(CatalogError, match=r"row 1: shot both: .*names product\.back"):
+        project.plan(only=["p000"])

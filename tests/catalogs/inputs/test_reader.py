@@ -224,7 +224,7 @@ def empty_folder(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (not_parquet, "is not a Parquet file; let `packshot import` make one of it"),
+        (not_parquet, "is not a Parquet file; write it as one, for example with pandas: read_csv(...).to_parquet(...)"),
         (empty_file, "the file is empty"),
         (truncated, "the Parquet file is cut short or damaged"),
         (damaged_footer, "the Parquet file is cut short or damaged"),
