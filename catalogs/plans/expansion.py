@@ -11,6 +11,7 @@ from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.errors import CampaignError, nearest
 from catalogs.identity import (
+    MASTER_CHANNEL,
     Identity,
     asset_fingerprint,
     master_channel,
@@ -71,7 +72,7 @@ class Expander:
         made: dict[_MadeKey, _MadeValue] = {}
         for shot in self._order:
             self._expand_shot(member, shot, planned, made)
-        return planned
+        return _without_idle_masters(planned)
 
     def identities(self, member: Member) -> list[Identity]:
         """Which assets a look needs, without a look at its references."""
@@ -280,6 +281,20 @@ class Expander:
             if problem:
                 return f"{right['uri']}: {problem}"
         return ""
+
+
+def _without_idle_masters(planned: Sequence[Planned]) -> list[Planned]:
+    """The assets of a look without the masters of their own on which nothing builds that may be made."""
+    built_on: set[str] = set()
+    kept: list[Planned] = []
+    for asset in reversed(planned):  # what builds on a shot comes after it
+        is_master = asset.identity.channel.startswith(MASTER_CHANNEL)
+        if is_master and not asset.refused and asset.render_fingerprint not in built_on:
+            continue
+        kept.append(asset)
+        if not asset.refused:
+            built_on.update(reference.sha256 for reference in asset.request.references if reference.is_render)
+    return kept[::-1]
 
 
 def _rights(resolved: Iterable[Resolved]) -> Rights:

@@ -218,3 +218,19 @@ def test_a_text_that_names_a_picture_a_row_lacks_leaves_that_row_out(tmp_path: P
     assert "names product.back, which this row does not have" in row["reason"]
     with pytest.raises(CatalogError, match=r"row 1: shot both: .*names product\.back"):
         project.plan(only=["p000"])
+
+
+def test_nothing_is_made_for_a_shot_that_no_right_covers(tmp_path: Path) -> None:
+    shots = {
+        "hero": PLAIN["hero"],
+        "next": {"size": "96x96", "references": ["shot.hero"], "prompt": {"scene": "a table"}},
+        "last": {"size": "80x80", "references": ["shot.next"], "prompt": {"scene": "a room"}},
+    }
+    channels = [{"name": "us", "width": 48, "height": 48, "territory": "US"}]
+    project = Project.of(tmp_path, 2, shots=shots, channels=channels)
+    project.products[0]["reference_images"][0]["territories"] = ["DE"]
+    project.write()
+    prepared = project.plan()
+    assert {row["look"] for row in plan_rows(prepared)} == {"p001"}
+    assert (prepared.summary["renders"], prepared.summary["refused"]) == (3, 1)
+    assert [row["code"] for row in rejects(project, prepared.summary)] == [Code.RIGHTS]
