@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -107,6 +107,11 @@ def render_fingerprint(request: RenderRequest) -> str:
         # Only where there are some: fingerprints from before this field keep their value.
         asked["options"] = request.options
     return hashlib.sha256(canonical_json(asked).encode()).hexdigest()
+
+
+def lora_marks(files: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """How LoRA files (sha256 and scale) enter a render fingerprint: by content and strength, in order."""
+    return tuple(f"{file['sha256']}@{file['scale']:g}" for file in files)
 
 
 def asset_fingerprint(render: str, channel: Mapping[str, Any], finishing: Mapping[str, Any]) -> str:

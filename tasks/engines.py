@@ -7,7 +7,7 @@ from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import ModelError
-from catalogs.identity import Kind
+from catalogs.identity import Kind, lora_marks
 from catalogs.plans.file import PlanHeader
 from inference.engine import EngineFactory, EngineOptions
 from inference.models.estimates import estimate_cost, estimate_seconds
@@ -36,7 +36,7 @@ class ChosenModel:
 
     @property
     def lora(self) -> tuple[str, ...]:
-        return tuple(f"{file['sha256']}@{file['scale']:g}" for file in self.lora_files)
+        return lora_marks(self.lora_files)
 
     @property
     def revision(self) -> str:

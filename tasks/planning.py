@@ -27,7 +27,7 @@ from catalogs.plans.file import PLAN_NAME, PlanWriter
 from catalogs.plans.looks import Looks
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.rows import add_estimates
-from catalogs.plans.summary import PlanSummary
+from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
 from catalogs.references.book import MissingReference
 from catalogs.storage.store import Store
@@ -75,10 +75,14 @@ def write_plan(
         planned = compare(expanded, looks, inputs, comparison, left_out)
         summary = write(planned, writer, PlanSummary.of(header, **known_before(inputs)), inputs.paid)
         count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
-        writer.note(summary.as_dict())
+        writer.note({name: getattr(summary, name) for name in NOTED})
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
     refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.first), campaign)
     return summary
+
+
+class NothingLeft(CatalogError):
+    """Every row of a catalog was left out."""
 
 
 class Counted(Generic[Item]):
@@ -197,16 +201,18 @@ def expand(
         _probe_ahead(window, inputs)
         for member in window:
             try:
-                yield Expanded(inputs.expander.expand(member))
+                planned = inputs.expander.expand(member)
             except RowProblem as error:
                 _leave_out(member, [Problem(error.column, error.value, error.reason, error.code)], broken, left_out)
             except ReferenceImageError as error:
                 if kept := _kept(member, error, inputs, comparison):
                     left_out.unreachable += 1
                     yield Expanded((), kept)
-                    continue
-                problem = Problem("reference_images", error.source, str(error), _code(error))
-                _leave_out(member, [problem], broken, left_out)
+                else:
+                    problem = Problem("reference_images", error.source, str(error), _code(error))
+                    _leave_out(member, [problem], broken, left_out)
+            else:
+                yield Expanded(planned)
     _leave_out_rows(broken, looks, left_out)
 
 
@@ -290,17 +296,16 @@ def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[R
     left out: a typing error in a catalog must retire nothing. Where such a row has no readable id, no product is.
     """
     unwanted = list(comparison.unwanted(inputs.model.kind))
-    doubtful = [identity for identity, _ in unwanted if not comparison.is_of_a_known_look(identity)]
-    covers = covers_of(inputs.store, inputs.campaign.name, doubtful) if doubtful and left_out.products else {}
-    kept = {
+    doubtful = {
         identity
-        for identity in doubtful
-        if left_out.nameless or left_out.products.intersection(covers.get(identity, ()))
+        for identity, _ in unwanted
+        if not comparison.is_of_a_known_look(identity) and not _is_gone(identity, inputs.campaign)
     }
-    kept = {identity for identity in kept if not _is_gone(identity, inputs.campaign)}
-    if kept:
-        left_out.kept = len(kept)
-    return [comparison.retired_row(*item) for item in unwanted if item[0] not in kept]
+    if doubtful and not left_out.nameless:
+        covers = covers_of(inputs.store, inputs.campaign.name, doubtful) if left_out.products else {}
+        doubtful = {identity for identity in doubtful if left_out.products.intersection(covers.get(identity, ()))}
+    left_out.kept = len(doubtful)
+    return [comparison.retired_row(*item) for item in unwanted if item[0] not in doubtful]
 
 
 def _is_gone(identity: Identity, campaign: Campaign) -> bool:
@@ -326,10 +331,10 @@ def count_rows(
     summary: PlanSummary, inputs: Inputs, selected: Selected, products: int, looks: int, left_out: LeftOut
 ) -> None:
     """Complete a summary by what its rows do not say."""
-    total = inputs.products.row_count
     summary.products, summary.looks = products, looks
     summary.rejected, summary.refused = left_out.rows, left_out.refused
-    summary.not_selected = total - selected.rows.count if selected.rows is not None else 0
+    if selected.rows is not None:
+        summary.not_selected = inputs.products.row_count - selected.rows.count
     if left_out.unreachable:
         missing = f"{left_out.unreachable} looks stay as they were delivered: a picture they are made from is missing"
         summary.warnings.append(f"{missing} ({Code.REFERENCE_MISSING})")
@@ -344,12 +349,12 @@ def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaig
     """Refuse a plan of nothing at all: a mistake more often than a wish, and --retire would take it at its word.
 
     Raises:
-        CatalogError: every row was left out.
+        NothingLeft: every row was left out.
         CampaignError: there was none.
     """
     if not summary.assets and first:
         problem = f"{first.reason} (column {first.column}; {summary.rejected} rows rejected, none left)"
-        raise CatalogError(first.file, f"row {first.row}", problem)
+        raise NothingLeft(first.file, f"row {first.row}", problem)
     if not summary.products:
         where, what = ("select", "matches no product") if campaign.select else ("catalogs.products", "is empty")
         raise campaign.problem(where, what, "correct it, or name the products you mean")

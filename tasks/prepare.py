@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import PLAN
-from catalogs.errors import CampaignError, CatalogError
+from catalogs.errors import CampaignError
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
 from catalogs.plans.budget import check_budget
@@ -20,10 +20,10 @@ from catalogs.plans.decision import Work
 from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PLAN_NAME, PlanFile, new_run_id
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.summary import COUNTED, PlanSummary
+from catalogs.plans.summary import COUNTED, NOTED, PlanSummary
 from catalogs.storage.store import Store, split_uri, write_uri
 from tasks.engines import ChosenModel, choose_model
-from tasks.planning import Thorough, write_plan
+from tasks.planning import NothingLeft, Thorough, write_plan
 
 _OPTION_FIELDS = frozenset(f.name for f in fields(PlanOptions))
 
@@ -113,13 +113,12 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
 
 
 def summarise(plan: PlanFile) -> dict[str, Any]:
-    """The summary of a plan that exists, from its rows."""
-    if plan.numbers:
-        return {**plan.numbers, "actions": dict(plan.numbers["actions"]), "work": dict(plan.numbers["work"])}
-    hosted = plan.header.hosted  # a plan of before these numbers were written into it
-    summary = PlanSummary.of(
-        plan.header, licence="", spent=hosted.get("spent", 0.0), warnings=hosted.get("warnings", [])
-    )
+    """The summary of a plan that exists, from its rows and what is noted in it."""
+    hosted = plan.header.hosted
+    # All that a plan of before these numbers were noted in it says of them.
+    known = {"licence": "", "spent": hosted.get("spent", 0.0), "warnings": hosted.get("warnings", [])}
+    known |= {name: plan.numbers[name] for name in NOTED if name in plan.numbers}
+    summary = PlanSummary.of(plan.header, **known)
     summary.count(plan.rows(COUNTED))
     return summary.as_dict()
 
@@ -132,23 +131,21 @@ def copy_plan(prepared: Prepared, path: str) -> None:
 def check_catalogs(campaign_path: str, all_references: bool) -> tuple[list[Reject], bool]:
     """Every problem of a campaign's catalogs and references that planning would find; writes nothing.
 
-    Returns:
-        The problems, and whether they leave nothing to plan.
-
     Args:
         all_references: read also the pictures that no shot uses.
+
+    Returns:
+        The problems, and whether they leave nothing to plan.
     """
     campaign = load_campaign(campaign_path)
     thorough = Thorough(columns=True, references=all_references)
     with tempfile.TemporaryDirectory(prefix="packshot-") as name:
-        folder = Path(name)
+        folder, nothing_left = Path(name), False
         try:
             write_plan(campaign, choose_model(campaign), Store.at(campaign.output), PlanOptions(), folder, thorough)
-        except CatalogError:
-            if not (folder / REJECTS_NAME).exists() or not (found := read_rejects(folder / REJECTS_NAME)):
-                raise
-            return found, True
-        return read_rejects(folder / REJECTS_NAME), False
+        except NothingLeft:
+            nothing_left = True
+        return read_rejects(folder / REJECTS_NAME), nothing_left
 
 
 def _frozen(value: Any) -> Any:

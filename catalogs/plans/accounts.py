@@ -38,10 +38,6 @@ class Rows:
         self.count += 1
         self.marks = (self.marks + row_mark(file, number)) % _MODULUS
 
-    def add_rows(self, count: int, marks: int) -> None:
-        self.count += count
-        self.marks = (self.marks + marks) % _MODULUS
-
     def __add__(self, other: Rows) -> Rows:
         return Rows(self.count + other.count, (self.marks + other.marks) % _MODULUS)
 
@@ -81,7 +77,12 @@ def settle(files: Mapping[str, int], selected: Rows | None, plan: Path, rejects:
         LostRowsError: a row is in no class, or in two.
     """
     total = sum(files.values())
-    left = selected if selected is not None else _all_rows(files) if not partial else Rows(total)
+    if selected is not None:
+        left = selected
+    elif partial:  # which rows it leaves aside nobody knows, only how many
+        left = Rows(total)
+    else:
+        left = _all_rows(files)
     covered, (rejected, refused) = _covered(plan), _left_out(rejects, files)
     right = covered + rejected + refused
     if right.count > left.count or (not partial and right != left):
@@ -106,7 +107,7 @@ def _covered(plan: Path) -> Rows:
     for batch in _batches(plan, ["look_rows", "look_marks"]):
         for row in batch:
             if row["look_rows"]:
-                rows.add_rows(int(row["look_rows"]), int(row["look_marks"]))
+                rows += Rows(int(row["look_rows"]), int(row["look_marks"]))
     return rows
 
 

@@ -6,7 +6,7 @@ for ever. So fingerprints are computed again from what header and row ask for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from catalogs.campaigns.channels import Channel
 from catalogs.columns import Row, value_of
 from catalogs.errors import CampaignError
-from catalogs.identity import MASTER_CHANNEL, asset_fingerprint, render_fingerprint
+from catalogs.identity import MASTER_CHANNEL, lora_marks, render_fingerprint
 from catalogs.plans.decision import Work
-from catalogs.plans.expansion import MASTER_SPEC
+from catalogs.plans.expansion import finished_fingerprint
 from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.plans.rows import request_of
 
@@ -29,15 +29,15 @@ def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
     Raises:
         CampaignError: the first row that is not what was planned.
     """
-    header = plan.header
-    lora = tuple(f"{file['sha256']}@{file['scale']:g}" for file in header.lora)
-    channels: dict[str, Channel] = {}
     try:
-        channels |= {name: Channel.model_validate(spec) for name, spec in header.channels.items()}
+        lora = lora_marks(plan.header.lora)
+        channels = {name: Channel.model_validate(spec) for name, spec in plan.header.channels.items()}
     except ValidationError as error:
         raise _edited(plan, "its header", f"channels: {error.errors()[0]['msg'].lower()}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _edited(plan, "its header", "channels or LoRA files are none") from None
     for row in rows:
-        if row["work"] != Work.NONE and (problem := _problem(row, header, lora, channels)):
+        if row["work"] != Work.NONE and (problem := _problem(row, plan.header, lora, channels)):
             where = "/".join(str(value_of(row, name)) for name in ("brand_id", "look", "shot", "channel", "variation"))
             raise _edited(plan, where, problem)
 
@@ -46,7 +46,7 @@ def _edited(plan: PlanFile, where: str, problem: str) -> CampaignError:
     return CampaignError(plan.uri, where, f"{problem}: it was changed after it was planned", "plan again")
 
 
-def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: dict[str, Channel]) -> str:
+def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapping[str, Channel]) -> str:
     for name in _OF_THE_HEADER:
         if value_of(row, name) != getattr(header, name):
             return f"its {name} is not the plan's"
@@ -57,9 +57,7 @@ def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: dict
         channel = channels.get(row["channel"])
         if channel is None and not row["channel"].startswith(MASTER_CHANNEL):
             return "its channel is not the plan's"
-        spec = MASTER_SPEC if channel is None else channel.finishing_spec()
-        finishing = {} if channel is None else {"rights": row["legal_line"] or ""}
-        if asset_fingerprint(render, spec, finishing) != row["fingerprint"]:
+        if finished_fingerprint(render, channel, row["legal_line"] or "") != row["fingerprint"]:
             return "its fingerprint is not that of how it is finished"
     except (TypeError, ValueError, KeyError, AttributeError):
         return "it lacks what a picture is made from"

@@ -30,6 +30,13 @@ _MadeValue = tuple[str, Rights]
 MASTER_SPEC = {"master": True}
 
 
+def finished_fingerprint(render: str, channel: Channel | None, legal_line: str) -> str:
+    """The fingerprint of a render finished for a channel, None for a master of its own."""
+    if channel is None:
+        return asset_fingerprint(render, MASTER_SPEC, {})
+    return asset_fingerprint(render, channel.finishing_spec(), {"rights": legal_line})
+
+
 class Expander:
     """Expands looks of one campaign. Built once; raises CampaignError for what no row can mend.
 
@@ -251,15 +258,13 @@ class Expander:
         channel: Channel | None,
     ) -> Planned:
         legal_line = str(member.brand.get("legal_line") or "")
-        spec = MASTER_SPEC if channel is None else channel.finishing_spec()
-        finishing = {} if channel is None else {"rights": legal_line}
         name = master_channel(request.width, request.height) if channel is None else channel.name
         return Planned(
             identity=self._identity(member, shot, name, variation),
             member=member,
             request=request,
             render_fingerprint=fingerprint,
-            fingerprint=asset_fingerprint(fingerprint, spec, finishing),
+            fingerprint=finished_fingerprint(fingerprint, channel, legal_line),
             stage=self._stage_of[shot],
             format="png" if channel is None else channel.format,
             width=request.width if channel is None else channel.width,

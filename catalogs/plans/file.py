@@ -35,7 +35,7 @@ class PlanHeader:
         lora: path, sha256 and scale of each LoRA file, in order.
         channels: finishing rules of every channel, by name.
         clock_floor: latest commit the plan was made against; commits made for it are later.
-        partial: made with --only or --limit, or with rows rejected: it must not retire anything.
+        partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
     """
 
@@ -114,7 +114,7 @@ class PlanFile:
             self.row_groups: int = file.num_row_groups
             self.header = self._read_header(file.schema_arrow.metadata or {})
             self._check_columns(file.schema_arrow)
-            self.numbers: dict[str, Any] = json.loads((file.metadata.metadata or {}).get(NUMBERS_KEY, b"{}"))
+            self.numbers = self._read_numbers(file.metadata.metadata or {})
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
@@ -138,12 +138,19 @@ class PlanFile:
             header = json.loads(metadata[METADATA_KEY])
         except (KeyError, ValueError):
             raise self._problem("is not a plan") from None
-        if header.get("format") != PLAN_FORMAT:
+        if not isinstance(header, dict) or header.get("format") != PLAN_FORMAT:
             raise self._problem("was written by another version of packshot")
         try:
             return PlanHeader(**{**header, "lora": tuple(header.get("lora", ()))})
         except TypeError:  # a key too many, or one too few
             raise self._problem("has a header of another version of packshot, or was changed by hand") from None
+
+    def _read_numbers(self, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """What `PlanWriter.note` wrote; {} in a plan of before."""
+        try:
+            return dict(json.loads(metadata.get(NUMBERS_KEY, b"{}")))
+        except (TypeError, ValueError):
+            raise self._problem("has numbers that were changed by hand") from None
 
     def _check_columns(self, schema: pa.Schema) -> None:
         for column in PLAN:

@@ -23,7 +23,7 @@ class _Look:
     first: str
     digests: tuple[bytes, ...]
     products: list[str] = field(default_factory=list)
-    marks: int = 0
+    rows: Rows = field(default_factory=Rows)
 
 
 class Looks:
@@ -61,7 +61,7 @@ class Looks:
         for name, clean in _read(self._spool):
             look = looks[name]
             if look.first == clean.row["product_id"]:
-                yield self._member(name, clean, tuple(sorted(look.products)), look.marks)
+                yield self._member(name, clean, tuple(sorted(look.products)), look.rows.marks)
 
     def rows_of(self, names: Collection[str]) -> Iterator[tuple[str, CleanRow]]:
         """Every row of some looks that have several, in the order of the catalog."""
@@ -95,9 +95,7 @@ class Looks:
                 )
         look.products.append(product)
         look.first = min(look.first, product)
-        rows = Rows(0, look.marks)
-        rows.add(clean.file, clean.number)
-        look.marks = rows.marks
+        look.rows.add(clean.file, clean.number)
 
 
 def _digest(value: object) -> bytes:

@@ -16,6 +16,9 @@ from catalogs.plans.file import PLAN_NAME, PlanHeader
 COUNTED = ("action", "work", "status", "estimated_seconds", "estimated_cost_low", "estimated_cost_high")
 """Columns of a plan that its numbers come from."""
 
+NOTED = ("licence", "stages", "spent", "paid", "warnings", "products", "looks", "rejected", "refused", "not_selected")
+"""Numbers that the rows of a plan do not say: they are noted in its file."""
+
 
 @dataclass
 class PlanSummary:
@@ -32,7 +35,6 @@ class PlanSummary:
         rejected: catalog rows left out for a mistake in them.
         refused: product rows none of whose assets a right covers.
         not_selected: product rows that the campaign's selection leaves aside.
-        not_asked: product rows that --only and --limit leave aside.
     """
 
     run_id: str
@@ -58,7 +60,6 @@ class PlanSummary:
     rejected: int = 0
     refused: int = 0
     not_selected: int = 0
-    not_asked: int = 0
     stages: int = 0
     plan_key: str = ""
     rejects_key: str = ""
