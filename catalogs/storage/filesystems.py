@@ -51,6 +51,7 @@ class Files(Protocol):
     def delete(self, keys: Sequence[str]) -> None: ...
     def list(self, prefix: str) -> dict[str, Entry]: ...
     def list_names(self, prefix: str) -> dict[str, Entry]: ...
+    def folders(self, prefix: str) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,11 @@ class Folder:
                     with suppress(FileNotFoundError):
                         found[posixpath.join(folder, entry.name)] = _local_entry(entry.stat())
         return found
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(join_key(self.root, prefix)) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+        return []
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,16 @@ class Objects:
         files = {name: info for name, info in found.items() if info["type"] == "file"}
         start = len(self.base) + 1
         return {name[start:]: _remote_entry(info) for name, info in files.items() if len(name) > len(folder)}
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        self.fs.invalidate_cache()
+        try:
+            found = self.fs.ls(join_key(self.base, prefix) if prefix else self.base, detail=True)
+        except FileNotFoundError as error:
+            if answer_of(error).code == "NoSuchBucket":
+                raise
+            return []
+        return [posixpath.basename(info["name"].rstrip("/")) for info in found if info["type"] == "directory"]
 
     @property
     def _is_s3(self) -> bool:

@@ -164,6 +164,12 @@ class Store:
             found = self._files().list_names(prefix)
         return dict(sorted(found.items()))
 
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders in a folder, in order; [] when there is none. What lies in them is not listed."""
+        folder = prefix.rstrip("/")
+        with self.seam("list", folder):
+            return sorted(self._files().folders(self._checked(folder) if folder else ""))
+
     def stat(self, key: str) -> Entry:
         """Size, time and tag of a key; raises MissingKey."""
         with self.seam("stat", key):
