@@ -14,6 +14,8 @@ from typing import Annotated, Any, TypedDict, cast, get_type_hints
 
 import pyarrow as pa
 
+from catalogs.identity import MASTER_CHANNEL
+
 
 class SetBy(StrEnum):
     """Who sets a column."""
@@ -72,7 +74,7 @@ def _outcome(type: pa.DataType, meaning: str) -> Column:
 
 
 _TEXT, _WHOLE, _NUMBER, _FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
-_LONG, _TEXTS = pa.int64(), pa.list_(pa.string())
+_LONG, _TEXTS, _MOMENT = pa.int64(), pa.list_(pa.string()), pa.timestamp("us", tz="UTC")
 
 
 class ReferenceRow(TypedDict):
@@ -113,8 +115,9 @@ class Row(TypedDict, total=False):
     shot: Annotated[str, _identity(_TEXT, "name of the shot")]
     channel: Annotated[str, _identity(_TEXT, "name of the channel; `master-WIDTHxHEIGHT` for a master of its own")]
     variation: Annotated[int, _identity(_WHOLE, "which of the pictures of a shot, from 0")]
+    master: Annotated[bool | None, _carried(_FLAG, "a master with a row of its own, and no asset; see `is_master`")]
     take: Annotated[int, _request(_WHOLE, "which try at the same picture, from 0")]
-    status: Annotated[str | None, _known(_TEXT, "`delivered`, `failed` or `retired`")]
+    status: Annotated[str | None, _known(_TEXT, "`delivered`, `failed`, `retired`, `withdrawn`, `missing` or `pruned`")]
     reason: Annotated[str | None, _known(_TEXT, "why it failed, from a closed list")]
     detail: Annotated[str | None, _outcome(_TEXT, "the failure in one line for people")]
     attempts: Annotated[int, _known(_WHOLE, "how often it was tried")]
@@ -132,6 +135,10 @@ class Row(TypedDict, total=False):
     prompt: Annotated[str, _request(_TEXT, "the text that was asked for")]
     prompt_used: Annotated[str | None, _outcome(_TEXT, "the text the model saw; another one where the API rewrote it")]
     references: Annotated[list[ReferenceRow], _request(_REFERENCES, "reference images in order")]
+    upstream_references: Annotated[
+        list[ReferenceRow] | None, _carried(_REFERENCES, "the photos behind the shots it builds on")
+    ]
+    territory: Annotated[str | None, _carried(_TEXT, "where its channel shows it; the whole world when empty")]
     engine: Annotated[str, _request(_TEXT, "`proof`, `diffusers` or `bfl`")]
     model: Annotated[str, _request(_TEXT, "name in the model table, or a folder")]
     model_revision: Annotated[str, _request(_TEXT, "pinned commit, or hash of a folder's weights")]
@@ -148,7 +155,9 @@ class Row(TypedDict, total=False):
     run_id: Annotated[str, _outcome(_TEXT, "the start that committed the row")]
     shard: Annotated[int, _outcome(_WHOLE, "number of the shard in that run")]
     attempt_id: Annotated[str, _outcome(_TEXT, "the try at that shard")]
-    created_at: Annotated[datetime, _outcome(pa.timestamp("us", tz="UTC"), "when it was committed")]
+    ordered_at: Annotated[datetime | None, _outcome(_MOMENT, "when that start began, by which history is ordered")]
+    step: Annotated[int | None, _outcome(_WHOLE, "which of that start's steps committed it, in order")]
+    created_at: Annotated[datetime, _outcome(_MOMENT, "when it was committed, by that machine's clock")]
     action: Annotated[str, _planned(_TEXT, "`new`, `changed`, `unchanged`, `finish`, `retired` or `withdraw`")]
     work: Annotated[str, _planned(_TEXT, "what it costs: `render`, `finish`, `commit` or `none`")]
     stage: Annotated[int, _planned(_WHOLE, "shots of a stage build on those of earlier ones")]
@@ -195,6 +204,12 @@ def with_identity(*names: str) -> list[str]:
         KeyError: there is no such column.
     """
     return [*IDENTITY, *(name for name in names if COLUMNS[name])]
+
+
+def is_master(row: Row) -> bool:
+    """Whether a row is of a master that other shots build on: it is no asset, in no count and on no page."""
+    told = row.get("master")
+    return row["channel"].startswith(MASTER_CHANNEL) if told is None else told
 
 
 def value_of(row: Row, name: str) -> Any:

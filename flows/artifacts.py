@@ -330,8 +330,10 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
         "Speed": f"{profile['images_per_second']:g} images/s" if profile.get("images_per_second") else "",
         "GPU": f"{profile['device']}, {profile['memory_gib']:g} GiB at most" if profile.get("memory_gib") else "",
         "Rows left out": left_out_line(plan),
-        "No longer wanted": f"{outcome['retired']}" if outcome["retired"] else "",
-        "To withdraw": f"{outcome['withdraw']}, a right to a reference has ended" if outcome["withdraw"] else "",
+        "Replaced by a later start": str(outcome["superseded"] or ""),
+        "No longer wanted": str(outcome["unwanted"] or ""),
+        "Retired": str(outcome["retired"] or ""),
+        "Withdrawn": f"{outcome['withdrawn']}, a right to a photo has ended" if outcome["withdrawn"] else "",
     }
     return {name: said for name, said in numbers.items() if said}
 

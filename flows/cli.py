@@ -178,7 +178,7 @@ def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, *
     _answer(
         as_json,
         summary,
-        outcome_lines(summary, bool(options["retire"])) + (profile_lines(summary["profile"]) if profile else []),
+        outcome_lines(summary) + (profile_lines(summary["profile"]) if profile else []),
     )
     if not summary["complete"]:
         sys.exit(1)

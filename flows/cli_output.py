@@ -49,12 +49,8 @@ def _place(summary: Mapping[str, Any], key: str) -> str:
     return f"{summary['output'].rstrip('/')}/{key}"
 
 
-def outcome_lines(summary: Mapping[str, Any], retiring: bool = False) -> list[str]:
-    """A run's summary for people.
-
-    Args:
-        retiring: what is no longer wanted was retired in this run.
-    """
+def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
+    """A run's summary for people."""
     outcome, work = summary["outcome"], summary["work"]
     lines = [
         f"{outcome['delivered']} of {outcome['planned']} planned assets delivered; "
@@ -63,11 +59,14 @@ def outcome_lines(summary: Mapping[str, Any], retiring: bool = False) -> list[st
     lines += [f"  {count} failed: {reason}" for reason, count in outcome["reasons"].items()]
     if outcome["missing"]:
         lines.append(f"  {outcome['missing']} missing; run again to go on")
+    if outcome["superseded"]:
+        lines.append(f"  {outcome['superseded']} replaced by what a run asked for that was started later")
+    if outcome["unwanted"]:
+        lines.append(f"  {outcome['unwanted']} no longer wanted; --retire takes them out")
     if outcome["retired"]:
-        done = ", retired now" if retiring else "; --retire takes them out"
-        lines.append(f"  {outcome['retired']} no longer wanted{done}")
-    if outcome["withdraw"]:
-        lines.append(f"  {outcome['withdraw']} to withdraw: a right to a reference has ended")
+        lines.append(f"  {outcome['retired']} no longer wanted, retired now")
+    if outcome["withdrawn"]:
+        lines.append(f"  {outcome['withdrawn']} withdrawn: a right to a photo has ended")
     if work["cost"]:
         lines.append(f"cost: {work['cost']:.2f} USD")
         for name, sums in (("brand", summary["costs"]["by_brand"]), ("shot", summary["costs"]["by_shot"])):

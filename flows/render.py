@@ -28,11 +28,12 @@ from inference.local.checkpoints import check_attention
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.outcome import outcome_of
-from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted
-from tasks.prepare import Prepared, prepare
+from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted, withdraw_ended
+from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import cancelled, stopping
+from tasks.withdrawals import prepare_or_withdraw
 
 quiet()
 
@@ -153,7 +154,8 @@ def render_catalog(
     """
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
-    prepared = prepare(campaign, options.model_dump(), plan_file=plan, run_id=run_id)
+    say = get_run_logger().warning
+    prepared = prepare_or_withdraw(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
     header = PlanFile(prepared.store, prepared.plan_key).header
     if options.runner == "local":  # the key of a cluster is in the environment of its nodes
         check_access(header)
@@ -187,6 +189,8 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     started = perf_counter()
     store, run_id, plan = prepared.store, prepared.run_id, PlanFile(prepared.store, prepared.plan_key)
     logger = get_run_logger()
+    if withdrawn := withdraw_ended(store, prepared.plan_key, run_id):
+        logger.info("%d assets withdrawn: a right to a photo has ended", withdrawn)
     restated = restate_known(store, prepared.plan_key, run_id)
     stages = cut_shards(plan, options.shard_seconds, options.shard_assets)
     total = sum(shard.assets for stage in stages for shard in stage)

@@ -17,8 +17,9 @@ from inference.local.checkpoints import check_attention
 from tasks.engines import choose_model
 from tasks.hosted import check_access
 from tasks.outcome import outcome_of
-from tasks.prepare import Prepared, prepare
+from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
+from tasks.withdrawals import prepare_or_withdraw
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -44,7 +45,7 @@ def run_campaign(
     """
     _set_defaults()
     _refuse_early(campaign, options)
-    prepared = prepare(campaign, options, plan_file=plan_file)
+    prepared = prepare_or_withdraw(campaign, options, say, plan_file=plan_file)
     if left_out := left_out_line(prepared.summary):
         say(left_out)
     retiring = options.get("retire") and prepared.summary["actions"].get("retired")

@@ -54,7 +54,7 @@ def render_stages(
         The reports of the shards that came to an end; after a cancel `stopping` is set and some are missing.
     """
     total, shards = sum(s.assets for stage in stages for s in stage), sum(map(len, stages))
-    if not total:
+    if not shards:
         return []
     stopping.clear()
     cancelled.clear()

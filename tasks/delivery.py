@@ -87,7 +87,8 @@ class Delivery:
                 # A picture that no codec takes must not take the shard with it.
                 self._outcomes.fail(row, Reason.ENCODE_ERROR, f"{type(error).__name__}: {error}", final=False)
             else:
-                self._outcomes.deliver(row, {**_made(row, master.record), **stored, "render_key": kept})
+                made: Row = {**_made(row, master.record), "render_key": kept, "detail": _other_picture(row, kept)}
+                self._outcomes.deliver(row, {**made, **stored})
 
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
         """Store one asset and its thumbnail; what its row must say of the bytes."""
@@ -133,6 +134,13 @@ def _new_master(render: Render, data: bytes, result: Rendered, engine: Engine) -
         seed=result.seed,
     )
     return Master(render_key(render.fingerprint, record.sha256), data, record)
+
+
+def _other_picture(row: Row, master: str | None) -> str | None:
+    """What a row says whose master was lost, and could not be made again to the bit."""
+    if not master or not row["render_key"] or row["render_key"] == master:
+        return None
+    return f"made again: another picture than {row['render_key']}, which is gone"
 
 
 def _made(row: Row, record: MasterRecord) -> Row:

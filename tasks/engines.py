@@ -21,14 +21,26 @@ from tasks.hosted import check_hosted, hosted_engine, hosted_options
 
 
 @dataclass(frozen=True)
-class ChosenModel:
-    """A model of the table with the choices of one campaign; implements `catalogs.plans.expansion.PlanningModel`.
+class PricedModel:
+    """A model of the table and what its pictures take."""
+
+    spec: ModelSpec
+
+    def seconds(self, width: int, height: int, references: int) -> float:
+        return estimate_seconds(self.spec, width, height, references)
+
+    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
+        return estimate_cost(self.spec, width, height, reference_pixels)
+
+
+@dataclass(frozen=True)
+class ChosenModel(PricedModel):
+    """A model of the table with the choices of one campaign; implements `catalogs.plans.wanted.PlanningModel`.
 
     Attributes:
         lora_files: path, sha256 and scale of each LoRA file.
     """
 
-    spec: ModelSpec
     weight_precision: str
     options: str
     compiler: ModelCompiler
@@ -61,12 +73,6 @@ class ChosenModel:
     @property
     def guidance(self) -> float | None:
         return self.spec.default_guidance
-
-    def seconds(self, width: int, height: int, references: int) -> float:
-        return estimate_seconds(self.spec, width, height, references)
-
-    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
-        return estimate_cost(self.spec, width, height, reference_pixels)
 
 
 def choose_model(campaign: Campaign) -> ChosenModel:

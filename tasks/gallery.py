@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow.compute as pc
+
 from catalogs.assets.commits import Status, rows_of
 from catalogs.assets.history import read_current
 from catalogs.gallery.gallery import write_gallery
@@ -15,8 +17,8 @@ def make_gallery(store: Store, campaign: str, run_id: str) -> str:
     from inference.finishing.pixels import thumbnail_of
 
     order = [(name, "ascending") for name in ("brand_id", "look", "shot", "channel", "variation")]
-    rows = rows_of(read_current(store, campaign).sort_by(order))
-    shown = (row for row in rows if row["status"] != Status.RETIRED)
+    current = read_current(store, campaign).sort_by(order)
+    shown = rows_of(current.filter(pc.not_equal(current["status"], Status.RETIRED.value)))
     details = _left_out(store, run_key(run_id, PLAN_NAME))
     return store.uri(write_gallery(store, run_id, campaign, shown, details=details, make_thumbnail=thumbnail_of))
 

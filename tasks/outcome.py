@@ -7,24 +7,31 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from catalogs.assets.commits import identity_of
-from catalogs.assets.delivered import delivered_in
+from catalogs.assets.commits import Status, identity_of
+from catalogs.assets.delivered import Delivered, delivered_in
+from catalogs.assets.history import Known
 from catalogs.campaigns.campaign import Campaign, load_campaign
-from catalogs.columns import with_identity
+from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import run_key
-from catalogs.plans.decision import Action
+from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
 
-_COLUMNS = with_identity("fingerprint", "action")
+_COLUMNS = with_identity("master", "fingerprint", "action", "work", "reason")
 
 
 @dataclass
 class Outcome:
-    """A plan against the asset catalog of this moment.
+    """A plan against the asset catalog of this moment; masters are no assets and in no number.
 
     Attributes:
-        planned: assets that the campaign wants.
+        planned: assets that the campaign wants, and may show.
+        delivered: of those, what counts now is what the plan asks for, and its bytes are there as far as is known.
+        missing: not made yet, or lost since.
+        superseded: delivered, and replaced by what a run asked for that was started later.
+        withdrawn: taken back, since a right has ended.
+        to_withdraw: not taken back yet.
+        retired: wanted no longer, and taken out; `unwanted` are those that are not.
         reasons: failures by reason, as last committed.
     """
 
@@ -32,39 +39,70 @@ class Outcome:
     delivered: int = 0
     failed: int = 0
     missing: int = 0
+    superseded: int = 0
+    withdrawn: int = 0
+    to_withdraw: int = 0
     retired: int = 0
-    withdraw: int = 0
+    unwanted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
     def complete(self) -> bool:
-        return self.delivered == self.planned
+        return self.delivered == self.planned and not self.to_withdraw
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "reasons": dict(self.reasons)}
 
 
 def outcome_of(store: Store, plan: PlanFile) -> Outcome:
-    """Compare a plan with what is delivered now."""
-    index = delivered_in(store)
+    """Compare a plan with what counts now."""
+    index = delivered_in(store, plan.header.campaign)
     index.refresh()
-    failures = index.failures
     outcome = Outcome()
     for row in plan.rows(_COLUMNS):
-        if row["action"] in (Action.RETIRED, Action.WITHDRAW):
-            outcome.retired += row["action"] == Action.RETIRED
-            outcome.withdraw += row["action"] == Action.WITHDRAW
+        if is_master(row):
             continue
-        outcome.planned += 1
-        digest = identity_of(row).digest()
-        if index.has(digest, row["fingerprint"]):
-            outcome.delivered += 1
-        elif reason := failures.get(digest + bytes.fromhex(row["fingerprint"])):
-            outcome.failed += 1
-            outcome.reasons[reason] += 1
+        if row["action"] in UNWANTED:
+            _count_unwanted(outcome, index, row)
         else:
-            outcome.missing += 1
+            _count_wanted(outcome, index, row)
     return outcome
+
+
+def _count_unwanted(outcome: Outcome, index: Delivered, row: Row) -> None:
+    current = index.current(identity_of(row).digest())
+    stands = current is not None and current[1].stands and current[0].hex() == row["fingerprint"]
+    if row["action"] == Action.WITHDRAW:
+        outcome.to_withdraw += stands
+        outcome.withdrawn += not stands
+    else:
+        outcome.unwanted += stands
+        outcome.retired += not stands
+
+
+def _count_wanted(outcome: Outcome, index: Delivered, row: Row) -> None:
+    digest, fingerprint = identity_of(row).digest(), bytes.fromhex(row["fingerprint"])
+    known, current = index.known(digest, fingerprint), index.current(digest)
+    is_current = current is not None and current[0] == fingerprint
+    if known and is_current and known.status == Status.WITHDRAWN:
+        outcome.withdrawn += 1
+        return
+    outcome.planned += 1
+    if known and is_current and known.is_delivered:
+        outcome.delivered += 1
+    elif known and known.has_bytes and current:
+        outcome.superseded += 1
+    elif reason := _reason(known, row):
+        outcome.failed += 1
+        outcome.reasons[reason] += 1
+    else:
+        outcome.missing += 1
+
+
+def _reason(known: Known | None, row: Row) -> str | None:
+    """Why there is no such asset: as the record says, else as the plan does of what it does nothing about."""
+    recorded = known.reason if known and known.status == Status.FAILED else None
+    return recorded or (row["reason"] if row["work"] == Work.NONE else None)
 
 
 def open_campaign(path: str) -> tuple[Campaign, Store]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from datetime import datetime
 
 from catalogs.assets.commits import Status
-from catalogs.columns import CARRIED, Row, part
+from catalogs.columns import CARRIED, Row, is_master, part
 from catalogs.requests import Reason
 from tasks.shard_job import Progress, Render
 
@@ -16,14 +15,14 @@ MAX_ATTEMPTS = 3
 
 
 class OutcomeRows:
-    """Outcomes as they come from several threads.
+    """Outcomes as they come from several threads; those of masters are in no number.
 
     Attributes:
         reasons: of the failures.
     """
 
-    def __init__(self, run_id: str, shard: int, progress: Progress) -> None:
-        self._run_id, self._shard, self._progress = run_id, shard, progress
+    def __init__(self, shard: int, progress: Progress) -> None:
+        self._shard, self._progress = shard, progress
         self._attempt = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._rows: list[Row] = []
@@ -69,10 +68,10 @@ class OutcomeRows:
         for row in render.rows:
             self.fail(row, reason, detail, final, cost)
 
-    def at(self, moment: datetime) -> list[Row]:
-        """The rows so far, as committed at a moment."""
+    def rows(self) -> list[Row]:
+        """The rows so far."""
         with self._lock:
-            return [{**row, "created_at": moment} for row in self._rows]
+            return list(self._rows)
 
     def _begun(self, row: Row) -> Row:
         return {
@@ -80,7 +79,6 @@ class OutcomeRows:
             "attempts": (row["attempts"] or 0) + 1,
             "reason": None,
             "quality": {},
-            "run_id": self._run_id,
             "shard": self._shard,
             "attempt_id": self._attempt,
         }
@@ -89,6 +87,8 @@ class OutcomeRows:
         failed = row["status"] == Status.FAILED
         with self._lock:
             self._rows.append(row)
+            if is_master(row):
+                return
             if failed:
                 self.failed += 1
                 self.reasons[str(row["reason"])] += 1

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalogs.assets.history import History
+from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.spend import Spent, read_spent
 from catalogs.plans.expansion import Expander, unknown_look_column
-from catalogs.plans.file import PlanHeader, new_run_id
+from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
@@ -86,12 +87,12 @@ def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: b
 
 def plan_header(inputs: Inputs) -> PlanHeader:
     """What the plan file will say of itself, with a new start's name."""
-    campaign, model, latest = inputs.campaign, inputs.model, inputs.history.latest
+    campaign, model = inputs.campaign, inputs.model
     return PlanHeader(
         campaign=campaign.name,
         source=campaign.source,
         output=campaign.output,
-        run_id=new_run_id(),
+        run_id=new_start(inputs.store, inputs.history.latest),
         kind=model.kind,
         engine=model.engine,
         model=model.name,
@@ -102,7 +103,6 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         reference_background=campaign.reference_background,
         max_reference_pixels=campaign.max_reference_pixels,
         channels={channel.name: channel.model_dump(mode="json") for channel in campaign.channels},
-        clock_floor=latest.isoformat() if latest else None,
         partial=inputs.options.partial,
         hosted=hosted_header(model.spec, campaign, inputs.options, inputs.spent.total),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

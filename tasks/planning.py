@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from catalogs.assets.history import covers_of
+from catalogs.assets.commits import identity_of
+from catalogs.assets.history import History, covers_of
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, ReferenceImageError
@@ -22,14 +24,15 @@ from catalogs.inputs.reader import Batch, Catalog
 from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject
 from catalogs.plans.accounts import Rows, settle
 from catalogs.plans.comparison import Comparison
-from catalogs.plans.decision import Work
+from catalogs.plans.decision import Action, Wishes, Work
 from catalogs.plans.file import PLAN_NAME, PlanWriter
 from catalogs.plans.looks import Looks
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.rows import add_estimates
+from catalogs.plans.rights import ended_assets, of_record, read_rights
+from catalogs.plans.rows import add_estimates, estimates_of, unwanted_row
 from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
-from catalogs.references.book import MissingReference
+from catalogs.references.book import MissingReference, ReferenceBook
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
 from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs
@@ -64,7 +67,7 @@ def write_plan(
     """
     inputs = read_inputs(campaign, model, store, options, thorough.columns)
     plan, rejects, header = folder / PLAN_NAME, folder / REJECTS_NAME, plan_header(inputs)
-    comparison = Comparison(inputs.history, model.engine, options.retry_failed, options.resubmit)
+    comparison = Comparison(store, inputs.history, model.engine, wishes(options, model.engine))
     with LeftOut(rejects, options.strict, options.only) as left_out, PlanWriter(plan, header) as writer:
         brands = check_brands(inputs.brands, left_out)
         selected = Selected(inputs)
@@ -79,6 +82,11 @@ def write_plan(
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
     refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.first), campaign)
     return summary
+
+
+def wishes(options: PlanOptions, engine: str) -> Wishes:
+    """What of a plan's decisions is up to the user."""
+    return Wishes(options.retry_failed, options.resubmit, options.beside, paid=engine == "bfl")
 
 
 class NothingLeft(CatalogError):
@@ -263,17 +271,21 @@ def compare(
 ) -> Iterator[Sequence[Row]]:
     """The plan's rows look by look, and at the end those of what nobody wants any more."""
     refused: dict[str, list[Problem]] = {}
+    estimates = estimates_of(inputs.model)
     for look in expanded:
         if look.kept:
             yield look.kept
             continue
         _leave_out(look.planned[0].member, _refusals(look.planned), refused, left_out)
         rows = comparison.rows(look.planned)
-        add_estimates(rows, look.planned, inputs.model, inputs.paid)
+        add_estimates(rows, estimates, inputs.paid)
         yield rows
     _leave_out_rows(refused, looks, left_out)
+    today = inputs.options.today
+    ended = ended_of(inputs.campaign, inputs.store, inputs.history, inputs.products, inputs.book, today)
+    yield [unwanted_row(*item, inputs.model.engine, Action.WITHDRAW) for item in ended.items()]
     if not inputs.options.partial:
-        yield retired(comparison, inputs, left_out)
+        yield [row for row in retired(comparison, inputs, left_out) if identity_of(row) not in ended]
 
 
 def _refusals(look: Sequence[Planned]) -> list[Problem]:
@@ -289,6 +301,17 @@ def _refusals(look: Sequence[Planned]) -> list[Problem]:
     ]
 
 
+def ended_of(
+    campaign: Campaign, store: Store, history: History, products: Catalog, book: ReferenceBook, today: date
+) -> dict[Identity, str]:
+    """The delivered assets of a campaign that no right covers any more, with their fingerprints."""
+    if not any(history.standing()):
+        return {}
+    territories = {channel.name: channel.territory for channel in campaign.channels}
+    rights = read_rights(products, book.try_probe, territories, today, [of_record(store)])
+    return ended_assets(store, history, rights)
+
+
 def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[Row]:
     """The rows of delivered assets that are certainly wanted no longer.
 
@@ -302,7 +325,7 @@ def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[R
         if not comparison.is_of_a_known_look(identity) and not _is_gone(identity, inputs.campaign)
     }
     if doubtful and not left_out.nameless:
-        covers = covers_of(inputs.store, inputs.campaign.name, doubtful) if left_out.products else {}
+        covers = covers_of(inputs.store, inputs.history, doubtful) if left_out.products else {}
         doubtful = {identity for identity in doubtful if left_out.products.intersection(covers.get(identity, ()))}
     left_out.kept = len(doubtful)
     return [comparison.retired_row(*item) for item in unwanted if item[0] not in doubtful]
@@ -354,6 +377,8 @@ def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaig
     """
     if not summary.assets and first:
         problem = f"{first.reason} (column {first.column}; {summary.rejected} rows rejected, none left)"
+        if ended := summary.actions[Action.WITHDRAW]:
+            problem += f"; `packshot render` withdraws {ended} delivered assets all the same"
         raise NothingLeft(first.file, f"row {first.row}", problem)
     if not summary.products:
         where, what = ("select", "matches no product") if campaign.select else ("catalogs.products", "is empty")

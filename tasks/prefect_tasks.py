@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from prefect import State, Task, task
+from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
@@ -21,15 +21,15 @@ from prefect.states import Completed, Failed
 from catalogs.errors import DeviceError, UserError, WorkError
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PlanFile
-from catalogs.plans.restate import restate, retire
+from catalogs.plans.restate import restate, retire, withdraw
 from catalogs.storage.store import Store
 from tasks import progress
 from tasks.cancel_watch import watch
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
-from tasks.prepare import prepare
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
+from tasks.withdrawals import prepare_or_withdraw
 
 RETRY_DELAYS = [5.0, 30.0]
 
@@ -54,11 +54,11 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
         `failed`, the assets that failed for good.
     """
     try:
-        prepared = prepare(path, options)
+        prepared = prepare_or_withdraw(path, options, get_run_logger().warning)
     except UserError as error:  # the files are wrong: a line for who wrote them, not a traceback
         return Failed(message=str(error), data={})
     summary = prepared.summary
-    work = sum(count for kind, count in summary["work"].items() if kind != Work.NONE)
+    work = summary["masters"] + sum(count for kind, count in summary["work"].items() if kind != Work.NONE)
     retired = summary["actions"].get("retired", 0) if options.get("retire") else 0
     plan = {
         "run_id": prepared.run_id,
@@ -87,7 +87,7 @@ def render_shard(job: ShardJob, label: str) -> Any:
     except DeviceError:
         _end_process_of_ray()
         raise
-    if report["skipped"] == report["assets"]:
+    if report["skipped"] == report["assets"] and not (report["rendered"] or report["adopted"]):
         return Completed(name="Skipped", message="all its assets are delivered", data=report)
     return report
 
@@ -105,6 +105,19 @@ def _end_process_of_ray() -> None:
 def _flow_run() -> UUID | None:
     context = TaskRunContext.get()
     return context.task_run.flow_run_id if context else None
+
+
+@task(
+    name="withdraw",
+    task_run_name="withdraw",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+)
+def withdraw_ended(store: Store, plan: str, run_id: str) -> int:
+    """Commit the withdrawal of what no right covers any more."""
+    return withdraw(store, PlanFile(store, plan), run_id)
 
 
 @task(

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from catalogs.campaigns.campaign import Campaign, load_campaign
-from catalogs.columns import PLAN
-from catalogs.errors import CampaignError
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
+from catalogs.journal.lease import is_held
 from catalogs.plans.budget import check_budget
 from catalogs.plans.decision import Work
-from catalogs.plans.edits import refuse_edits
-from catalogs.plans.file import PLAN_NAME, PlanFile, new_run_id
+from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.summary import COUNTED, NOTED, PlanSummary
+from catalogs.plans.summary import COUNTED, PlanSummary
 from catalogs.storage.store import Store, split_uri, write_uri
+from tasks.approved_plan import known_of, take_up
 from tasks.engines import ChosenModel, choose_model
 from tasks.planning import NothingLeft, Thorough, write_plan
 
@@ -43,7 +42,9 @@ class Prepared:
 
     @property
     def has_work(self) -> bool:
-        return any(count for work, count in self.summary["work"].items() if work != Work.NONE)
+        return bool(self.summary["masters"]) or any(
+            count for work, count in self.summary["work"].items() if work != Work.NONE
+        )
 
 
 def prepare(
@@ -66,9 +67,11 @@ def prepare(
     store = Store.at(campaign.output)
     if run_id is not None:
         return _stored(store, run_id)
-    if plan_file is not None:
-        return _take_plan(campaign, store, plan_file)
     asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
+    if options.get("force"):
+        asked = replace(asked, beside=is_held(store, campaign.name, choose_model(campaign).kind))
+    if plan_file is not None:
+        return _take_plan(campaign, store, plan_file, asked)
     return make_plan(campaign, choose_model(campaign), store, asked)
 
 
@@ -93,32 +96,24 @@ def _stored(store: Store, run_id: str) -> Prepared:
     return Prepared(store, run_id, key, summarise(PlanFile(store, key)))
 
 
-def _take_plan(campaign: Campaign, store: Store, plan_file: str) -> Prepared:
-    """Copy an approved plan into a start of its own.
+def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOptions) -> Prepared:
+    """Make an approved plan that of a start of its own.
 
     Raises:
-        CampaignError: it is no plan, another campaign's or output's, or was changed by hand.
+        CampaignError: it is no plan, another campaign's or output's, was changed by hand, or is over the budget.
     """
     folder, file = split_uri(plan_file)
-    source = Store.at(folder)
-    plan = PlanFile(source, file)
-    for name, mine in (("campaign", campaign.name), ("output", campaign.output)):
-        theirs = getattr(plan.header, name)
-        if theirs != mine:
-            raise CampaignError(plan_file, name, f"is a plan for {theirs!r}, not {mine!r}", "plan again")
-    refuse_edits(plan, plan.rows(PLAN.names))
-    run_id = new_run_id()
-    store.write(run_key(run_id, PLAN_NAME), source.read(file))
-    return _stored(store, run_id)
+    with tempfile.TemporaryDirectory(prefix="packshot-") as name:
+        path = Path(name) / PLAN_NAME
+        summary = take_up(PlanFile(Store.at(folder), file), campaign, store, options, path)
+        check_budget(summary, campaign)
+        store.write_file(summary.plan_key, str(path))
+    return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 
 
 def summarise(plan: PlanFile) -> dict[str, Any]:
     """The summary of a plan that exists, from its rows and what is noted in it."""
-    hosted = plan.header.hosted
-    # All that a plan of before these numbers were noted in it says of them.
-    known = {"licence": "", "spent": hosted.get("spent", 0.0), "warnings": hosted.get("warnings", [])}
-    known |= {name: plan.numbers[name] for name in NOTED if name in plan.numbers}
-    summary = PlanSummary.of(plan.header, **known)
+    summary = PlanSummary.of(plan.header, **known_of(plan))
     summary.count(plan.rows(COUNTED))
     return summary.as_dict()
 

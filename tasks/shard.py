@@ -16,13 +16,15 @@ from time import perf_counter
 
 from PIL import Image
 
-from catalogs.assets.commits import Clock, commit, identity_of
+from catalogs.assets.commits import Status, Step, commit_all, identity_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import Master, adopt_master, read_master
-from catalogs.columns import Row
+from catalogs.assets.starts import ordered_at
+from catalogs.columns import Row, is_master, part
 from catalogs.errors import PackshotError, ReferenceImageError, SpendError
 from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader
+from catalogs.plans.restate import SAID_ANEW, commit_again
 from catalogs.references.book import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage.store import Store
@@ -48,14 +50,15 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
         EngineError: the engine failed as a whole; what was done before is committed.
     """
     started, store, plan = perf_counter(), job.store, PlanFile(job.store, job.plan)
-    index = delivered_in(store)
-    wanted = take(job, plan, index)
-    skipped = job.shard.assets - len(wanted)
+    index = delivered_in(store, plan.header.campaign)
+    wanted, known = take(job, plan, index)
+    say_again(job, plan, known)
+    skipped = job.shard.assets - sum(not is_master(row) for row in wanted)
     if stopping.is_set():
         return ShardReport(job.shard.number, job.shard.stage, job.shard.assets, skipped=skipped)
     progress(skipped, 0)
-    outcomes = OutcomeRows(job.run_id, job.shard.number, progress)
-    with committing(job, plan.header, outcomes, index), Finishers() as finishers:
+    outcomes = OutcomeRows(job.shard.number, progress)
+    with committing(job, outcomes, index), Finishers() as finishers:
         delivery = Delivery(store, plan.header, finishers, outcomes)
         missing = adopt(renders_of(wanted), store, index, finishers, delivery)
         ready = with_parents(missing, index, outcomes)
@@ -65,8 +68,8 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
     return report_of(job, skipped, outcomes, delivery, work, finishers, perf_counter() - started)
 
 
-def take(job: ShardJob, plan: PlanFile, index: Delivered) -> list[Row]:
-    """The shard's rows that are not delivered yet.
+def take(job: ShardJob, plan: PlanFile, index: Delivered) -> tuple[list[Row], list[Row]]:
+    """The shard's rows that are not delivered yet, and those that are and do not count: an older start's does.
 
     Raises:
         CampaignError: a row is not what was planned.
@@ -74,7 +77,27 @@ def take(job: ShardJob, plan: PlanFile, index: Delivered) -> list[Row]:
     rows: list[Row] = plan.row_group(job.shard.row_group).take(list(job.shard.offsets)).to_pylist()
     refuse_edits(plan, rows)
     index.refresh()
-    return [row for row in rows if not index.has(identity_of(row).digest(), row["fingerprint"])]
+    wanted: list[Row] = []
+    again: list[Row] = []
+    for row in rows:
+        digest = identity_of(row).digest()
+        known, current = index.known(digest, bytes.fromhex(row["fingerprint"])), index.current(digest)
+        if not known or not known.has_bytes or _is_gone(job.store, row):
+            wanted.append(row)
+        elif not index.has(digest, row["fingerprint"]) and current and current[1].order[0] < ordered_at(job.run_id):
+            again.append(row)
+    return wanted, again
+
+
+def _is_gone(store: Store, row: Row) -> bool:
+    """Whether the file of a master is gone: planning saw that, which the record does not know."""
+    return is_master(row) and bool(row["asset_key"]) and not store.exists(str(row["asset_key"]))
+
+
+def say_again(job: ShardJob, plan: PlanFile, rows: Sequence[Row]) -> None:
+    """Commit rows of what an earlier start delivers, so that they count for this one."""
+    wanted = {(identity_of(row).digest(), bytes.fromhex(row["fingerprint"])): part(row, SAID_ANEW) for row in rows}
+    commit_again(job.store, plan.header.campaign, job.run_id, Step.RENDER, Status.DELIVERED, wanted)
 
 
 def adopt(
@@ -189,25 +212,31 @@ def _results(engine: Engine, requests: Sequence[RenderRequest]) -> Iterator[Resu
     yield from pending
 
 
+class LostMaster(ReferenceImageError):
+    """The picture of the shot that another builds on is gone; the next plan makes it again."""
+
+    reason = Reason.UPSTREAM_FAILED
+
+
 def load_picture(store: Store, header: PlanHeader, index: Delivered, reference: Reference) -> Image.Image:
     """The pixels of a reference: a photo, or another shot's master.
 
     Raises:
         ReferenceImageError: it is gone, changed, or no picture.
+        LostMaster: another shot's master is gone.
     """
     if not reference.is_render:
         return load_reference(reference, header.reference_background, header.max_reference_pixels)
     key = index.master(reference.uri.removeprefix(RENDER_SCHEME))
     master = read_master(store, reference.sha256, key) if key else None
     if master is None:
-        raise ReferenceImageError(str(key or reference.uri), "", "the master is gone", "render again")
+        raise LostMaster(str(key or reference.uri), "", "the master of the shot it builds on is gone", "render again")
     return Image.fromarray(decode_master(master.data))
 
 
 @contextmanager
-def committing(job: ShardJob, header: PlanHeader, outcomes: OutcomeRows, index: Delivered) -> Iterator[None]:
+def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered) -> Iterator[None]:
     """Commit the outcomes at the end. Whatever broke, or a cancel: what is stored counts."""
-    clock = Clock(header.floor)
     try:
         yield
     except SpendError:
@@ -215,8 +244,7 @@ def committing(job: ShardJob, header: PlanHeader, outcomes: OutcomeRows, index: 
         stopping.set()
         raise
     finally:
-        if rows := outcomes.at(clock.now()):
-            commit(job.store, job.run_id, rows)
+        if commit_all(job.store, job.run_id, Step.RENDER, outcomes.rows()):
             index.refresh()
 
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalogs.columns import ASSETS, IDENTITY, Row
+from catalogs.assets.starts import ordered_at
+from catalogs.columns import ASSETS, COLUMNS, IDENTITY, Row
 from catalogs.errors import StorageError
 from catalogs.identity import Identity, canonical_json
 from catalogs.storage.store import Store
 
 CATALOG = "catalog/"
 READERS = 8
+ROWS_A_COMMIT = 5_000
+_LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step"))
+"""Columns that rows have only since 2026-11-21."""
 
 
 class Status(StrEnum):
@@ -31,7 +35,20 @@ class Status(StrEnum):
 
     DELIVERED = "delivered"
     FAILED = "failed"
-    RETIRED = "retired"
+    RETIRED = "retired"  # wanted no longer
+    WITHDRAWN = "withdrawn"  # a right it needs has ended
+    MISSING = "missing"  # its file is gone, or not what was written
+    PRUNED = "pruned"  # its file was deleted by a rule
+
+
+class Step(IntEnum):
+    """The steps of a start, in the order in which its rows count."""
+
+    WITHDRAW = 1
+    RESTATE = 2
+    RENDER = 3
+    RETIRE = 4
+    VERIFY = 5
 
 
 def identity_of(row: Row) -> Identity:
@@ -45,49 +62,41 @@ def covers_hash(covers: Sequence[str] | None) -> bytes:
     return hashlib.blake2b("\x1f".join(covers or ()).encode(), digest_size=8).digest()
 
 
-class Clock:
-    """Commit times that never run behind what is already committed, on whatever machine.
+def commit(store: Store, run_id: str, step: Step, rows: Iterable[Row]) -> str:
+    """Commit rows as a step of a start; their bytes must be stored already. Returns the commit's key.
 
-    Args:
-        floor: the latest `created_at` of the history a plan was made against.
-    """
-
-    def __init__(self, floor: datetime | None = None) -> None:
-        self._floor = floor
-
-    def now(self) -> datetime:
-        """UTC with microseconds, later than the floor."""
-        now = datetime.now(UTC)
-        return now if self._floor is None else max(now, self._floor + timedelta(microseconds=1))
-
-
-def commit(store: Store, run_id: str, rows: Sequence[Row]) -> str:
-    """Commit rows; their bytes must be stored already. Returns the commit's key.
-
-    The key is a hash of identities, fingerprints and outcomes, so that a repeated commit of one outcome is
-    the same commit: the first to arrive counts, whoever's answer was lost.
+    The key is a hash of all that the rows say but of the time, so that a commit repeated because its answer was lost
+    is the same commit, and two outcomes are never one.
 
     Raises:
         StorageError: the store did not take it.
     """
-    if not rows:
+    stamp: Row = {"run_id": run_id, "ordered_at": ordered_at(run_id), "step": step.value}
+    stamped: list[Row] = [{**row, **stamp, "created_at": datetime.now(UTC)} for row in rows]
+    if not stamped:
         raise StorageError("a commit needs rows")
-    key = f"{CATALOG}{run_id}/{_commit_name(rows)}.parquet"
-    store.create(key, encode_rows(rows))
+    table = pa.Table.from_pylist([dict(row) for row in stamped], schema=ASSETS)
+    key = f"{CATALOG}{run_id}/{_commit_name(table)}.parquet"
+    store.create(key, _encode(table))
     return key
 
 
-def _commit_name(rows: Sequence[Row]) -> str:
-    outcome = sorted(
-        (identity_of(row).digest().hex(), row["fingerprint"], row["status"], row["attempts"]) for row in rows
-    )
-    return hashlib.sha256(canonical_json(outcome).encode()).hexdigest()[:32]
+def commit_all(store: Store, run_id: str, step: Step, rows: Sequence[Row]) -> int:
+    """`commit` for any number of rows, none included, a few thousand a commit. Returns how many."""
+    for start in range(0, len(rows), ROWS_A_COMMIT):
+        commit(store, run_id, step, rows[start : start + ROWS_A_COMMIT])
+    return len(rows)
 
 
-def encode_rows(rows: Sequence[Row], schema: pa.Schema = ASSETS) -> bytes:
+def _commit_name(table: pa.Table) -> str:
+    lines = sorted(canonical_json(row) for row in table.drop_columns("created_at").to_pylist())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _encode(table: pa.Table) -> bytes:
     """Parquet bytes in memory: a writer streaming into a store commits half a file on an exception."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
@@ -97,7 +106,7 @@ def commit_keys(store: Store) -> list[str]:
 
 
 def read_commit(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One commit with a `commit` column naming its key.
+    """One commit with a `commit` column naming its key; columns that it is too old for are null.
 
     Raises:
         StorageError: it cannot be read.
@@ -108,19 +117,23 @@ def read_commit(store: Store, key: str, columns: Sequence[str] | None = None) ->
         # ends, and that aborts the process (exit code -6 in one of some hundred runs of a busy machine).
         with pq.ParquetFile(pa.BufferReader(store.read(key))) as file:
             table = file.read(columns=wanted, use_threads=False)
+        for name in _LATER.difference(table.column_names).intersection(wanted or ASSETS.names):
+            table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS[name].type))
         table = table.select(wanted) if wanted else table
     except (pa.ArrowException, KeyError, OSError) as error:
         raise StorageError(f"{store.uri(key)} is not a readable commit: {error}") from None
     return table.append_column("commit", pa.array([key] * table.num_rows, pa.string()))
 
 
-def read_commits(store: Store, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Every commit, a few read at a time."""
-    keys = commit_keys(store)
+def read_commits(
+    store: Store, columns: Sequence[str] | None = None, keys: Iterable[str] | None = None
+) -> Iterator[pa.Table]:
+    """Every commit, or some of them, in the order of their keys, a few read at a time."""
+    wanted = commit_keys(store) if keys is None else sorted(keys)
     with ThreadPoolExecutor(READERS) as pool:
         # Windows of a few files: a million rows must not sit in a queue of futures.
-        for start in range(0, len(keys), 4 * READERS):
-            window = keys[start : start + 4 * READERS]
+        for start in range(0, len(wanted), 4 * READERS):
+            window = wanted[start : start + 4 * READERS]
             yield from pool.map(lambda key: read_commit(store, key, columns), window)
 
 

@@ -261,7 +261,8 @@ def _colour(index: int, colour: Row) -> Row:
     return {**others, "hex": normal}
 
 
-def _reference_images(value: Any) -> list[Row]:
+def reference_images(value: Any) -> list[Row]:
+    """The pictures of a product, with roles and rights; raises BadValue."""
     return [_reference_image(i, item) for i, item in _structs(value, "uri")]
 
 
@@ -307,5 +308,5 @@ _SPECIAL: Mapping[str, Check] = {
     "attributes": _attributes,
     "colors": _colours,
     "palette": _colours,
-    "reference_images": _reference_images,
+    "reference_images": reference_images,
 }

@@ -79,6 +79,12 @@ def refuse_if_held(store: Store, campaign: str, kind: str) -> None:
         raise _held(store, campaign, lease)
 
 
+def is_held(store: Store, campaign: str, kind: str) -> bool:
+    """Whether a run works at the campaign just now."""
+    lease = Lease.read(store, lease_key(campaign, kind))
+    return lease is not None and not lease.is_over
+
+
 def _held(store: Store, campaign: str, lease: Lease) -> OptionError:
     until = lease.until.astimezone(UTC).strftime("%H:%M:%S UTC")
     problem = (

@@ -9,10 +9,11 @@ from catalogs.assets.commits import Status
 from catalogs.assets.history import History
 from catalogs.columns import Row
 from catalogs.identity import Identity
-from catalogs.plans.decision import Action, Decision, Work, decide
-from catalogs.plans.rows import kept_row, plan_row, unwanted_row
+from catalogs.plans.decision import Action, Decision, StoredMasters, Wanted, Wishes, Work, decide, lost
+from catalogs.plans.rows import kept_row, plan_row, unwanted_row, wanted_of
 from catalogs.plans.wanted import Member, Planned
 from catalogs.requests import Reason
+from catalogs.storage.store import Store
 
 
 class Comparison:
@@ -21,41 +22,52 @@ class Comparison:
     It remembers which assets it was asked about, and so can say at the end what nobody asked for.
     """
 
-    def __init__(self, history: History, engine: str, retry_failed: bool = False, resubmit: bool = False) -> None:
-        self._history, self._engine = history, engine
-        self._retry_failed, self._resubmit = retry_failed, resubmit
+    def __init__(self, store: Store, history: History, engine: str, wishes: Wishes) -> None:
+        self._history, self._engine, self._wishes = history, engine, wishes
+        self._masters = StoredMasters(store, history)
         self._asked: set[bytes] = set()
         self._asked_looks: set[bytes] = set()
 
     def rows(self, look: Sequence[Planned]) -> list[Row]:
         """The plan's rows of one look, whose assets come in the order of their stages.
 
-        An asset no right covers is not made, and has a row only where it is delivered and must be taken back.
+        An asset no right covers is not made, and has no row.
         """
-        rows: list[Row] = []
-        hopeless: set[str] = set()  # renders of this look that failed for good
-        for planned in look:
-            digest = planned.identity.digest()
-            self._asked.add(digest)
-            if planned.refused:
-                rows.extend(self._withdrawn(planned, digest))
-                continue
-            decision = decide(self._history, digest, planned, self._retry_failed, self._resubmit)
-            if self._waits_for_nothing(planned, decision, hopeless):
-                decision = Decision(Action.UNCHANGED, Work.NONE, decision.known)
-            if decision.work == Work.NONE and decision.known and decision.known.status == Status.FAILED:
-                hopeless.add(planned.render_fingerprint)
-            row = plan_row(planned, decision, self._history, self._engine)
-            if not any(row["action"] != Action.WITHDRAW for row in rows):
-                row["look_rows"], row["look_marks"] = len(planned.member.covers), planned.member.marks
-            rows.append(row)
+        self._asked.update(planned.identity.digest() for planned in look)
         self._asked_looks.update(_look(planned.identity) for planned in look[:1])
+        wanted = [planned for planned in look if not planned.refused]
+        decisions = self.decisions([wanted_of(planned) for planned in wanted])
+        rows = [
+            plan_row(planned, decision, self._history, self._engine)
+            for planned, decision in zip(wanted, decisions, strict=True)
+        ]
+        for row, planned in zip(rows[:1], wanted, strict=False):
+            row["look_rows"], row["look_marks"] = len(planned.member.covers), planned.member.marks
         return rows
+
+    def decisions(self, look: Sequence[Wanted]) -> list[Decision]:
+        """What to do about the assets of one look, in the order of their stages."""
+        found = [decide(self._history, self._masters, wanted, self._wishes) for wanted in look]
+        needed: set[str] = set()  # renders that one to be made builds on
+        for place in reversed(range(len(look))):
+            wanted, decision = look[place], found[place]
+            is_needed = wanted.is_master and wanted.render_fingerprint in needed and _was_made(decision)
+            if is_needed and decision.work != Work.RENDER and not self._masters.has(wanted.render_fingerprint):
+                found[place] = decision = lost(decision.known, self._wishes)
+            if decision.work == Work.RENDER:
+                needed.update(wanted.parents)
+        hopeless: set[str] = set()  # renders of this look that are not to be had
+        for place, wanted in enumerate(look):
+            if self._waits_for_nothing(wanted, found[place], hopeless):
+                found[place] = Decision(Action.UNCHANGED, Work.NONE, found[place].known)
+            if found[place].work == Work.NONE and not _is_there(found[place]):
+                hopeless.add(wanted.render_fingerprint)
+        return found
 
     def kept(self, member: Member, identities: Sequence[Identity]) -> list[Row]:
         """The rows of a look that is delivered as it was when its references could be read; [] where it is not."""
         current = [self._history.current(identity.digest()) for identity in identities]
-        if not all(found and found[1].status == Status.DELIVERED for found in current):
+        if not all(found and found[1].is_delivered for found in current):
             return []
         self._asked.update(identity.digest() for identity in identities)
         self._asked_looks.update(_look(identity) for identity in identities[:1])
@@ -69,7 +81,7 @@ class Comparison:
 
     def unwanted(self, kind: str) -> Iterator[tuple[Identity, str]]:
         """Delivered assets of a kind that no look asked for, with their fingerprints."""
-        for identity, fingerprint in self._history.delivered():
+        for identity, fingerprint, _ in self._history.standing():
             if identity.kind == kind and identity.digest() not in self._asked:
                 yield identity, fingerprint
 
@@ -81,18 +93,19 @@ class Comparison:
         """The row of an asset that is wanted no longer."""
         return unwanted_row(identity, fingerprint, self._engine, Action.RETIRED)
 
-    def _withdrawn(self, planned: Planned, digest: bytes) -> list[Row]:
-        current = self._history.current(digest)
-        if current is None or current[1].status != Status.DELIVERED:
-            return []
-        return [unwanted_row(planned.identity, current[0].hex(), self._engine, Action.WITHDRAW)]
-
-    def _waits_for_nothing(self, planned: Planned, decision: Decision, hopeless: set[str]) -> bool:
+    def _waits_for_nothing(self, wanted: Wanted, decision: Decision, hopeless: set[str]) -> bool:
         """It failed for want of a shot that is not made again in this run."""
         if decision.known is None or decision.known.reason != Reason.UPSTREAM_FAILED:
             return False
-        upstream = {r.sha256 for r in planned.request.references if r.is_render} & hopeless
-        return any(not self._history.master(fingerprint) for fingerprint in upstream)
+        return any(not self._masters.has(parent) for parent in hopeless.intersection(wanted.parents))
+
+
+def _was_made(decision: Decision) -> bool:
+    return decision.known is not None and decision.known.asset_key is not None
+
+
+def _is_there(decision: Decision) -> bool:
+    return decision.known is not None and decision.known.status != Status.FAILED and decision.reason is None
 
 
 def _look(identity: Identity) -> bytes:

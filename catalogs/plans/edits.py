@@ -15,7 +15,7 @@ from catalogs.campaigns.channels import Channel
 from catalogs.columns import Row, value_of
 from catalogs.errors import CampaignError
 from catalogs.identity import MASTER_CHANNEL, lora_marks, render_fingerprint
-from catalogs.plans.decision import Work
+from catalogs.plans.decision import UNWANTED, Work
 from catalogs.plans.expansion import finished_fingerprint
 from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.plans.rows import request_of
@@ -37,7 +37,11 @@ def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _edited(plan, "its header", "channels or LoRA files are none") from None
     for row in rows:
-        if row["work"] != Work.NONE and (problem := _problem(row, plan.header, lora, channels)):
+        if (
+            row["work"] != Work.NONE
+            and row["action"] not in UNWANTED
+            and (problem := _problem(row, plan.header, lora, channels))
+        ):
             where = "/".join(str(value_of(row, name)) for name in ("brand_id", "look", "shot", "channel", "variation"))
             raise _edited(plan, where, problem)
 

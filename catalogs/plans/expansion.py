@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
+from catalogs.columns import ReferenceRow
 from catalogs.errors import CampaignError, nearest
 from catalogs.identity import (
-    MASTER_CHANNEL,
     Identity,
     asset_fingerprint,
     master_channel,
@@ -20,13 +21,13 @@ from catalogs.identity import (
 )
 from catalogs.inputs.reject_file import Code
 from catalogs.plans.shot_sizes import ShotSizes, Size
-from catalogs.plans.wanted import Member, Planned, PlanningModel, Probe, Resolved, Rights, RowProblem
+from catalogs.plans.wanted import Member, Photos, Planned, PlanningModel, Probe, Resolved, RowProblem
 from catalogs.references.book import ReferenceProbe, pick, rights_problem
 from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 
-# (shot, variation, size) -> the render fingerprint and the rights its children inherit
+# (shot, variation, size) -> the render fingerprint and the photos its children build on
 _MadeKey = tuple[str, int, Size]
-_MadeValue = tuple[str, Rights]
+_MadeValue = tuple[str, Photos]
 MASTER_SPEC = {"master": True}
 
 
@@ -164,7 +165,7 @@ class Expander:
                         f"shots.{shot}.prompt", prompt[:200], f"shot {shot}: {problem}", Code.PROMPT_REFUSED
                     )
                 fingerprint = render_fingerprint(request)
-                made[shot, variation, size] = (fingerprint, _rights(resolved))
+                made[shot, variation, size] = (fingerprint, _photos(resolved))
                 planned.extend(self._assets(member, shot, variation, request, fingerprint, resolved))
 
     def _outside_references(self, member: Member, shot: str) -> list[tuple[ShotReference, Resolved | None]]:
@@ -188,13 +189,13 @@ class Expander:
         if row is None:
             return None
         probe = self._probe(self._campaign.catalogs.products, row["uri"])
-        return Resolved(_reference(probe, reference.role), (row,))
+        return _resolved(probe, reference.role, row)
 
     def _logo(self, member: Member) -> Resolved | None:
         uri = member.brand.get("logo_uri")
         if not uri:
             return None
-        return Resolved(_reference(self._probe(self._campaign.catalogs.brands, uri), "logo"), ())
+        return _resolved(self._probe(self._campaign.catalogs.brands, uri), "logo", {})
 
     def _prompt(self, member: Member, shot: str, named: Sequence[tuple[ShotReference, Resolved | None]]) -> str:
         names = [reference.name for reference, _ in named]
@@ -223,9 +224,9 @@ class Expander:
                 resolved.append(outside)
                 continue
             size = self._sizes.of_parent(reference, child)
-            fingerprint, rights = made[reference.role, variation, size]
+            fingerprint, photos = made[reference.role, variation, size]
             uri = RENDER_SCHEME + fingerprint
-            resolved.append(Resolved(Reference(uri, fingerprint, "shot", *size), rights))
+            resolved.append(Resolved(Reference(uri, fingerprint, "shot", *size), photos))
         return tuple(resolved)
 
     def _assets(
@@ -271,21 +272,25 @@ class Expander:
             height=request.height if channel is None else channel.height,
             legal_line=legal_line,
             resolved=resolved,
-            refused=self._refused(_rights(resolved), channel),
+            territory=None if channel is None else channel.territory,
+            refused=self._refused(_photos(resolved), channel),
         )
 
     def _identity(self, member: Member, shot: str, channel: str, variation: int) -> Identity:
         brand_id = str(member.brand["brand_id"])
         return Identity(self._campaign.name, self._model.kind, brand_id, member.look, shot, channel, variation)
 
-    def _refused(self, rights: Rights, channel: Channel | None) -> str:
-        # A master goes nowhere by itself: only its term counts, not a channel's territory.
-        for right in rights:
-            row = right if channel is not None else {**right, "territories": None}
-            problem = rights_problem(row, None if channel is None else channel.territory, self._today)
-            if problem:
-                return f"{right['uri']}: {problem}"
+    def _refused(self, photos: Photos, channel: Channel | None) -> str:
+        for photo in photos:
+            territory = None if channel is None else channel.territory
+            if problem := photo_problem(photo, channel is None, territory, self._today):
+                return f"{photo['uri']}: {problem}"
         return ""
+
+
+def photo_problem(photo: Mapping[str, Any], of_master: bool, territory: str | None, on: date) -> str | None:
+    """Why no right covers a photo where it is to be shown; a master goes nowhere by itself: only the term counts."""
+    return rights_problem({**photo, "territories": None} if of_master else photo, territory, on)
 
 
 def _without_idle_masters(planned: Sequence[Planned]) -> list[Planned]:
@@ -293,8 +298,7 @@ def _without_idle_masters(planned: Sequence[Planned]) -> list[Planned]:
     built_on: set[str] = set()
     kept: list[Planned] = []
     for asset in reversed(planned):  # what builds on a shot comes after it
-        is_master = asset.identity.channel.startswith(MASTER_CHANNEL)
-        if is_master and not asset.refused and asset.render_fingerprint not in built_on:
+        if asset.is_master and not asset.refused and asset.render_fingerprint not in built_on:
             continue
         kept.append(asset)
         if not asset.refused:
@@ -302,12 +306,22 @@ def _without_idle_masters(planned: Sequence[Planned]) -> list[Planned]:
     return kept[::-1]
 
 
-def _rights(resolved: Iterable[Resolved]) -> Rights:
-    return tuple(right for item in resolved for right in item.rights)
+def _photos(resolved: Iterable[Resolved]) -> Photos:
+    return tuple(photo for item in resolved for photo in item.photos)
 
 
-def _reference(probe: ReferenceProbe, role: str) -> Reference:
-    return Reference(probe.uri, probe.sha256, role, probe.width, probe.height)
+def _resolved(probe: ReferenceProbe, role: str, rights: Mapping[str, Any]) -> Resolved:
+    photo: ReferenceRow = {
+        "uri": probe.uri,
+        "sha256": probe.sha256,
+        "role": role,
+        "width": probe.width,
+        "height": probe.height,
+        "licence": rights.get("licence"),
+        "licence_end": rights.get("licence_end"),
+        "territories": rights.get("territories"),
+    }
+    return Resolved(Reference(probe.uri, probe.sha256, role, probe.width, probe.height), (photo,))
 
 
 def unknown_look_column(campaign: Campaign, columns: Iterable[str]) -> CampaignError | None:

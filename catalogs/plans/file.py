@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalogs.columns import PLAN, Row
+from catalogs.columns import COLUMNS, PLAN, Row
 from catalogs.errors import CampaignError, StorageError
 from catalogs.storage.store import MissingKey, Store
 
@@ -23,8 +21,10 @@ PLAN_FORMAT = 1
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
-_NOT_IN_ALL = frozenset(("look_rows", "look_marks"))
+_LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory"))
 """Columns that plans of this format have only since 2026-11-21."""
+_FORMER = frozenset(("clock_floor",))
+"""Keys that headers of this format had until then."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class PlanHeader:
     Attributes:
         lora: path, sha256 and scale of each LoRA file, in order.
         channels: finishing rules of every channel, by name.
-        clock_floor: latest commit the plan was made against; commits made for it are later.
         partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
     """
@@ -52,7 +51,6 @@ class PlanHeader:
     reference_background: str
     max_reference_pixels: int
     channels: dict[str, dict[str, Any]]
-    clock_floor: str | None
     partial: bool
     created_at: str
     lora: tuple[dict[str, Any], ...] = ()
@@ -61,10 +59,6 @@ class PlanHeader:
 
     def encode(self) -> dict[bytes, bytes]:
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
-
-    @property
-    def floor(self) -> datetime | None:
-        return datetime.fromisoformat(self.clock_floor) if self.clock_floor else None
 
 
 class PlanWriter:
@@ -141,7 +135,8 @@ class PlanFile:
         if not isinstance(header, dict) or header.get("format") != PLAN_FORMAT:
             raise self._problem("was written by another version of packshot")
         try:
-            return PlanHeader(**{**header, "lora": tuple(header.get("lora", ()))})
+            known = {name: value for name, value in header.items() if name not in _FORMER}
+            return PlanHeader(**{**known, "lora": tuple(header.get("lora", ()))})
         except TypeError:  # a key too many, or one too few
             raise self._problem("has a header of another version of packshot, or was changed by hand") from None
 
@@ -155,13 +150,18 @@ class PlanFile:
     def _check_columns(self, schema: pa.Schema) -> None:
         for column in PLAN:
             found = schema.field(column.name).type if schema.names.count(column.name) == 1 else None
-            if found != column.type and not (found is None and column.name in _NOT_IN_ALL):
+            if found != column.type and not (found is None and column.name in _LATER):
                 raise self._problem(f"has no column {column.name!r} of type {column.type}")
 
     def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """One row group; columns that the plan is too old for are null."""
+        wanted = list(columns) if columns else PLAN.names
         with self._open() as file:
             # In this thread alone: see catalogs/assets/commits.py: read_commit.
-            return file.read_row_group(number, columns=list(columns) if columns else None, use_threads=False)
+            table = file.read_row_group(number, columns=wanted, use_threads=False)
+        for name in _LATER.difference(table.column_names).intersection(wanted):
+            table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS[name].type))
+        return table.select(wanted)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Its row groups in order, one in memory at a time."""
@@ -172,9 +172,3 @@ class PlanFile:
         """Some columns of all its rows in order."""
         for table in self.tables(columns):
             yield from table.to_pylist()
-
-
-def new_run_id(now: datetime | None = None) -> str:
-    """Sortable, readable, never the same twice."""
-    moment = now or datetime.now(UTC)
-    return moment.strftime("%Y%m%dT%H%M%SZ") + "-" + secrets.token_hex(3)

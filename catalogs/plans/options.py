@@ -16,6 +16,7 @@ class PlanOptions:
         retry_failed: try final failures again.
         resubmit: pay again for what may have been billed, or was paid and lost.
         strict: a bad row stops the plan.
+        beside: another run of the campaign is live: what is unchanged is said again, to stand above what it commits.
         today: the day rights are judged on.
     """
 
@@ -24,6 +25,7 @@ class PlanOptions:
     retry_failed: bool = False
     resubmit: bool = False
     strict: bool = False
+    beside: bool = False
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
     @property

@@ -1,62 +1,64 @@
-"""Rows that say again what is stored already: another cover list, a known fingerprint, a retirement."""
+"""Rows that say again what is stored already: a known fingerprint, another cover list, a retirement, a withdrawal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from catalogs.assets.commits import Clock, Status, commit, identity_of, read_commits
-from catalogs.columns import Row, with_identity
+from catalogs.assets.commits import Status, Step, commit_all, identity_of
+from catalogs.assets.history import History, Pair, rows_at
+from catalogs.columns import Row, part, with_identity
 from catalogs.plans.decision import Action, Work
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 
-ROWS_A_COMMIT = 5_000
-_COLUMNS = with_identity("product_id", "covers", "fingerprint", "action", "work")
+SAID_ANEW = ("master", "product_id", "covers", "upstream_references", "territory")
+"""Columns that a plan knows anew of a row whose picture stays."""
+_COLUMNS = (*with_identity("fingerprint", "action", "work"), *SAID_ANEW)
 
 
 def restate(store: Store, plan: PlanFile, run_id: str) -> int:
     """Commit the rows of a plan that need no pixels. Returns how many."""
-    wanted: dict[bytes, Row] = {
-        _pair(row): {"product_id": row["product_id"], "covers": row["covers"]}
+    wanted = {
+        _pair(row): part(row, SAID_ANEW)
         for row in plan.rows(_COLUMNS)
-        if row["work"] == Work.COMMIT
+        if row["work"] == Work.COMMIT and row["action"] != Action.WITHDRAW
     }
-    return _commit_again(store, plan, run_id, wanted)
+    return commit_again(store, plan.header.campaign, run_id, Step.RESTATE, Status.DELIVERED, wanted)
 
 
 def retire(store: Store, plan: PlanFile, run_id: str) -> int:
     """Commit a tombstone for every asset the plan found retired. Returns how many."""
-    wanted: dict[bytes, Row] = {
-        _pair(row): {"status": Status.RETIRED.value} for row in plan.rows(_COLUMNS) if row["action"] == Action.RETIRED
-    }
-    return _commit_again(store, plan, run_id, wanted)
+    return _end(store, plan, run_id, Action.RETIRED, Step.RETIRE, Status.RETIRED)
 
 
-def _pair(row: Row) -> bytes:
-    return identity_of(row).digest() + bytes.fromhex(row["fingerprint"])
+def withdraw(store: Store, plan: PlanFile, run_id: str) -> int:
+    """Commit a withdrawal of every asset the plan found without its right. Returns how many."""
+    return _end(store, plan, run_id, Action.WITHDRAW, Step.WITHDRAW, Status.WITHDRAWN)
 
 
-def _commit_again(store: Store, plan: PlanFile, run_id: str, wanted: Mapping[bytes, Row]) -> int:
+def _end(store: Store, plan: PlanFile, run_id: str, action: Action, step: Step, status: Status) -> int:
+    wanted: dict[Pair, Row] = {_pair(row): {} for row in plan.rows(_COLUMNS) if row["action"] == action}
+    return commit_again(store, plan.header.campaign, run_id, step, status, wanted)
+
+
+def commit_again(
+    store: Store, campaign: str, run_id: str, step: Step, status: Status, wanted: Mapping[Pair, Row]
+) -> int:
+    """Commit rows of the record anew, with another status and what is to be said anew of each. Returns how many.
+
+    One that has lost its bytes since it was planned is not called delivered.
+    """
     if not wanted:
         return 0
-    now = Clock(plan.header.floor).now()
+    history = History.read(store, campaign)
+    known = {pair: found for pair in wanted if (found := history.known(*pair)) and found.asset_key}
+    orders = {pair: k.order for pair, k in known.items() if k.has_bytes or status != Status.DELIVERED}
     rows: list[Row] = [
-        {**row, "status": Status.DELIVERED.value, **wanted[pair], "run_id": run_id, "created_at": now}
-        for pair, row in _stored_rows(store, wanted).items()
+        {**row, **wanted[pair], "status": status.value, "reason": None, "detail": None}
+        for pair, row in rows_at(store, orders)
     ]
-    for start in range(0, len(rows), ROWS_A_COMMIT):
-        commit(store, run_id, rows[start : start + ROWS_A_COMMIT])
-    return len(rows)
+    return commit_all(store, run_id, step, rows)
 
 
-def _stored_rows(store: Store, wanted: Mapping[bytes, Row]) -> dict[bytes, Row]:
-    """The last delivered or retired row of each wanted pair, with its whole content."""
-    found: dict[bytes, Row] = {}
-    for table in read_commits(store):
-        for row in table.drop_columns("commit").to_pylist():
-            pair = _pair(row)
-            if pair not in wanted or not row["asset_key"]:
-                continue
-            if pair not in found or row["created_at"] > found[pair]["created_at"]:
-                found[pair] = row
-    return found
+def _pair(row: Row) -> Pair:
+    return identity_of(row).digest(), bytes.fromhex(row["fingerprint"])

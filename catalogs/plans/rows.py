@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import cast
 
-from catalogs.assets.commits import Status
+from catalogs.assets.commits import Status, identity_of
 from catalogs.assets.history import History, Known
-from catalogs.columns import PLAN, ReferenceRow, Row
-from catalogs.identity import Identity
-from catalogs.plans.decision import Action, Decision, Work
-from catalogs.plans.wanted import Member, Planned, PlanningModel
+from catalogs.columns import PLAN, ReferenceRow, Row, is_master
+from catalogs.identity import MASTER_CHANNEL, Identity
+from catalogs.plans.decision import Action, Decision, Wanted, Work
+from catalogs.plans.wanted import Estimator, Member, Planned
 from catalogs.requests import Reference, RenderRequest
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
     """A wanted asset and the decision about it as a row of the plan."""
-    request, known = planned.request, decision.known
-    done = decision.work in (Work.NONE, Work.COMMIT)
-    return {
+    request = planned.request
+    row: Row = {
         **_identified(planned.identity),
+        "master": planned.is_master,
         "product_id": planned.member.row["product_id"],
         "covers": list(planned.member.covers),
         "take": request.take,
-        "status": known.status if known and done else None,
-        "reason": known.reason if known else None,
-        "attempts": known.attempts if known else 0,
-        "final": bool(known and known.final and done),
-        "asset_key": known.asset_key if known else None,
-        "render_key": history.master(planned.render_fingerprint),
         "render_fingerprint": planned.render_fingerprint,
         "fingerprint": planned.fingerprint,
         "format": planned.format,
@@ -36,6 +30,8 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "height": planned.height,
         "prompt": request.prompt,
         "references": reference_rows(planned),
+        "upstream_references": planned.upstream,
+        "territory": planned.territory,
         "engine": engine,
         "model": request.model,
         "model_revision": request.model_revision,
@@ -43,8 +39,6 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "steps": request.steps,
         "guidance": request.guidance,
         "ai_label_required": planned.identity.kind == "render",
-        "action": decision.action.value,
-        "work": decision.work.value,
         "stage": planned.stage,
         "master_width": request.width,
         "master_height": request.height,
@@ -52,12 +46,56 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "options": request.options,
         "legal_line": planned.legal_line,
         "bucket": bucket_of(planned),
-        "estimated_seconds": 0.0,
-        "estimated_cost_low": 0.0,
-        "estimated_cost_high": 0.0,
         "look_rows": None,
         "look_marks": None,
     }
+    return {**row, **decided(decision, history.master(planned.render_fingerprint))}
+
+
+def decided(decision: Decision, master: str | None) -> Row:
+    """The columns of a row that a decision sets.
+
+    Args:
+        master: key of the committed master of its render.
+    """
+    known, done = decision.known, decision.work in (Work.NONE, Work.COMMIT)
+    return {
+        "status": known.status if known and done else None,
+        "reason": decision.reason.value if decision.reason else known.reason if known else None,
+        "attempts": known.attempts if known else 0,
+        "final": bool(known and known.final and done),
+        "asset_key": known.asset_key if known else None,
+        "render_key": master,
+        "action": decision.action.value,
+        "work": decision.work.value,
+        "estimated_seconds": 0.0,
+        "estimated_cost_low": 0.0,
+        "estimated_cost_high": 0.0,
+    }
+
+
+def wanted_of(planned: Planned) -> Wanted:
+    """A wanted asset as a decision needs it."""
+    return Wanted(
+        identity=planned.identity.digest(),
+        fingerprint=planned.fingerprint,
+        render_fingerprint=planned.render_fingerprint,
+        covers=planned.member.covers,
+        is_master=planned.is_master,
+        parents=tuple(reference.sha256 for reference in planned.request.references if reference.is_render),
+    )
+
+
+def wanted_of_row(row: Row) -> Wanted:
+    """The row of a plan as a decision needs it."""
+    return Wanted(
+        identity=identity_of(row).digest(),
+        fingerprint=row["fingerprint"],
+        render_fingerprint=row["render_fingerprint"],
+        covers=row["covers"] or (),
+        is_master=is_master(row),
+        parents=tuple(reference.sha256 for reference in request_of(row).references if reference.is_render),
+    )
 
 
 def _identified(identity: Identity) -> Row:
@@ -74,23 +112,24 @@ def _identified(identity: Identity) -> Row:
 
 def reference_rows(planned: Planned) -> list[ReferenceRow]:
     """References of a request with the rights that travel with them."""
-    rows: list[ReferenceRow] = []
-    for resolved in planned.resolved:
-        reference = resolved.reference
-        right = resolved.rights[0] if resolved.rights and not reference.is_render else {}
-        rows.append(
-            {
-                "uri": reference.uri,
-                "sha256": reference.sha256,
-                "role": reference.role,
-                "width": reference.width,
-                "height": reference.height,
-                "licence": right.get("licence"),
-                "licence_end": right.get("licence_end"),
-                "territories": right.get("territories"),
-            }
-        )
-    return rows
+    return [
+        _shot_row(resolved.reference) if resolved.reference.is_render else resolved.photos[0]
+        for resolved in planned.resolved
+    ]
+
+
+def _shot_row(reference: Reference) -> ReferenceRow:
+    """Another shot's picture, whose rights are those of the photos behind it."""
+    return {
+        "uri": reference.uri,
+        "sha256": reference.sha256,
+        "role": reference.role,
+        "width": reference.width,
+        "height": reference.height,
+        "licence": None,
+        "licence_end": None,
+        "territories": None,
+    }
 
 
 def bucket_of(planned: Planned) -> str:
@@ -106,6 +145,7 @@ def kept_row(identity: Identity, member: Member, fingerprint: str, known: Known,
     return {
         **cast(Row, dict.fromkeys(PLAN.names)),
         **_identified(identity),
+        "master": identity.channel.startswith(MASTER_CHANNEL),
         "product_id": member.row["product_id"],
         "covers": list(member.covers),
         "take": 0,
@@ -129,6 +169,7 @@ def unwanted_row(identity: Identity, fingerprint: str, engine: str, action: Acti
     return {
         **cast(Row, dict.fromkeys(PLAN.names)),
         **_identified(identity),
+        "master": identity.channel.startswith(MASTER_CHANNEL),
         "covers": [],
         "take": 0,
         "fingerprint": fingerprint,
@@ -137,25 +178,36 @@ def unwanted_row(identity: Identity, fingerprint: str, engine: str, action: Acti
         "attempts": 0,
         "final": False,
         "action": action.value,
-        "work": Work.NONE.value,
+        "work": (Work.COMMIT if action is Action.WITHDRAW else Work.NONE).value,
         "stage": 0,
     }
 
 
-def add_estimates(rows: Sequence[Row], look: Sequence[Planned], model: PlanningModel, paid: Set[str]) -> None:
+Estimates = Callable[[Row], tuple[float, float, float]]
+"""Seconds, and the lowest and highest cost in USD, of the render that a row asks for."""
+
+
+def add_estimates(rows: Sequence[Row], estimates: Estimates, paid: Set[str]) -> None:
     """Write a render's estimate on the first of its rows that must be rendered, so that sums are true.
 
     Args:
-        look: the assets the rows are about.
         paid: render fingerprints of pictures that cost nothing more.
     """
-    requests = {planned.render_fingerprint: planned.request for planned in look}
     for fingerprint, row in _first_rows(rows).items():
-        if fingerprint not in paid:
-            request = requests[fingerprint]
-            pixels = [reference.width * reference.height for reference in request.references]
-            row["estimated_seconds"] = model.seconds(request.width, request.height, len(pixels))
-            row["estimated_cost_low"], row["estimated_cost_high"] = model.cost(request.width, request.height, pixels)
+        was_lost = row["asset_key"] is not None  # nothing is left to collect of it
+        if fingerprint not in paid or was_lost:
+            row["estimated_seconds"], row["estimated_cost_low"], row["estimated_cost_high"] = estimates(row)
+
+
+def estimates_of(model: Estimator) -> Estimates:
+    """What a model makes of the requests of rows."""
+
+    def estimate(row: Row) -> tuple[float, float, float]:
+        pixels = [reference["width"] * reference["height"] for reference in row["references"]]
+        size = (row["master_width"], row["master_height"])
+        return (model.seconds(*size, len(pixels)), *model.cost(*size, pixels))
+
+    return estimate
 
 
 def _first_rows(rows: Sequence[Row]) -> dict[str, Row]:

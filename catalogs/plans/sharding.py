@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogs.columns import is_master
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PlanFile
 
@@ -22,6 +23,7 @@ class Shard:
     Attributes:
         row_group: where in the plan file its rows are.
         offsets: rows inside the row group, renders of one geometry side by side.
+        masters: how many of them are masters, and no assets.
         seconds: estimated engine seconds.
     """
 
@@ -31,10 +33,11 @@ class Shard:
     offsets: tuple[int, ...]
     renders: int
     seconds: float
+    masters: int = 0
 
     @property
     def assets(self) -> int:
-        return len(self.offsets)
+        return len(self.offsets) - self.masters
 
 
 @dataclass
@@ -44,9 +47,10 @@ class _Render:
     bucket: str
     offsets: list[int]
     seconds: float = 0.0
+    masters: int = 0
 
 
-_COLUMNS = ("work", "stage", "bucket", "render_fingerprint", "estimated_seconds")
+_COLUMNS = ("channel", "master", "work", "stage", "bucket", "render_fingerprint", "estimated_seconds")
 
 
 def cut_shards(plan: PlanFile, seconds: float = SHARD_SECONDS, max_assets: int = SHARD_ASSETS) -> list[list[Shard]]:
@@ -70,7 +74,8 @@ def cut_shards(plan: PlanFile, seconds: float = SHARD_SECONDS, max_assets: int =
 def _shard(number: int, stage: int, row_group: int, renders: list[_Render]) -> Shard:
     offsets = tuple(offset for render in renders for offset in render.offsets)
     made = sum(1 for render in renders if render.seconds > 0)
-    return Shard(number, stage, row_group, offsets, made, sum(render.seconds for render in renders))
+    seconds, masters = sum(render.seconds for render in renders), sum(render.masters for render in renders)
+    return Shard(number, stage, row_group, offsets, made, seconds, masters)
 
 
 def _renders_by_stage(table: pa.Table) -> dict[int, list[_Render]]:
@@ -85,6 +90,7 @@ def _renders_by_stage(table: pa.Table) -> dict[int, list[_Render]]:
             renders.append(_Render(row["bucket"] or "", []))
         renders[-1].offsets.append(row["offset"])
         renders[-1].seconds += row["estimated_seconds"] or 0.0
+        renders[-1].masters += is_master(row)
         last = row["render_fingerprint"]
     return stages
 

@@ -7,13 +7,22 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from catalogs.columns import Row
+from catalogs.columns import Row, is_master
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME
-from catalogs.plans.decision import Action
+from catalogs.plans.decision import UNWANTED, Work
 from catalogs.plans.file import PLAN_NAME, PlanHeader
 
-COUNTED = ("action", "work", "status", "estimated_seconds", "estimated_cost_low", "estimated_cost_high")
+COUNTED = (
+    "channel",
+    "master",
+    "action",
+    "work",
+    "status",
+    "estimated_seconds",
+    "estimated_cost_low",
+    "estimated_cost_high",
+)
 """Columns of a plan that its numbers come from."""
 
 NOTED = ("licence", "stages", "spent", "paid", "warnings", "products", "looks", "rejected", "refused", "not_selected")
@@ -25,6 +34,8 @@ class PlanSummary:
     """A plan in numbers.
 
     Attributes:
+        assets: wanted; masters with rows of their own are none, and in no number but the next.
+        masters: of those that there is work for.
         renders: pictures to make; several assets may share one.
         seconds: estimated engine seconds of them.
         cost_low: USD.
@@ -47,6 +58,7 @@ class PlanSummary:
     assets: int = 0
     actions: Counter[str] = field(default_factory=Counter)
     work: Counter[str] = field(default_factory=Counter)
+    masters: int = 0
     failed_before: int = 0
     renders: int = 0
     seconds: float = 0.0
@@ -82,12 +94,15 @@ class PlanSummary:
     def count(self, rows: Iterable[Row]) -> None:
         """Add plan rows to the numbers."""
         for row in rows:
-            self.actions[row["action"]] += 1
-            self.work[row["work"]] += 1
-            if row["action"] in (Action.RETIRED, Action.WITHDRAW):
+            if is_master(row):
+                self.masters += row["work"] != Work.NONE
+            else:
+                self.actions[row["action"]] += 1
+                self.work[row["work"]] += 1
+            if row["action"] in UNWANTED:
                 continue
-            self.assets += 1
-            self.failed_before += row["status"] == "failed"
+            self.assets += not is_master(row)
+            self.failed_before += row["status"] == "failed" and not is_master(row)
             self.renders += row["estimated_seconds"] > 0 or row["estimated_cost_high"] > 0
             self.seconds += row["estimated_seconds"]
             self.cost_low += row["estimated_cost_low"]

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from catalogs.identity import (
-    Identity,
-    Kind,
-)
+from catalogs.columns import ReferenceRow
+from catalogs.identity import MASTER_CHANNEL, Identity, Kind
 from catalogs.inputs.reject_file import Code
 from catalogs.references.book import ReferenceProbe
 from catalogs.requests import PromptCompiler, Reference, RenderRequest
 
 Probe = Callable[[str, str], ReferenceProbe]
-Rights = tuple[Mapping[str, Any], ...]
+Photos = tuple[ReferenceRow, ...]
 
 
 class RowProblem(Exception):
@@ -26,7 +24,17 @@ class RowProblem(Exception):
         super().__init__(reason)
 
 
-class PlanningModel(Protocol):
+class Estimator(Protocol):
+    """What tells the effort of a picture."""
+
+    def seconds(self, width: int, height: int, references: int) -> float:
+        """Estimated GPU seconds of one image."""
+
+    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
+        """Estimated price of one image, low and high, in USD."""
+
+
+class PlanningModel(Estimator, Protocol):
     """What planning must know of the model that will render."""
 
     @property
@@ -59,12 +67,6 @@ class PlanningModel(Protocol):
     @property
     def compiler(self) -> PromptCompiler: ...
 
-    def seconds(self, width: int, height: int, references: int) -> float:
-        """Estimated GPU seconds of one image."""
-
-    def cost(self, width: int, height: int, reference_pixels: list[int]) -> tuple[float, float]:
-        """Estimated price of one image, low and high, in USD."""
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -88,10 +90,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A reference of one shot of one look, with the rights that come with it."""
+    """A reference of one shot of one look.
+
+    Attributes:
+        photos: itself with its rights; for another shot's picture all photos behind that.
+    """
 
     reference: Reference
-    rights: Rights
+    photos: Photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +105,7 @@ class Planned:
     """One asset as the campaign wants it, before anybody asked what exists.
 
     Attributes:
-        channel_spec: what of the channel enters the fingerprint; the master's own for a master row.
-        resolved: references with their rights; another shot's picture brings those of its own references.
+        territory: where its channel shows it, None for the whole world.
         refused: why no right covers this asset, or "".
     """
 
@@ -115,4 +120,14 @@ class Planned:
     height: int
     legal_line: str
     resolved: tuple[Resolved, ...]
+    territory: str | None
     refused: str
+
+    @property
+    def is_master(self) -> bool:
+        return self.identity.channel.startswith(MASTER_CHANNEL)
+
+    @property
+    def upstream(self) -> list[ReferenceRow]:
+        """The photos behind the shots it builds on."""
+        return [photo for resolved in self.resolved if resolved.reference.is_render for photo in resolved.photos]

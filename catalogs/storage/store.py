@@ -7,7 +7,7 @@ to a temporary name in the target folder and is moved into place, on an object s
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -164,7 +164,7 @@ class Store:
             found = self._files().list_names(prefix)
         return dict(sorted(found.items()))
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def folders(self, prefix: str = "") -> Sequence[str]:
         """Names of the folders in a folder, in order; [] when there is none. What lies in them is not listed."""
         folder = prefix.rstrip("/")
         with self.seam("list", folder):

@@ -22,11 +22,11 @@ def schemas_before(ending: str) -> list[pa.Schema]:
         return [pq.read_schema(io.BytesIO(file.read())).remove_metadata() for file in files if file]
 
 
-def test_a_commit_of_before_has_the_first_columns_of_today() -> None:
+def test_a_commit_of_before_has_columns_of_today() -> None:
     found = [schema for schema in schemas_before(".parquet") if "attempt_id" in schema.names]
     assert len(found) > 5
     for schema in found:
-        assert pa.schema(list(ASSETS)[: len(schema)]).equals(schema)
+        assert [ASSETS.field(name).type for name in schema.names] == schema.types
 
 
 def test_a_plan_of_before_has_the_columns_of_today() -> None:

@@ -135,7 +135,8 @@ def test_the_summary_is_for_people() -> None:
 
     summary = json.loads(
         """{"run_id": "r1", "complete": false, "seconds": 6000, "gallery": "s3://b/r/index.html",
-        "outcome": {"planned": 10, "delivered": 8, "failed": 2, "missing": 0, "retired": 0, "withdraw": 0,
+        "outcome": {"planned": 10, "delivered": 8, "failed": 2, "missing": 0, "superseded": 0, "withdrawn": 0,
+        "unwanted": 0, "retired": 0, 
                     "reasons": {"blocked": 2}},
         "plan": {"campaign": "spring", "model": "klein-4b", "kind": "render", "output": "s3://b", "rejected": 0,
                  "rejects_key": "", "plan_key": "runs/r1/plan.parquet"},

@@ -26,7 +26,6 @@ HEADER: dict[str, Any] = {
     "reference_background": "#FFFFFF",
     "max_reference_pixels": 100,
     "channels": {},
-    "clock_floor": None,
     "partial": False,
     "created_at": "2026-11-21T00:00:00+00:00",
 }
@@ -37,7 +36,9 @@ def plan_of(folder: Path, groups: list[list[tuple[str, int, str, str, float]]]) 
     names = ("work", "stage", "bucket", "render_fingerprint", "estimated_seconds")
     with PlanWriter(folder / "plan.parquet", PlanHeader(**HEADER)) as writer:
         for rows in groups:
-            writer.add([{**dict.fromkeys(PLAN.names), **dict(zip(names, row, strict=True))} for row in rows])  # type: ignore[typeddict-item, list-item]
+            writer.add(
+                [{**dict.fromkeys(PLAN.names), "channel": "shop", **dict(zip(names, row, strict=True))} for row in rows]
+            )  # type: ignore[typeddict-item, list-item]
     return PlanFile(Store.at(str(folder)), "plan.parquet")
 
 

@@ -1,0 +1,58 @@
+"""Withdrawals by themselves: what no right covers any more is taken back even where nothing can be planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from catalogs.assets.commits import Status, Step
+from catalogs.assets.history import History
+from catalogs.assets.starts import new_start
+from catalogs.campaigns.campaign import Campaign, load_campaign
+from catalogs.columns import Row
+from catalogs.errors import PackshotError, UserError
+from catalogs.inputs.reader import Catalog
+from catalogs.plans.restate import commit_again
+from catalogs.references.book import ReferenceBook
+from catalogs.storage.store import Store
+from tasks.planning import ended_of
+from tasks.prepare import Prepared, prepare
+
+
+def prepare_or_withdraw(path: str, options: Mapping[str, Any], say: Callable[[str], None], **plan: Any) -> Prepared:
+    """`prepare`; where that cannot be, withdraw what must be all the same.
+
+    Args:
+        say: called with a line about what was withdrawn.
+
+    Raises:
+        UserError: as `prepare`.
+    """
+    try:
+        return prepare(path, options, **plan)
+    except UserError:
+        if count := _withdraw_if_possible(path):
+            say(f"{count} delivered assets withdrawn: a right to a photo has ended")
+        raise
+
+
+def _withdraw_if_possible(path: str) -> int:
+    try:
+        return withdraw_ended_of(load_campaign(path))
+    except PackshotError:
+        return 0  # what stops it stops the plan too, which says so
+
+
+def withdraw_ended_of(campaign: Campaign) -> int:
+    """Commit the withdrawal of every delivered asset of a campaign that no right covers any more. Returns how many."""
+    store = Store.at(campaign.output)
+    history = History.read(store, campaign.name)
+    products = Catalog.open(campaign.catalogs.products, "products")
+    book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
+    ended = ended_of(campaign, store, history, products, book, datetime.now(UTC).date())
+    if not ended:
+        return 0
+    wanted: dict[tuple[bytes, bytes], Row] = {(i.digest(), bytes.fromhex(f)): {} for i, f in ended.items()}
+    run_id = new_start(store, history.latest)
+    return commit_again(store, campaign.name, run_id, Step.WITHDRAW, Status.WITHDRAWN, wanted)
