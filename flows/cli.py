@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from catalogs.errors import PackshotError, WorkError
-from flows.cli_output import outcome_lines, plan_lines, reject_lines, table_lines
+from flows.cli_output import outcome_lines, plan_lines, reject_lines, table_lines, verified_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
@@ -208,6 +208,23 @@ def report(campaign: str, as_json: bool) -> None:
     opened, store = open_campaign(campaign)
     page = make_gallery(store, opened.name, latest_run(store, opened))
     _answer(as_json, {"gallery": page}, [page])
+
+
+@cli.command()
+@CAMPAIGN
+@click.option("--deep", is_flag=True, help="Also read every file and compare its content.")
+@click.option("--yes", is_flag=True, help="Record what is gone however much it is.")
+@JSON
+def verify(campaign: str, deep: bool, yes: bool, as_json: bool) -> None:
+    """Look whether every delivered file is there; what is gone is recorded, and made again by the next render."""
+    from tasks.outcome import open_campaign
+    from tasks.verify import verify as look
+
+    opened, store = open_campaign(campaign)
+    verified = look(opened, store, deep, yes)
+    _answer(as_json, verified.as_dict(), verified_lines(verified, campaign))
+    if verified.missing or verified.left:
+        sys.exit(1)
 
 
 @cli.command()

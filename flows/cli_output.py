@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject
+    from tasks.verify import Verified
 
 
 def plan_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -75,6 +76,24 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"gallery: {summary['gallery']}")
     if left_out := left_out_line(summary["plan"]):
         lines.append(left_out)
+    return lines
+
+
+def verified_lines(verified: Verified, campaign: str) -> list[str]:
+    """What a look at the files found.
+
+    Args:
+        campaign: path of its file, for what to do next.
+    """
+    lines = [f"{verified.checked} delivered files looked at"]
+    if verified.missing:
+        lines.append(f"  {verified.missing} gone or changed; make them again with `packshot render {campaign}`")
+    if verified.left:
+        lines.append(f"  {verified.left} gone that a run may be writing just now; look again when it has ended")
+    if verified.found:
+        lines.append(f"  {verified.found} that were missing are there again")
+    if verified.masters_gone:
+        lines.append(f"  {verified.masters_gone} masters are gone; what needs one renders it again")
     return lines
 
 

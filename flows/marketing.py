@@ -24,7 +24,7 @@ from flows.alerts import send_failed
 from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
 from inference.models.table import MODELS
-from tasks.prefect_tasks import plan_campaign
+from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
 
 
 class EngineChoice(StrEnum):
@@ -168,13 +168,29 @@ def _settle(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignR
         return _line(entry, Result.BROKEN, entry.problem)
     standing = entry.schedule.standing(now)
     if standing is not Standing.DUE:
-        return _line(entry, Result.NOT_YET if standing is Standing.EARLY else Result.OVER)
+        return _not_due(entry, standing, options)
     if options.engines and engine_of(entry.campaign) not in options.engines:
         return _line(entry, Result.LEFT_OUT, f"its engine is {engine_of(entry.campaign)}")
     return _make(entry, options)
 
 
+def _not_due(entry: Entry, standing: Standing, options: MarketingOptions) -> CampaignResult:
+    """Nothing is made of a campaign outside its dates; what no right covers is withdrawn all the same."""
+    result = Result.NOT_YET if standing is Standing.EARLY else Result.OVER
+    if options.dry_run:
+        return _line(entry, result)
+    state = withdraw_only(entry.path, entry.name, return_state=True)
+    count = state.result(raise_on_failure=False)
+    if isinstance(count, BaseException):
+        return _line(entry, Result.FAILED, str(count), again=not isinstance(count, UserError))
+    return _line(entry, result, f"{count} assets withdrawn: a right to a photo has ended" if count else "")
+
+
 def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
+    if not options.dry_run:
+        looked = verify_daily(entry.path, entry.name, return_state=True)
+        if not looked.is_completed():
+            return _line(entry, Result.FAILED, looked.message or "", again=True)
     asked = options.render.model_dump(mode="json")
     planned = plan_campaign(entry.path, entry.name, asked, return_state=True)
     plan = planned.result(raise_on_failure=False)

@@ -25,6 +25,7 @@ from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
+from tasks.before_render import prepare_render
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.outcome import outcome_of
@@ -33,7 +34,6 @@ from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import cancelled, stopping
-from tasks.withdrawals import prepare_or_withdraw
 
 quiet()
 
@@ -155,7 +155,7 @@ def render_catalog(
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
     say = get_run_logger().warning
-    prepared = prepare_or_withdraw(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
+    prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
     header = PlanFile(prepared.store, prepared.plan_key).header
     if options.runner == "local":  # the key of a cluster is in the environment of its nodes
         check_access(header)

@@ -14,12 +14,12 @@ from catalogs.storage.store import Store
 from flows.cli_output import left_out_line
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention
+from tasks.before_render import prepare_render
 from tasks.engines import choose_model
 from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
-from tasks.withdrawals import prepare_or_withdraw
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -45,7 +45,7 @@ def run_campaign(
     """
     _set_defaults()
     _refuse_early(campaign, options)
-    prepared = prepare_or_withdraw(campaign, options, say, plan_file=plan_file)
+    prepared = prepare_render(campaign, options, say, plan_file=plan_file)
     if left_out := left_out_line(prepared.summary):
         say(left_out)
     retiring = options.get("retire") and prepared.summary["actions"].get("retired")

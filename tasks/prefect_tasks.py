@@ -18,18 +18,20 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.context import TaskRunContext
 from prefect.states import Completed, Failed
 
+from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import DeviceError, UserError, WorkError
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PlanFile
 from catalogs.plans.restate import restate, retire, withdraw
 from catalogs.storage.store import Store
 from tasks import progress
+from tasks.before_render import prepare_render, withdraw_ended_of
 from tasks.cancel_watch import watch
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
-from tasks.withdrawals import prepare_or_withdraw
+from tasks.verify import MuchIsGone, is_due, verify
 
 RETRY_DELAYS = [5.0, 30.0]
 
@@ -54,7 +56,7 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
         `failed`, the assets that failed for good.
     """
     try:
-        prepared = prepare_or_withdraw(path, options, get_run_logger().warning)
+        prepared = prepare_render(path, options, get_run_logger().warning)
     except UserError as error:  # the files are wrong: a line for who wrote them, not a traceback
         return Failed(message=str(error), data={})
     summary = prepared.summary
@@ -67,6 +69,28 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
         "failed": summary["failed_before"],
     }
     return plan if plan["work"] else Completed(name="Unchanged", message="everything is delivered", data=plan)
+
+
+@task(name="verify", task_run_name="verify {name}", cache_policy=NO_CACHE, persist_result=False)
+def verify_daily(path: str, name: str) -> Any:
+    """Look at every delivered file, at most once a day; fails where so much is gone that somebody must look."""
+    try:
+        campaign = load_campaign(path)
+        store = Store.at(campaign.output)
+        if not is_due(campaign, store):
+            return Completed(name="Skipped", message="looked at today", data={})
+        verified = verify(campaign, store)
+    except (UserError, MuchIsGone) as error:
+        return Failed(message=str(error), data={})
+    if verified.missing:
+        get_run_logger().warning("%d of %d delivered files are gone", verified.missing, verified.checked)
+    return verified.as_dict()
+
+
+@task(name="withdraw-only", task_run_name="withdraw {name}", cache_policy=NO_CACHE, persist_result=False)
+def withdraw_only(path: str, name: str) -> int:
+    """Withdraw what no right covers of a campaign of which nothing else is done."""
+    return withdraw_ended_of(load_campaign(path))
 
 
 @task(

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
-from catalogs.journal.lease import is_held
+from catalogs.journal.lease import live_leases
 from catalogs.plans.budget import check_budget
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
@@ -69,7 +69,7 @@ def prepare(
         return _stored(store, run_id)
     asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
     if options.get("force"):
-        asked = replace(asked, beside=is_held(store, campaign.name, choose_model(campaign).kind))
+        asked = replace(asked, beside=bool(live_leases(store, campaign.name)))
     if plan_file is not None:
         return _take_plan(campaign, store, plan_file, asked)
     return make_plan(campaign, choose_model(campaign), store, asked)

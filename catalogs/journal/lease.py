@@ -24,6 +24,7 @@ from catalogs.storage.store import Store
 
 LEASE_SECONDS = 60.0
 RENEWALS_A_LEASE = 4
+KINDS = ("proof", "render")
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ def refuse_if_held(store: Store, campaign: str, kind: str) -> None:
         raise _held(store, campaign, lease)
 
 
-def is_held(store: Store, campaign: str, kind: str) -> bool:
-    """Whether a run works at the campaign just now."""
-    lease = Lease.read(store, lease_key(campaign, kind))
-    return lease is not None and not lease.is_over
+def live_leases(store: Store, campaign: str) -> list[Lease]:
+    """The claims of the runs that work at a campaign just now."""
+    claims = (Lease.read(store, lease_key(campaign, kind)) for kind in KINDS)
+    return [lease for lease in claims if lease is not None and not lease.is_over]
 
 
 def _held(store: Store, campaign: str, lease: Lease) -> OptionError:

@@ -42,19 +42,28 @@ def _end(store: Store, plan: PlanFile, run_id: str, action: Action, step: Step, 
 
 
 def commit_again(
-    store: Store, campaign: str, run_id: str, step: Step, status: Status, wanted: Mapping[Pair, Row]
+    store: Store,
+    campaign: str,
+    run_id: str,
+    step: Step,
+    status: Status,
+    wanted: Mapping[Pair, Row],
+    is_found: bool = False,
 ) -> int:
     """Commit rows of the record anew, with another status and what is to be said anew of each. Returns how many.
 
     One that has lost its bytes since it was planned is not called delivered.
+
+    Args:
+        is_found: the bytes were seen, whatever the record says.
     """
     if not wanted:
         return 0
     history = History.read(store, campaign)
     known = {pair: found for pair in wanted if (found := history.known(*pair)) and found.asset_key}
-    orders = {pair: k.order for pair, k in known.items() if k.has_bytes or status != Status.DELIVERED}
+    orders = {pair: k.order for pair, k in known.items() if k.has_bytes or is_found or status != Status.DELIVERED}
     rows: list[Row] = [
-        {**row, **wanted[pair], "status": status.value, "reason": None, "detail": None}
+        {**row, "reason": None, "detail": None, **wanted[pair], "status": status.value}
         for pair, row in rows_at(store, orders)
     ]
     return commit_all(store, run_id, step, rows)

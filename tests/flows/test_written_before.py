@@ -74,11 +74,11 @@ def test_the_plan_and_the_status_of_the_old_folder_are_the_same(shop: Project) -
     output = shop.folder / "output"
     plans, commits = written(output, "runs/*/plan.parquet"), written(output, "catalog/*/*.parquet")
     status = packshot("status", shop.path)
-    assert numbers(status) == ({"planned": 28, "delivered": 15, "failed": 6, "missing": 7}, {"over_byte_limit": 6})
+    assert numbers(status) == ({"planned": 24, "delivered": 12, "failed": 6, "missing": 6}, {"over_byte_limit": 6})
     summary = packshot("plan", shop.path)
-    assert summary["actions"] == {"unchanged": 21, "new": 7}
-    assert summary["work"] == {"none": 21, "render": 7}
-    assert (summary["failed_before"], summary["renders"]) == (6, 2)
+    assert summary["actions"] == {"unchanged": 18, "new": 6}
+    assert summary["work"] == {"none": 18, "render": 6}
+    assert (summary["failed_before"], summary["renders"], summary["masters"]) == (6, 2, 1)
     now = pq.read_table(output / summary["plan_key"]).to_pylist()
     unchanged = told([row for row in now if row["action"] == "unchanged"])
     new = told([row for row in now if row["action"] == "new"])
@@ -109,7 +109,7 @@ def test_resuming_takes_up_what_is_stored_and_renders_the_rest(shop: Project) ->
     assert not any(key[1] == LEFT_OVER for key in view)
     reports = make(shop.plan())
     assert (sum(r.rendered for r in reports), sum(r.adopted for r in reports)) == (1, 1)  # scene; hero was stored
-    assert (sum(r.delivered for r in reports), sum(r.failed for r in reports)) == (5, 2)
+    assert (sum(r.delivered for r in reports), sum(r.failed for r in reports)) == (4, 2)
     after = contents(shop.folder)
     assert {path: after.get(path) for path in before} == before
     resumed = shop.view()
@@ -127,14 +127,14 @@ def test_the_command_resumes_and_reports(shop: Project) -> None:
     summary = packshot("render", shop.path, code=1)  # p004 fails on the byte limit as the others do
     assert (summary["work"]["rendered"], summary["work"]["adopted"]) == (1, 1)
     status = packshot("status", shop.path)
-    assert numbers(status) == ({"planned": 28, "delivered": 20, "failed": 8, "missing": 0}, {"over_byte_limit": 8})
+    assert numbers(status) == ({"planned": 24, "delivered": 16, "failed": 8, "missing": 0}, {"over_byte_limit": 8})
     again = packshot("render", shop.path, code=1)
-    assert (again["plan"]["work"], again["work"]["rendered"]) == ({"none": 28}, 0)
+    assert (again["plan"]["work"], again["work"]["rendered"]) == ({"none": 24}, 0)
     page = Path(packshot("report", shop.path)["gallery"])
     assert "<html" in page.read_text()
     shown = "".join(path.read_text() for path in page.parent.glob("*.js"))
     view = shop.view().values()
-    assert len(view) == 28 + 7  # p003 has left the catalog: five are retired, two had failed
+    assert len(view) == 24 + 6  # p003 has left the catalog: four are retired, two had failed
     for row in view:
         if row["status"] == "delivered":
             assert hashlib.sha256(shop.store.read(row["asset_key"])).hexdigest() == row["sha256"]
@@ -144,6 +144,6 @@ def test_the_command_resumes_and_reports(shop: Project) -> None:
 def test_a_hosted_campaign_plans_without_a_server(shop: Project) -> None:
     """The journal of spending is read, and nobody answers at the address of its API."""
     summary = packshot("plan", str(shop.folder / "hosted.yaml"), "--limit", "1")
-    assert summary["actions"] == {"unchanged": 3}
+    assert summary["actions"] == {"unchanged": 2}
     assert (summary["renders"], summary["paid"], summary["cost_high"]) == (0, 0, 0.0)
     assert summary["spent"] == pytest.approx(0.028)

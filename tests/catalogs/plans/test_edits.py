@@ -116,4 +116,4 @@ def test_a_plan_changed_in_the_store_is_refused_by_its_shard(project: Project) -
 
 def test_a_plan_without_the_newest_columns_is_taken(project: Project) -> None:
     plan = edited(project, dropped=("look_rows", "look_marks", "master", "upstream_references", "territory"))
-    assert take(project, plan).summary["actions"] == {"new": 10}
+    assert take(project, plan).summary["actions"] == {"new": 8}

@@ -1,4 +1,4 @@
-"""Withdrawals by themselves: what no right covers any more is taken back even where nothing can be planned."""
+"""What a render does before it plans, and where it cannot: look at the files, take back what no right covers."""
 
 from __future__ import annotations
 
@@ -18,23 +18,42 @@ from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.planning import ended_of
 from tasks.prepare import Prepared, prepare
+from tasks.verify import verify_recent
 
 
-def prepare_or_withdraw(path: str, options: Mapping[str, Any], say: Callable[[str], None], **plan: Any) -> Prepared:
-    """`prepare`; where that cannot be, withdraw what must be all the same.
+def prepare_render(
+    path: str,
+    options: Mapping[str, Any],
+    say: Callable[[str], None],
+    plan_file: str | None = None,
+    run_id: str | None = None,
+) -> Prepared:
+    """`prepare` for a render: what is called delivered is looked at first, so that what is gone is made again.
+
+    Where nothing can be planned, what must be withdrawn is withdrawn all the same.
 
     Args:
-        say: called with a line about what was withdrawn.
+        say: called with a line about what was found or withdrawn.
 
     Raises:
         UserError: as `prepare`.
+        MuchIsGone: so much is gone that somebody must say that it is.
     """
     try:
-        return prepare(path, options, **plan)
+        if run_id is None:
+            _look(path, say)
+        return prepare(path, options, plan_file, run_id)
     except UserError:
         if count := _withdraw_if_possible(path):
             say(f"{count} delivered assets withdrawn: a right to a photo has ended")
         raise
+
+
+def _look(path: str, say: Callable[[str], None]) -> None:
+    campaign = load_campaign(path)
+    verified = verify_recent(campaign, Store.at(campaign.output))
+    if verified.missing:
+        say(f"{verified.missing} of {verified.checked} delivered files are gone or changed, and wanted again")
 
 
 def _withdraw_if_possible(path: str) -> int:
