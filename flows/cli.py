@@ -332,11 +332,11 @@ def watch(folder: str, every: float) -> None:
     _no_telemetry()
     import threading
 
-    from catalogs.campaigns.calendar import read_calendar
+    from catalogs.campaigns.calendar import read_calendar, refuse_doubles
     from flows.deploy import server_url
     from flows.watch import watch as look
 
-    read_calendar(folder)
+    refuse_doubles(read_calendar(folder))
     server_url()
     look(folder, every, threading.Event().wait, lambda line: click.echo(line, err=True))
 
