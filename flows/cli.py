@@ -159,6 +159,7 @@ def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> No
 @planning_options
 @click.option("--plan", "plan_file", type=click.Path(), help="Make exactly this plan file.")
 @click.option("--retire", is_flag=True, help="Write tombstones for what left the selection.")
+@click.option("--take-over", is_flag=True, help="With --retire: also what another campaign of this name has made.")
 @click.option("--runner", type=click.Choice(["local", "ray"]), help="Where shards run: threads here, or Ray.")
 @click.option("--address", metavar="HOST:PORT", help="Head node of the Ray cluster; without it Ray on this host.")
 @click.option("--force", is_flag=True, help="Go on beside another run of this campaign.")
@@ -349,11 +350,11 @@ def watch(folder: str, every: float) -> None:
     _no_telemetry()
     import threading
 
-    from catalogs.campaigns.calendar import read_calendar
+    from catalogs.campaigns.calendar import read_calendar, refuse_doubles
     from flows.deploy import server_url
     from flows.watch import watch as look
 
-    read_calendar(folder)
+    refuse_doubles(read_calendar(folder))
     server_url()
     look(folder, every, threading.Event().wait, lambda line: click.echo(line, err=True))
 

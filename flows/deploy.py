@@ -22,7 +22,8 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
-from catalogs.errors import OptionError, WorkError
+from catalogs.campaigns.calendar import read_calendar, refuse_doubles
+from catalogs.errors import CampaignError, OptionError, WorkError
 from flows.automations import apply_automations, check_alert_url
 
 POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
@@ -85,10 +86,12 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
 
     Raises:
         OptionError: a setting is wrong, or no server answers.
+        CampaignError: two campaigns of the folder have one name and output.
         DeployError: the server refused.
     """
     check_schedule(plan.cron, plan.time_zone)
     check_alert_url(plan.alert_url)
+    _check_campaigns(plan.campaigns)
     say(f"server       {server_url()}")
     asyncio.run(_make_pools(say))
     _register(plan)
@@ -98,6 +101,17 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
         say(f"automation   {name}")
     if not plan.alert_url:
         say("alerts       show in the event feed only; --alert-url sends them")
+
+
+def _check_campaigns(folder: str) -> None:
+    """What the workers would refuse every night; the folder may be theirs alone, or not filled yet."""
+    if not os.path.isdir(folder):
+        return
+    try:
+        entries = read_calendar(folder)
+    except CampaignError:  # no campaign in it
+        return
+    refuse_doubles(entries)
 
 
 async def _make_pools(say: Callable[[str], None]) -> None:

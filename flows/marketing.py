@@ -25,6 +25,7 @@ from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
 from inference.models.table import MODELS
 from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
+from tasks.takeover import check_take_over
 
 
 class EngineChoice(StrEnum):
@@ -126,6 +127,7 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         What became of each campaign; the state Failed around it names those that failed.
     """
     try:
+        check_take_over(options.render.retire, options.render.take_over)
         entries = _chosen(read_calendar(folder), options)
     except UserError as error:  # a line in the UI, not a traceback
         return Failed(message=str(error), data=[])
@@ -207,9 +209,12 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     get_run_logger().info("%s: %s", entry.name, said)
     flow: Any = render_catalog  # typed as if it might be awaited
     state: State[Any] = flow(entry.path, options.render, run_id=plan["run_id"], return_state=True)
-    outcome = Result.DELIVERED if state.is_completed() else Result.FAILED
-    detail = said if state.is_completed() else str(state.message or state.name)
-    return _line(entry, outcome, detail, run=_link(state), again=not state.is_completed())
+    if state.is_completed():
+        return _line(entry, Result.DELIVERED, said, run=_link(state))
+    problem = state.result(raise_on_failure=False)
+    if isinstance(problem, UserError):  # as it stands it would only come again
+        return _line(entry, Result.FAILED, str(problem), run=_link(state))
+    return _line(entry, Result.FAILED, str(state.message or state.name), run=_link(state), again=True)
 
 
 def _again(entry: Entry, result: CampaignResult, now: datetime, options: MarketingOptions) -> CampaignResult:

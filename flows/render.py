@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold
-from catalogs.plans.file import PlanFile
+from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from flows.alerts import send_failed
 from flows.artifacts import publish_summary
@@ -34,6 +34,7 @@ from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import cancelled, stopping
+from tasks.takeover import check_take_over, note_retiring, refuse_another
 
 quiet()
 
@@ -73,6 +74,11 @@ class RenderOptions(BaseModel):
         default=False,
         title="Retire what is no longer wanted",
         description="Mark assets of products, shots or channels that left the campaign as retired. Deletes no file.",
+    )
+    take_over: bool = Field(
+        default=False,
+        title="Retire what another campaign made",
+        description="Where another campaign of this name wrote here before, nothing is retired without this.",
     )
     strict: bool = Field(
         default=False,
@@ -152,6 +158,7 @@ def render_catalog(
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
     """
+    check_take_over(options.retire, options.take_over)
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
     say = get_run_logger().warning
@@ -162,9 +169,18 @@ def render_catalog(
     kind = prepared.summary["kind"]
     patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
     with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
+        if options.retire and prepared.summary["actions"].get("retired"):
+            _may_retire(prepared, header, options.take_over)
         summary = _tried(prepared, options, tries)
     record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
+
+
+def _may_retire(prepared: Prepared, header: PlanHeader, take_over: bool) -> None:
+    """Ask now, and not before the lease is held: until then another campaign may have gone on."""
+    if not take_over:
+        refuse_another(prepared.store, header, prepared.run_id)
+    note_retiring(prepared.store, header, prepared.run_id)
 
 
 def _tried(prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
+from tasks.takeover import check_take_over, refuse_another
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -46,9 +47,11 @@ def run_campaign(
     _set_defaults()
     _refuse_early(campaign, options)
     prepared = prepare_render(campaign, options, say, plan_file=plan_file)
+    retiring = options.get("retire") and prepared.summary["actions"].get("retired")
+    if retiring and not options.get("take_over"):
+        refuse_another(prepared.store, PlanFile(prepared.store, prepared.plan_key).header, prepared.run_id)
     if left_out := left_out_line(prepared.summary):
         say(left_out)
-    retiring = options.get("retire") and prepared.summary["actions"].get("retired")
     if not prepared.has_work and not retiring:
         plan = PlanFile(prepared.store, prepared.plan_key)
         return write_summary(prepared.store, prepared.run_id, prepared.summary, outcome_of(prepared.store, plan))
@@ -71,6 +74,7 @@ def _set_defaults() -> None:
 
 def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
     """Say before planning what the flow would say after it."""
+    check_take_over(bool(options.get("retire")), bool(options.get("take_over")))
     check_runner(options.get("runner", "local"), options.get("address"))
     check_attention((options.get("engine") or {}).get("attention", ""))
     if options.get("runner") == "ray" and options.get("workers"):

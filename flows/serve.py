@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from uuid import UUID
 
-from catalogs.campaigns.calendar import read_calendar
+from catalogs.campaigns.calendar import read_calendar, refuse_doubles
 from catalogs.errors import WorkError
 
 START_SECONDS = 120.0
@@ -55,10 +55,11 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     """Serve until interrupted.
 
     Raises:
-        UserError: the folder, the schedule or PREFECT_API_URL cannot be used.
+        UserError: the folder, a campaign in it, the schedule or PREFECT_API_URL cannot be used.
         ServerError: no Prefect server could be started.
     """
     entries = read_calendar(service.folder)
+    refuse_doubles(entries)
     for name, value in _RUN_SETTINGS.items():
         os.environ.setdefault(name, value)
     is_ours = not os.environ.get("PREFECT_API_URL")

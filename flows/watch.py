@@ -8,7 +8,7 @@ that follows finds out that there is nothing to do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from prefect.events import emit_event
@@ -30,9 +30,11 @@ class Watcher:
     _told: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, str] = field(default_factory=dict)
     _problem: str = ""
+    _doubles: frozenset[str] = frozenset()
 
     def changed(self) -> list[Entry]:
-        """The campaigns whose files have changed and lay still since the last call. Broken ones are left out.
+        """The campaigns whose files have changed and lay still since the last call. Broken ones are left out, and
+        those of one name and output logged once.
 
         Lying still: a catalog that is being copied must not be read half. At the beginning all count as changed.
         A folder or store that cannot be read now is logged once and looked at again.
@@ -45,11 +47,18 @@ class Watcher:
                 _log.error("%s", error)
             self._problem = str(error)
             return []
+        self._tell_doubles(entries.values())
         still = {path: stamp for path, stamp in stamps.items() if self._seen.get(path) == stamp}
         found = [entries[path] for path, stamp in still.items() if self._told.get(path) != stamp]
         self._problem, self._seen = "", stamps
         self._told.update(still)
         return [entry for entry in found if entry.campaign]
+
+    def _tell_doubles(self, entries: Iterable[Entry]) -> None:
+        problems = frozenset(entry.problem for entry in entries if entry.doubles)
+        for problem in sorted(problems - self._doubles):
+            _log.error("%s", problem)
+        self._doubles = problems
 
 
 def send_changed(entry: Entry) -> None:

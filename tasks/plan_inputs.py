@@ -18,6 +18,7 @@ from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings
+from tasks.takeover import signature_of
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         partial=inputs.options.partial,
         hosted=hosted_header(model.spec, campaign, inputs.options, inputs.spent.total),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        signature=signature_of(campaign, inputs.brands, inputs.products),
     )
 
 

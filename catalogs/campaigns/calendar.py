@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalogs.campaigns.campaign import Campaign, load_campaign
@@ -24,12 +24,14 @@ class Entry:
         name: the campaign's, or the file's below the folder where it cannot be read.
         campaign: None where the file is broken.
         problem: the one line that says what is wrong with it, "" where nothing is.
+        doubles: the other files of the folder with its name and output; it is refused as they are.
     """
 
     path: str
     name: str
     campaign: Campaign | None
     problem: str = ""
+    doubles: tuple[str, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
@@ -42,12 +44,20 @@ def read_calendar(folder: str) -> list[Entry]:
     Raises:
         CampaignError: there is no such folder, or no campaign file in it.
     """
-    paths = sorted(_campaign_files(folder))
+    # A file that links lead to twice is one campaign.
+    paths = {path.resolve(): path for path in sorted(_campaign_files(folder), reverse=True)}
     if not paths:
         raise CampaignError(folder, "", "holds no campaign file", "put *.yaml files into it, or one folder deeper")
     root = Path(folder).expanduser().absolute()
-    entries = list(_without_doubles(_entry(path, root) for path in paths))
+    entries = _without_doubles([_entry(path, root) for path in sorted(paths.values())])
     return sorted(entries, key=lambda e: (e.campaign is None, -e.schedule.priority, e.name, e.path))
+
+
+def refuse_doubles(entries: Sequence[Entry]) -> None:
+    """Raises CampaignError when two campaigns of a calendar have one name and output."""
+    for entry in entries:
+        if entry.doubles:
+            raise _double(entry)
 
 
 def _campaign_files(folder: str) -> Iterator[Path]:
@@ -68,21 +78,36 @@ def _entry(path: Path, root: Path) -> Entry:
     return Entry(str(path), campaign.name, campaign)
 
 
-def _without_doubles(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Two campaigns of one name and output would undo each other's work for ever: the second is refused."""
-    seen: dict[tuple[str, str, bool], str] = {}
+def _without_doubles(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Campaigns of one name and output would retire each other's assets, and no file says which is meant: all are
+    refused. A proof and a render touch no row of each other."""
+    named = [(entry.path, entry.campaign) for entry in entries if entry.campaign]
+    places = {output: _place(output) for output in {campaign.output for _, campaign in named}}
+    keys = {path: (c.name, places[c.output], c.model.name == "proof") for path, c in named}
     for entry in entries:
-        if entry.campaign is None:
-            yield entry
-            continue
-        key = (entry.name, entry.campaign.output, entry.campaign.model.name == "proof")
-        if key not in seen:
-            seen[key] = entry.path
-            yield entry
-            continue
-        problem = f"{seen[key]} has the same name and output"
-        error = CampaignError(entry.path, "name", problem, "rename one of the two campaigns")
-        yield Entry(entry.path, entry.name, None, str(error))
+        others = tuple(path for path in keys if path != entry.path and keys[path] == keys.get(entry.path))
+        if others:
+            entry = replace(entry, campaign=None, doubles=others)
+            entry = replace(entry, problem=str(_double(entry)))
+        yield entry
+
+
+def _place(output: str) -> str:
+    """One text for one place; a checked campaign's output is absolute already, and holds no link."""
+    if "://" in output:
+        return output
+    try:
+        found = Path(output).stat()
+    except OSError:  # not made yet
+        return output
+    return f"{found.st_dev}:{found.st_ino}"  # mounted twice, or spelt in capitals where they do not count
+
+
+def _double(entry: Entry) -> CampaignError:
+    have = "has" if len(entry.doubles) == 1 else "have"
+    problem = f"{', '.join(entry.doubles)} {have} the same name, {entry.name!r}, and the same output"
+    fix = "rename one of the campaigns or give it another output, or take its file out of the folder"
+    return CampaignError(entry.path, "name", f"{problem}; none of them is rendered", fix)
 
 
 def input_stamp(entry: Entry) -> str:

@@ -7,6 +7,7 @@ batch and the pages it comes from, whatever the size of the catalog.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from catalogs.identity import canonical_json
 from catalogs.inputs.files import (
     FORMAT,
     CatalogFile,
@@ -84,6 +86,16 @@ class Catalog:
     def rows_by_file(self) -> dict[str, int]:
         """Rows of each file, as its footer says."""
         return {file.name: file.fragment.metadata.num_rows for file in self._files}
+
+    def content_hash(self) -> str:
+        """SHA-256 of the footers of its files, which are read already: rows, sizes and bounds of every column."""
+        footers = []
+        for file in self._files:
+            sink = pa.BufferOutputStream()
+            file.fragment.metadata.write_metadata_file(sink)
+            keys = canonical_json({name: str(value) for name, value in file.keys.items()}).encode()
+            footers.append(hashlib.sha256(keys + b"\0" + sink.getvalue().to_pybytes()).hexdigest())
+        return hashlib.sha256("".join(sorted(footers)).encode()).hexdigest()
 
     @classmethod
     def open(cls, uri: str, kind: CatalogKind | str, options: Mapping[str, Any] | None = None) -> Catalog:

@@ -36,6 +36,7 @@ class PlanHeader:
         channels: finishing rules of every channel, by name.
         partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
+        signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
 
     campaign: str
@@ -56,6 +57,7 @@ class PlanHeader:
     lora: tuple[dict[str, Any], ...] = ()
     format: int = PLAN_FORMAT
     hosted: dict[str, Any] = field(default_factory=dict)
+    signature: dict[str, Any] = field(default_factory=dict)
 
     def encode(self) -> dict[bytes, bytes]:
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}

@@ -28,12 +28,25 @@ def test_the_urgent_come_first_and_the_broken_last(tmp_path: Path) -> None:
     assert "\n" not in entries[-1].problem
 
 
-def test_two_campaigns_of_one_name_and_output_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("copies", [1, 2])
+def test_campaigns_of_one_name_and_output_are_all_refused(tmp_path: Path, copies: int) -> None:
     first = project(tmp_path, "spring")
-    (first.folder / "copy.yaml").write_text(yaml.safe_dump(first.campaign))
+    for number in range(copies):
+        (first.folder / f"copy-{number}.yaml").write_text(yaml.safe_dump(first.campaign))
     entries = read_calendar(str(tmp_path))
-    assert [bool(entry.problem) for entry in entries] == [False, True]
-    assert "same name and output" in entries[1].problem
+    paths = {entry.path for entry in entries}
+    assert len(paths) == 1 + copies
+    for entry in entries:
+        assert entry.campaign is None
+        assert set(entry.doubles) == paths - {entry.path}
+        assert all(path in entry.problem for path in paths)
+
+
+@pytest.mark.parametrize(("one", "other"), [("s3://b/p", "s3://b/p/"), ("s3://b/p", "s3a://b/p")])
+def test_places_in_a_bucket_are_compared_as_places(tmp_path: Path, one: str, other: str) -> None:
+    for folder, output in (("a", one), ("b", other), ("c", "s3://b/q")):
+        Project.of(tmp_path / folder, products=1, output=output)
+    assert [len(entry.doubles) for entry in read_calendar(str(tmp_path))] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(("folder", "words"), [("none", "no such folder"), ("empty", "no campaign file")])
