@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def test_a_second_start_is_told_who_works_and_may_go_on_by_force(
 ) -> None:
     project = Project.of(tmp_path / "project", products=30, name="twice")
     environment = {**prefect_server, **drawn.environment}
-    first = start(environment, "render", project.path, "--workers", "1", "--shard-assets", "30")
+    slower = {**environment, **Drawn(drawn.log, 0.25).environment}  # it is to be at work until the third has begun
+    first = start(slower, "render", project.path, "--workers", "1", "--shard-assets", "30")
     drawn.wait_for(4)
     second = start(environment, "render", project.path)
     out, err = second.communicate(timeout=60)
@@ -54,9 +56,10 @@ def test_a_second_start_is_told_who_works_and_may_go_on_by_force(
     assert f"(process {first.pid}) renders twice here, until" in err
     assert "--force" in err
     third = start(environment, "render", project.path, "--force", "--workers", "1", "--shard-assets", "40")
-    for process in (first, third):
+    for process, told in ((first, 0), (third, 1)):
         _, err = process.communicate(timeout=100)
         assert process.returncode == 0, err
+        assert len(re.findall(rf"goes on beside run \S+ on \S+\s+\(process\s+{first.pid}\),", err)) == told, err
     check_output(project)
     assert not project.store.list("leases")
 
