@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,24 +78,34 @@ def at_work(store: Store, campaign: str, kind: str, run_id: str) -> Iterator[Non
         process.communicate(timeout=30)
 
 
+@contextmanager
+def stopped(process: subprocess.Popen[str]) -> Iterator[None]:
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.timeout(240)
 def test_a_sweep_beside_a_render_takes_nothing_of_it(tmp_path: Path, prefect_server: dict[str, str]) -> None:
-    project, drawn = Project.of(tmp_path / "project", products=12), Drawn(tmp_path / "drawn.log", 0.2)
+    project, drawn = Project.of(tmp_path / "project", products=20), Drawn(tmp_path / "drawn.log", 0.2)
     environment = {**prefect_server, **drawn.environment}
     run = start(environment, "render", project.path, "--workers", "1", "--shard-assets", "500")
-    drawn.wait_for(14)
+    drawn.wait_for(10)
     until = time.monotonic() + 60
     while not project.store.list("renders"):
         assert time.monotonic() < until
         time.sleep(0.05)
-    code, answer = sweep(project, "--delete", "--grace-hours", "0")
-    assert code == 2
-    assert answer["error"].startswith("--grace-hours: 0: ")
-    assert answer["error"].endswith("; give 12 or more")
-    code, answer = sweep(project, "--delete", "--grace-hours", "12")
-    assert (code, answer["leftovers"]) == (0, [])
-    assert [f"(process {run.pid})" in line for line in answer["runs"]] == [True]
-    assert run.poll() is None
+    with stopped(run):  # so that it is at work for as long as this takes
+        assert not project.store.list("catalog")
+        code, answer = sweep(project, "--delete", "--grace-hours", "0")
+        assert code == 2
+        assert answer["error"].startswith("--grace-hours: 0: ")
+        assert answer["error"].endswith("; give 12 or more")
+        code, answer = sweep(project, "--delete", "--grace-hours", "12")
+        assert (code, answer["leftovers"]) == (0, [])
+        assert [f"(process {run.pid})" in line for line in answer["runs"]] == [True]
     _, err = run.communicate(timeout=100)
     assert run.returncode == 0, err
     check_output(project)
@@ -126,6 +137,8 @@ def test_what_the_first_run_at_work_may_name_is_kept(project: Project, campaign:
         _, answer = sweep(project, "--delete", "--grace-hours", "12")
         assert (answer["deleted"], len(answer["runs"])) == (0, 2)
         assert project.store.exists(KEY)
+        out, _ = start({}, "sweep", project.path).communicate(timeout=60)
+        assert out.count(") is at work: kept is what was younger when it began\n") == 2
         age(project, 3 * 24 + 13)
         assert sweep(project, "--delete", "--grace-hours", "12")[1]["deleted"] == 3
 

@@ -144,7 +144,7 @@ def test_a_folder_that_another_thread_is_making_is_entered_before_the_commit(
             made.set()
             go_on.wait(20)
 
-    monkeypatch.setattr(filesystems.os, "mkdir", slow)
+    monkeypatch.setattr(os, "mkdir", slow)
     store = Store.at(str(disk.root))
     first = threading.Thread(target=store.write, args=(ASSET.replace("square", "wide"), b"another asset"))
     first.start()
