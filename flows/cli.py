@@ -230,26 +230,34 @@ def verify(campaign: str, deep: bool, yes: bool, as_json: bool) -> None:
 
 @cli.command()
 @CAMPAIGN
-@click.option("--grace-hours", default=24.0, show_default=True, type=Finite(min=0))
+@click.option(
+    "--grace-hours",
+    default=24.0,
+    show_default=True,
+    type=Finite(0, 1_000_000),
+    help="Keep what is younger, or was young when the first run at work here began; 12 at least.",
+)
 @click.option("--delete", "do_delete", is_flag=True, help="Delete what was listed.")
 @JSON
 def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> None:
     """List leftovers (bytes no commit names) in the campaign's output; --delete removes them."""
     from datetime import timedelta
 
-    from catalogs.assets.sweep import delete, leftovers
+    from tasks.leftovers import delete_leftovers, find_leftovers
     from tasks.outcome import open_campaign
 
     _, store = open_campaign(campaign)
-    found = leftovers(store, timedelta(hours=grace_hours))
+    found = find_leftovers(store, timedelta(hours=grace_hours))
     if not as_json:
-        for item in found:
+        for item in found.leftovers:
             click.echo(f"{item.bytes:>12} {item.key}")
-    deleted = delete(store, found) if do_delete else []
-    total = sum(item.bytes for item in found)
-    answer = {"leftovers": [item.key for item in found], "bytes": total, "deleted": len(deleted)}
-    said = f"{len(found)} leftovers, {total} bytes, older than {grace_hours:g} hours"
-    _answer(as_json, answer, [said + (f"; {len(deleted)} deleted" if do_delete else "; --delete removes them")])
+    deleted = delete_leftovers(store, found) if do_delete else []
+    keys = [item.key for item in found.leftovers]
+    runs = [str(run) for run in found.runs]
+    answer = {"leftovers": keys, "bytes": found.bytes, "deleted": len(deleted), "runs": runs}
+    lines = [f"{run} is at work: kept is what was younger when it began" for run in runs]
+    said = f"{len(keys)} leftovers, {found.bytes} bytes, older than {grace_hours:g} hours"
+    _answer(as_json, answer, [*lines, said + (f"; {len(deleted)} deleted" if do_delete else "; --delete removes them")])
 
 
 @cli.command()

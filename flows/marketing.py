@@ -203,7 +203,7 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     if not plan["work"]:
         failed = f"{plan['failed']} assets failed for good" if plan["failed"] else ""
         return _line(entry, Result.FAILED if failed else Result.UNCHANGED, failed)
-    said = f"{plan['renders']} renders for {plan['work']} assets"
+    said = f"{plan['renders']} renders for {plan['assets']} assets"
     if options.dry_run:
         return _line(entry, Result.PLANNED, said)
     get_run_logger().info("%s: %s", entry.name, said)

@@ -52,19 +52,20 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
     """Plan a campaign into its store; "Unchanged" when there is nothing to do.
 
     Returns:
-        `run_id` to render the plan with; `work`, the assets to make, finish or retire; `renders` to make for them;
-        `failed`, the assets that failed for good.
+        `run_id` to render the plan with; `work`, the rows to make, finish, say again or retire; `assets` among them;
+        `renders` to make for them; `failed`, the assets that failed for good.
     """
     try:
         prepared = prepare_render(path, options, get_run_logger().warning)
     except UserError as error:  # the files are wrong: a line for who wrote them, not a traceback
         return Failed(message=str(error), data={})
     summary = prepared.summary
-    work = summary["masters"] + sum(count for kind, count in summary["work"].items() if kind != Work.NONE)
+    assets = sum(count for kind, count in summary["work"].items() if kind != Work.NONE)
     retired = summary["actions"].get("retired", 0) if options.get("retire") else 0
     plan = {
         "run_id": prepared.run_id,
-        "work": work + retired,
+        "work": assets + retired + summary["masters"],
+        "assets": assets + retired,
         "renders": summary["renders"],
         "failed": summary["failed_before"],
     }

@@ -16,6 +16,11 @@ from catalogs.storage.store import MissingKey, Store
 SWEEP_GRACE = timedelta(hours=24)
 # A leftover this old might be swept between its adoption and the commit: it is written again first.
 REWRITE_AFTER = SWEEP_GRACE / 4
+# The longest time from a store to the commit that names it. A shard is cut to two minutes of estimated work and commits
+# at its end, whatever broke; hours are for estimates far too low, long --shard-seconds and a store that is away.
+STORED_TO_COMMITTED = timedelta(hours=6)
+# No younger leftover may be swept: adopted as it lies at its last moment, it is named so much later.
+LEAST_GRACE = REWRITE_AFTER + STORED_TO_COMMITTED
 
 
 @dataclass(frozen=True)

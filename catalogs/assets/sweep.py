@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from catalogs.assets.commits import named_content
-from catalogs.assets.masters import SWEEP_GRACE
+from catalogs.assets.commits import READERS, named_content
 from catalogs.identity import thumbnail_key
-from catalogs.storage.store import Store
+from catalogs.storage.store import MissingKey, Store
 
 FOLDERS = ("assets", "renders", "thumbs")
+# Keys deleted between one look at their times and the next.
+_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -28,27 +31,61 @@ class Leftover:
     modified: datetime
 
 
-def leftovers(store: Store, grace: timedelta = SWEEP_GRACE) -> list[Leftover]:
-    """Leftovers older than the grace, which is there for runs that have stored and not committed yet."""
-    limit = datetime.now(UTC) - grace
+@dataclass(frozen=True)
+class Bounds:
+    """What may be a leftover at all.
+
+    Attributes:
+        before: only what was written earlier; later bytes may wait for their commit.
+        kept_renders: render fingerprints whose masters stay, committed or not.
+    """
+
+    before: datetime
+    kept_renders: frozenset[str] = frozenset()
+
+    def allow(self, key: str, modified: datetime) -> bool:
+        folder, name = posixpath.split(key)
+        kept = folder.startswith("renders/") and name.partition(".")[0] in self.kept_renders
+        return modified < self.before and not kept
+
+
+def leftovers(store: Store, bounds: Bounds) -> list[Leftover]:
+    """What no commit names, within bounds; temporary files of killed writers among it."""
     # Listed before the commits are read: what is committed in between is seen as named.
     found = [
         Leftover(key, entry.size, entry.modified)
         for folder in FOLDERS
         for key, entry in store.list(folder).items()
-        if entry.modified < limit
+        if bounds.allow(key, entry.modified)
     ]
     named = _named(store)
-    stale = [Leftover(key, 0, limit) for key in store.stale_temporaries(grace)]
-    return [item for item in found if item.key not in named] + stale
+    stale = store.stale_temporaries(datetime.now(UTC) - bounds.before)
+    return [item for item in found if item.key not in named] + [Leftover(key, 0, bounds.before) for key in stale]
 
 
-def delete(store: Store, found: Iterable[Leftover]) -> list[Leftover]:
-    """Delete leftovers that still are; a commit made since the listing keeps its bytes. Returns them."""
+def delete(store: Store, found: Sequence[Leftover], bounds: Bounds) -> list[Leftover]:
+    """Delete leftovers that still are, and return them.
+
+    A commit made since the listing keeps its bytes, and so does a run that wrote them again to name them soon.
+    """
     named = _named(store)
-    still = [item for item in found if item.key not in named]
-    store.delete(item.key for item in still)
-    return still
+    waiting = [item for item in found if item.key not in named]
+    deleted: list[Leftover] = []
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(waiting), _BATCH):
+            some = waiting[start : start + _BATCH]
+            still = pool.map(lambda item: _still_is(store, item, bounds), some)
+            gone = [item for item, is_leftover in zip(some, still, strict=True) if is_leftover]
+            store.delete(item.key for item in gone)
+            deleted += gone
+    return deleted
+
+
+def _still_is(store: Store, item: Leftover, bounds: Bounds) -> bool:
+    try:
+        return bounds.allow(item.key, store.stat(item.key).modified)
+    except MissingKey:
+        return False
 
 
 def _named(store: Store) -> set[str]:

@@ -2,12 +2,14 @@
 
 A lease only saves work that would be done twice. No commit depends on it: two runs that both believe they hold
 it, or both go on by force, end in one right view, as `catalogs/assets/commits.py` describes. Expiry is judged by the
-reader's clock, so clocks that differ cost at most a wait or some waste.
+reader's clock, so clocks that differ cost at most a wait or some waste: a claim that reaches further ahead than any
+clock may be wrong stands only if it is renewed before the reader's eyes.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -24,7 +26,14 @@ from catalogs.storage.store import Store
 
 LEASE_SECONDS = 60.0
 RENEWALS_A_LEASE = 4
+FOLDER = "leases"
 KINDS = ("proof", "render")
+# No two clocks are thought to differ by more; what reaches further ahead was written by a wrong one.
+CLOCKS_DIFFER = timedelta(minutes=5)
+# One renewal, and what a slow store takes for it.
+LOOK_SECONDS = LEASE_SECONDS / RENEWALS_A_LEASE + 5.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,9 @@ class Lease:
         """The claim that stands, None when there is none; what cannot be read is none."""
         try:
             found = json.loads(store.read_or_none(key) or b"null")
-            return cls(**{**found, "until": datetime.fromisoformat(found["until"])}) if found else None
-        except (ValueError, TypeError, KeyError):
+            # A moment without an offset cannot be compared with one that has one: nobody here ever wrote it.
+            return cls(**{**found, "until": _moment(found["until"])}) if found else None
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
 
     def as_json(self) -> bytes:
@@ -67,30 +77,42 @@ class Lease:
         """Expired, or its process is known to be dead."""
         return self.until <= datetime.now(UTC) or (bool(self.boot) and self.boot == _boot() and not is_alive(self.pid))
 
+    @property
+    def is_far_ahead(self) -> bool:
+        """Reaches further than a claim of a right clock can: its end says nothing."""
+        return self.until > _in(LEASE_SECONDS) + CLOCKS_DIFFER
+
+    @property
+    def end(self) -> str:
+        """When it runs out, for people; a run that lives renews it before."""
+        return f"until {self.until:%Y-%m-%d %H:%M:%S} UTC or longer"
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} on {self.host} (process {self.pid})"
+
 
 def lease_key(campaign: str, kind: str) -> str:
     """Proofs and renders of one campaign never do each other's work."""
-    return f"leases/{campaign}.{kind}.json"
+    return f"{FOLDER}/{campaign}.{kind}.json"
+
+
+def live_leases(store: Store, campaign: str | None = None) -> list[Lease]:
+    """The claims that stand in an output, of all kinds and of one campaign or all."""
+    mine = {lease_key(campaign, kind) for kind in KINDS} if campaign else None
+    keys = [key for key in store.list(FOLDER) if key.endswith(".json") and (mine is None or key in mine)]
+    looked = [_look(store, key) for key in keys]
+    return [lease for lease, stands in looked if lease is not None and stands]
 
 
 def refuse_if_held(store: Store, campaign: str, kind: str) -> None:
     """Raise OptionError in one line when another run works at the campaign."""
-    lease = Lease.read(store, lease_key(campaign, kind))
-    if lease is not None and not lease.is_over:
+    lease, stands = _look(store, lease_key(campaign, kind))
+    if lease is not None and stands:
         raise _held(store, campaign, lease)
 
 
-def live_leases(store: Store, campaign: str) -> list[Lease]:
-    """The claims of the runs that work at a campaign just now."""
-    claims = (Lease.read(store, lease_key(campaign, kind)) for kind in KINDS)
-    return [lease for lease in claims if lease is not None and not lease.is_over]
-
-
 def _held(store: Store, campaign: str, lease: Lease) -> OptionError:
-    until = lease.until.astimezone(UTC).strftime("%H:%M:%S UTC")
-    problem = (
-        f"run {lease.run_id} on {lease.host} (process {lease.pid}) renders {campaign} here, until {until} or longer"
-    )
+    problem = f"{lease} renders {campaign} here, {lease.end}"
     return OptionError(store.uri(), "", problem, "wait for it, or go on beside it with --force")
 
 
@@ -107,7 +129,7 @@ def hold(
     """Hold the lease while the block runs.
 
     Args:
-        force: take it whoever holds it.
+        force: take it whoever holds it; whom it is taken from is logged as a warning.
         patience: seconds to wait for another's lease to run out, as that of a killed machine does; one that is
             renewed meanwhile is refused at once.
         seconds: how long the claim stands without renewal.
@@ -116,9 +138,12 @@ def hold(
         OptionError: another run holds it.
     """
     key = lease_key(campaign, kind)
+    over: Lease | None = None
     if not force:
-        _wait_for(store, key, campaign, patience)
-    lease = _take(store, key, campaign, Lease.of_this_process(run_id, seconds), force)
+        over, stands = _look(store, key, patience)
+        if over is not None and stands:
+            raise _held(store, campaign, over)
+    lease = _take(store, key, campaign, Lease.of_this_process(run_id, seconds), force, over)
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(store, key, lease, ended, seconds), name="lease", daemon=True)
     renewing.start()
@@ -130,21 +155,31 @@ def hold(
         _release(store, key, lease)
 
 
-def _wait_for(store: Store, key: str, campaign: str, patience: float) -> None:
+def _look(store: Store, key: str, patience: float = 0.0) -> tuple[Lease | None, bool]:
+    """The claim under a key, and whether it stands: it did not run out in that time, or somebody renewed it."""
+    first = found = Lease.read(store, key)
+    wrong = found is not None and found.is_far_ahead and not found.is_over
+    if found is not None and wrong:
+        patience = LOOK_SECONDS
+        _log.warning("%s: %s, %s, too far ahead; is it renewed in %.0f s?", store.uri(key), found, found.end, patience)
     deadline = time.monotonic() + patience
-    first: Lease | None = None
-    while (found := Lease.read(store, key)) is not None and not found.is_over:
-        first = first or found
-        if found.until > first.until or found.token != first.token or time.monotonic() >= deadline:
-            raise _held(store, campaign, found)
+    while found is not None and not found.is_over:
+        if found != first:
+            return found, True
+        if time.monotonic() >= deadline:
+            return found, not wrong
         time.sleep(min(1.0, patience))
+        found = Lease.read(store, key)
+    return found, False
 
 
-def _take(store: Store, key: str, campaign: str, wanted: Lease, force: bool) -> Lease:
+def _take(store: Store, key: str, campaign: str, wanted: Lease, force: bool, over: Lease | None) -> Lease:
     if not store.create(key, wanted.as_json()):
         found = Lease.read(store, key)
-        if not force and found is not None and not found.is_over:
-            raise _held(store, campaign, found)
+        if found is not None and not found.is_over and found != over:
+            if not force:
+                raise _held(store, campaign, found)
+            _log.warning("goes on beside %s, which renders %s here, %s", found, campaign, found.end)
         # Two that take over an old one at once both go on: that is waste, never damage.
         store.write(key, wanted.as_json())
     return wanted
@@ -168,6 +203,13 @@ def _release(store: Store, key: str, lease: Lease) -> None:
             store.delete([key])
     except StorageError:
         return  # it expires
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset")
+    return moment.astimezone(UTC)
 
 
 def _in(seconds: float) -> datetime:

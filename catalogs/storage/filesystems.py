@@ -27,6 +27,7 @@ TEMPORARY = ".tmp-"
 
 _CONFLICT_TRIES = 7  # a conditional PUT that races another is answered 409: 0.1 s doubling, 6 s in all
 _SETTLE_S = 0.25
+_ENTERED_AT_MOST = 100_000  # of an output with millions of folders not all are remembered
 _DELETE_BATCH = 1000  # the most keys S3 takes in one DeleteObjects
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -66,18 +67,18 @@ class Folder:
 
     def write(self, key: str, data: bytes, content_type: str | None) -> None:
         target = join_key(self.root, key)
-        with _temporary(target, lambda name: _write_new(name, data)) as temporary:
+        with _temporary(self.root, target, lambda name: _write_new(name, data)) as temporary:
             os.replace(temporary, target)
 
     def write_file(self, key: str, source: str, content_type: str | None) -> None:
         target = join_key(self.root, key)
-        with _temporary(target, lambda name: _copy_new(name, source)) as temporary:
+        with _temporary(self.root, target, lambda name: _copy_new(name, source)) as temporary:
             os.replace(temporary, target)
 
     def create(self, key: str, data: bytes, content_type: str | None) -> bool:
         # Unlike a rename, a link is both atomic and refused when the name is taken.
         target = join_key(self.root, key)
-        with _temporary(target, lambda name: _write_new(name, data)) as temporary:
+        with _temporary(self.root, target, lambda name: _write_new(name, data)) as temporary:
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -248,10 +249,10 @@ class Objects:
 
 
 @contextmanager
-def _temporary(target: str, fill: Callable[[str], None]) -> Iterator[str]:
+def _temporary(root: str, target: str, fill: Callable[[str], None]) -> Iterator[str]:
     """A filled and synced temporary file beside `target`; it is gone, and the folder synced, afterwards."""
     folder = os.path.dirname(target)
-    _make_folder(folder)
+    _make_folder(folder, root)
     name = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex}")
     try:
         fill(name)
@@ -276,19 +277,31 @@ def _copy_new(name: str, source: str) -> None:
         os.fsync(file.fileno())
 
 
-def _make_folder(folder: str) -> None:
-    """`makedirs` that also syncs what it made: a commit must not outlive its folder's entry."""
-    if os.path.isdir(folder):
+_entered: set[str] = set()  # folders whose entries this process has seen onto the disk
+
+
+def _make_folder(folder: str, root: str) -> None:
+    """`makedirs` that also syncs what it made: a commit must not outlive its folder's entry.
+
+    One below the root that is there already is synced for once too: another thread may have made it just now, or a
+    process that was killed before it came to that.
+    """
+    exists = os.path.isdir(folder)
+    if exists and (folder in _entered or not folder.startswith(f"{root}/")):
         return
     parent = os.path.dirname(folder)
     if parent != folder:
-        _make_folder(parent)
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        if not os.path.isdir(folder):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+        _make_folder(parent, root)
+    if not exists:
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
     _sync(parent)
+    if len(_entered) >= _ENTERED_AT_MOST:
+        _entered.clear()
+    _entered.add(folder)
 
 
 def _sync(folder: str) -> None:

@@ -73,7 +73,7 @@ def check_output(project: Project) -> None:
     """Every planned asset once, current, with the bytes its row names, equal to those of a clean run."""
     plan = {tuple(row[n] for n in NAMES): row for row in plan_rows(project.plan())}
     assert {row["action"] for row in plan.values()} == {"unchanged"}
-    view = project.view()
+    view = project.view(masters=True)
     assert set(view) == set(plan)
     for key, row in view.items():
         assert (row["status"], row["fingerprint"]) == ("delivered", plan[key]["fingerprint"])
@@ -86,7 +86,7 @@ def _clean(project: Project) -> dict[tuple[Any, ...], dict[str, Any]]:
     project.campaign["output"] = "clean"
     project.write()
     project.render()
-    view = project.view()
+    view = project.view(masters=True)
     project.campaign["output"] = output
     project.write()
     return view

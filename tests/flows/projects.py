@@ -15,7 +15,7 @@ from PIL import Image
 from catalogs.assets.history import read_current
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
 from catalogs.plans.file import PlanFile
-from catalogs.plans.restate import restate, retire
+from catalogs.plans.restate import restate, retire, withdraw
 from catalogs.plans.sharding import cut_shards
 from catalogs.storage.store import Store
 from tasks.engines import engine_factory
@@ -102,10 +102,12 @@ class Project:
         """Plan and render without Prefect, as the flow does it."""
         return make(self.plan(**options), retiring=bool(options.get("retire")))
 
-    def view(self) -> dict[tuple[Any, ...], dict[str, Any]]:
+    def view(self, masters: bool = False) -> dict[tuple[Any, ...], dict[str, Any]]:
         """The current view by (kind, look, shot, channel, variation)."""
         names = ("kind", "look", "shot", "channel", "variation")
-        return {tuple(row[name] for name in names): row for row in read_current(self.store).to_pylist()}
+        return {
+            tuple(row[name] for name in names): row for row in read_current(self.store, masters=masters).to_pylist()
+        }
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -117,6 +119,7 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 def make(prepared: Prepared, assets_a_shard: int = 1000, retiring: bool = False) -> list[ShardReport]:
     """Everything a plan asks for, stage by stage in this thread."""
     plan = PlanFile(prepared.store, prepared.plan_key)
+    withdraw(prepared.store, plan, prepared.run_id)
     restate(prepared.store, plan, prepared.run_id)
     reports = []
     for stage in cut_shards(plan, 1e9, assets_a_shard):

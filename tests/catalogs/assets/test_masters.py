@@ -4,16 +4,13 @@ import hashlib
 import os
 import time
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from catalogs.assets.masters import MasterRecord, adopt_master, read_master, store_master
-from catalogs.assets.sweep import delete, leftovers
 from catalogs.identity import render_key
 from catalogs.storage.store import Store
-from tests.catalogs.assets.test_commits import put, row
 
 FINGERPRINT = "ab" * 32
 DATA = b"a master's bytes"
@@ -68,23 +65,3 @@ def test_an_old_leftover_is_written_again_before_it_counts(tmp_path: Path) -> No
     os.utime(tmp_path / KEY, (old, old))
     adopt_master(store, FINGERPRINT)
     assert (tmp_path / KEY).stat().st_mtime > old + 3600
-
-
-def test_a_sweep_takes_leftovers_and_leaves_what_any_commit_names(store: Store) -> None:
-    store_master(store, FINGERPRINT, DATA, RECORD)
-    named = row(asset_key="assets/x.jpg", render_key=None)
-    for key in ("assets/x.jpg", "assets/y.jpg", "thumbs/aa/bb.webp", "reviews/kept.parquet"):
-        store.write(key, b"x")
-    put(store, named)
-    found = {item.key for item in leftovers(store, timedelta(seconds=-5))}
-    assert found == {KEY, KEY.removesuffix(".png") + ".json", "assets/y.jpg", "thumbs/aa/bb.webp"}
-    assert leftovers(store, timedelta(hours=24)) == []
-
-
-def test_what_is_committed_after_the_listing_is_kept(tmp_path: Path) -> None:
-    store = Store.at(str(tmp_path))
-    store.write("assets/y.jpg", b"x")
-    found = leftovers(store, timedelta(seconds=-5))
-    put(store, row(asset_key="assets/y.jpg"))
-    assert delete(store, found) == []
-    assert store.exists("assets/y.jpg")

@@ -1,0 +1,74 @@
+"""The leftovers of an output: what no commit names, no run at work is going to name, and nobody has paid for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from catalogs.assets.masters import LEAST_GRACE
+from catalogs.assets.starts import ordered_at
+from catalogs.assets.sweep import Bounds, Leftover, delete, leftovers
+from catalogs.errors import OptionError
+from catalogs.journal.lease import Lease, live_leases
+from catalogs.journal.spend import SPEND
+from catalogs.storage.store import Store
+
+_TASK = re.compile(rf"{SPEND}/([^/]+)/\d+\.task\.[^/]+\.json")
+_HOUR = timedelta(hours=1)
+_UNKNOWN_START = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The leftovers of an output.
+
+    Attributes:
+        runs: who is at work there.
+    """
+
+    leftovers: list[Leftover]
+    grace: timedelta
+    runs: list[Lease]
+
+    @property
+    def bytes(self) -> int:
+        return sum(item.bytes for item in self.leftovers)
+
+
+def find_leftovers(store: Store, grace: timedelta) -> Found:
+    """Leftovers older than the grace, and beside runs at work older than the first of them by as much.
+
+    Raises:
+        OptionError: the grace is too short for a run that nobody sees.
+    """
+    if grace < LEAST_GRACE:
+        # Two runs by --force share one lease, and that of a slow clock looks over: the grace alone must hold.
+        least = f"{LEAST_GRACE / _HOUR:g}"
+        problem = f"what a run has stored may wait up to {least} hours for its commit"
+        raise OptionError("--grace-hours", f"{grace / _HOUR:g}", problem, f"give {least} or more")
+    runs = live_leases(store)
+    return Found(leftovers(store, _bounds(store, grace, runs)), grace, runs)
+
+
+def delete_leftovers(store: Store, found: Found) -> list[Leftover]:
+    """Delete what still is a leftover; runs, journal and commits are looked at again. Returns what is gone."""
+    return delete(store, found.leftovers, _bounds(store, found.grace, live_leases(store)))
+
+
+def _bounds(store: Store, grace: timedelta, runs: Iterable[Lease]) -> Bounds:
+    first = min([datetime.now(UTC), *map(_start, runs)])
+    return Bounds(first - grace, _paid_renders(store))
+
+
+def _start(lease: Lease) -> datetime:
+    try:
+        return ordered_at(lease.run_id)
+    except ValueError:  # whatever lies there may be its work
+        return _UNKNOWN_START
+
+
+def _paid_renders(store: Store) -> frozenset[str]:
+    """Render fingerprints with a task in the journal: to make such a master again is to pay again, or cannot be."""
+    return frozenset(found[1] for found in map(_TASK.fullmatch, store.list(SPEND)) if found)
