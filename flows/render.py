@@ -206,7 +206,7 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     store, run_id, plan = prepared.store, prepared.run_id, PlanFile(prepared.store, prepared.plan_key)
     logger = get_run_logger()
     if withdrawn := withdraw_ended(store, prepared.plan_key, run_id):
-        logger.info("%d assets withdrawn: a right to a photo has ended", withdrawn)
+        logger.info("%d rows withdrawn: a right to a photo has ended", withdrawn)
     restated = restate_known(store, prepared.plan_key, run_id)
     stages = cut_shards(plan, options.shard_seconds, options.shard_assets)
     total = sum(shard.assets for stage in stages for shard in stage)

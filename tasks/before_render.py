@@ -12,6 +12,7 @@ from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row
 from catalogs.errors import PackshotError, UserError
+from catalogs.identity import MASTER_CHANNEL
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
 from catalogs.references.book import ReferenceBook
@@ -64,7 +65,11 @@ def _withdraw_if_possible(path: str) -> int:
 
 
 def withdraw_ended_of(campaign: Campaign) -> int:
-    """Commit the withdrawal of every delivered asset of a campaign that no right covers any more. Returns how many."""
+    """Commit the withdrawal of every delivered asset of a campaign that no right covers any more.
+
+    Returns:
+        How many; masters, which are no assets, not counted.
+    """
     store = Store.at(campaign.output)
     history = History.read(store, campaign.name)
     products = Catalog.open(campaign.catalogs.products, "products")
@@ -74,4 +79,5 @@ def withdraw_ended_of(campaign: Campaign) -> int:
         return 0
     wanted: dict[tuple[bytes, bytes], Row] = {(i.digest(), bytes.fromhex(f)): {} for i, f in ended.items()}
     run_id = new_start(store, history.latest)
-    return commit_again(store, campaign.name, run_id, Step.WITHDRAW, Status.WITHDRAWN, wanted)
+    commit_again(store, campaign.name, run_id, Step.WITHDRAW, Status.WITHDRAWN, wanted)
+    return sum(not identity.channel.startswith(MASTER_CHANNEL) for identity in ended)

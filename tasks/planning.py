@@ -292,7 +292,7 @@ def _refusals(look: Sequence[Planned]) -> list[Problem]:
     """What no right covers of a look, by reason."""
     places: dict[str, list[str]] = {}
     for planned in look:
-        if planned.refused:
+        if planned.refused and not planned.is_master:
             places.setdefault(planned.refused, []).append(f"{planned.identity.shot} for {planned.identity.channel}")
     code = Code.RIGHTS if all(planned.refused for planned in look) else Code.RIGHTS_IN_PART
     return [
