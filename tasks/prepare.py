@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
-from catalogs.journal.lease import live_leases
+from catalogs.journal.lease import CLOCKS_DIFFER, live_leases
 from catalogs.plans.budget import check_budget
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
@@ -88,7 +89,17 @@ def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: Pla
         store.write_file(summary.plan_key, str(folder / PLAN_NAME))
         if pq.read_metadata(folder / REJECTS_NAME).num_rows:
             store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
+        warn_of_clock(summary, store)
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
+
+
+def warn_of_clock(summary: PlanSummary, store: Store) -> None:
+    """Warn where this machine's clock and the store's differ, by the plan that was just written."""
+    ahead = datetime.now(UTC) - store.stat(summary.plan_key).modified
+    if abs(ahead) > CLOCKS_DIFFER:
+        minutes, where = round(abs(ahead) / timedelta(minutes=1)), "ahead of" if ahead > timedelta() else "behind"
+        text = f"the clock of this machine is {minutes} minutes {where} that of {store.root}: set it right"
+        summary.warnings.append(text)
 
 
 def _stored(store: Store, run_id: str) -> Prepared:
@@ -108,6 +119,7 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOp
         summary = take_up(PlanFile(Store.at(folder), file), campaign, store, options, path)
         check_budget(summary, campaign)
         store.write_file(summary.plan_key, str(path))
+        warn_of_clock(summary, store)
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 
 

@@ -108,7 +108,7 @@ def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False
                 wrong[file.pair] = why
     findings.absent = {file.pair: wrong[file.pair] for file in files if file.pair in wrong and not file.is_missing}
     findings.found = [file.pair for file in files if file.pair not in wrong and file.is_missing]
-    masters = {file.master for file in files if file.master and file.master != file.key}
+    masters = {file.master for file in files if file.master} - {file.key for file in files}
     findings.masters_gone = sum(key not in sizes for key in masters)
     findings.prefixes_gone = list(_prefixes_gone(store, campaign, files, findings))
     return findings
