@@ -26,7 +26,7 @@ from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader, PlanWriter
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.rights import RightsToday, ended_assets, of_record, read_rights, refused_rows
-from catalogs.plans.rows import add_estimates, decided, estimates_of, unwanted_row, wanted_of_row
+from catalogs.plans.rows import LostPictures, add_estimates, decided, estimates_of, unwanted_row, wanted_of_row
 from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
@@ -51,14 +51,17 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     ended = ended_assets(store, history, rights)
     summary = PlanSummary.of(header, **known_of(plan) | {"spent": spent.total})
     estimates = estimates_of(PricedModel(resolve_model(header.model, header.source)))
+    lost = LostPictures()
     with PlanWriter(path, header) as writer:
         for rows in _decided(plan, store, history, options, refused_rows(plan, rights), ended):
             add_estimates(rows, estimates, paid)
+            lost.add(rows, estimates)
             summary.count(rows)
             writer.add(rows)
         withdrawn = [unwanted_row(*item, header.engine, Action.WITHDRAW) for item in ended.items()]
         summary.count(withdrawn)
         writer.add(withdrawn)
+        summary.warnings += lost.lines()
         writer.note({name: getattr(summary, name) for name in NOTED})
     return summary
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from catalogs.journal.spend import Spent, read_spent
 from catalogs.plans.expansion import Expander, unknown_look_column
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
+from catalogs.plans.rows import LostPictures
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
@@ -28,6 +29,7 @@ class Inputs:
     Attributes:
         paid: render fingerprints that the journal holds a task or an unanswered submit of: they cost nothing more.
         columns: product columns to read, None for all.
+        lost: paid pictures that are gone, as far as the plan has come.
     """
 
     campaign: Campaign
@@ -42,6 +44,7 @@ class Inputs:
     columns: frozenset[str] | None
     book: ReferenceBook
     expander: Expander
+    lost: LostPictures = field(default_factory=LostPictures)
 
 
 def read_inputs(

@@ -279,6 +279,7 @@ def compare(
         _leave_out(look.planned[0].member, _refusals(look.planned), refused, left_out)
         rows = comparison.rows(look.planned)
         add_estimates(rows, estimates, inputs.paid)
+        inputs.lost.add(rows, estimates)
         yield rows
     _leave_out_rows(refused, looks, left_out)
     today = inputs.options.today
@@ -345,7 +346,8 @@ def write(
     """Write all rows, and count them."""
     for rows in looks:
         summary.count(rows)
-        summary.paid += len({row["render_fingerprint"] for row in rows if row["work"] == Work.RENDER} & paid)
+        made = (row["render_fingerprint"] for row in rows if row["work"] == Work.RENDER and not row["asset_key"])
+        summary.paid += len(paid.intersection(made))
         writer.add(rows)
     return summary
 
@@ -361,6 +363,7 @@ def count_rows(
     if left_out.unreachable:
         missing = f"{left_out.unreachable} looks stay as they were delivered: a picture they are made from is missing"
         summary.warnings.append(f"{missing} ({Code.REFERENCE_MISSING})")
+    summary.warnings += inputs.lost.lines()
     if left_out.kept:
         what = f"{left_out.kept} delivered assets may belong to rows that were left out, and are not retired"
         reject = left_out.nameless

@@ -42,6 +42,7 @@ SWITCHES: dict[str, Any] = {
     "cap": 24,  # active tasks an account
     "credits": 1e9,
     "ttl": 600.0,  # of a sample link
+    "kept": 1e9,  # seconds for which a task is known
     "storm": 0,  # submits still to be answered 429
     "retry_after": "0",
     "unknown_fields": "ignore",
@@ -219,7 +220,7 @@ def build(submit_port: int, poll_port: int) -> Any:
 
     async def result(request: Request) -> Response:
         task = api.tasks.get(request.query_params.get("id", ""))
-        if not is_poll(request) or task is None:
+        if not is_poll(request) or task is None or time.monotonic() - task["started"] > api.on["kept"]:
             return detail(404, "Not Found")
         reset = str(time.time() + 1)
         limits = {"X-Ratelimit-Limit": "1200", "X-Ratelimit-Remaining": "1100", "X-Ratelimit-Reset": reset}

@@ -149,7 +149,10 @@ class Purchase:
             last = await self._account.thread(self._journal.last, self._fingerprint)
             fresh = last is not None and mine is not None and last.number >= mine
             if last is not None and last.ending is None and last.task is not None:
-                return await self._collect(last, last.task)
+                answer = await self._collect(last, last.task)
+                if fresh or not self._may_pay_again(answer):
+                    return answer
+                continue
             if last is not None and (refused := await self._refused(last, fresh)):
                 return refused
             if last is not None and last.ending is None:
@@ -165,6 +168,11 @@ class Purchase:
                 continue
             except RunEnding:
                 return None
+
+    def _may_pay_again(self, answer: Answer) -> bool:
+        """A picture of an earlier start that is gone, and that somebody asked to buy again."""
+        is_gone = isinstance(answer, Failed) and answer.reason is Reason.PAID_EXPIRED
+        return is_gone and self._settings.resubmit
 
     async def _refused(self, last: Attempt, fresh: bool) -> Failed | None:
         """Why this attempt, as it ended, is not to be followed by another; None when it is."""

@@ -15,11 +15,14 @@ from typing import Any
 
 import pytest
 
+from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import CampaignError, SpendError
 from catalogs.journal.spend import read_spent
 from flows.cli_output import plan_lines
 from inference.hosted.account import close_accounts
+from tasks.outcome import newest_outcome
 from tasks.stopping import stopping
+from tasks.verify import verify
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.projects import Project, plan_rows
 from tests.flows.test_render import python
@@ -170,6 +173,37 @@ def test_a_lost_submit_waits_for_the_word(api: HostedApi, tmp_path: Path) -> Non
     project.render(resubmit=True)
     assert {row["status"] for row in project.view().values()} == {"delivered"}
     assert read_spent(project.store, "spring").total == pytest.approx(4 * PRICE)
+
+
+def lose(project: Project, count: int) -> None:
+    """Delete the files of some assets and all masters, and look."""
+    keys = [row["asset_key"] for row in project.view().values()][:count]
+    project.store.delete([*keys, *project.store.list("renders")])
+    verify(load_campaign(project.path), project.store, sure=True)
+
+
+def test_a_lost_picture_is_bought_again_only_on_a_word_and_at_its_price(api: HostedApi, tmp_path: Path) -> None:
+    project = hosted(api, tmp_path, 3)
+    project.render()
+    lose(project, 2)
+    before = len(api.tasks())
+    summary = project.plan().summary
+    assert (summary["renders"], summary["cost_high"], summary["work"]) == (0, 0.0, {"none": 3})
+    said = "2 pictures that were paid for are gone; --resubmit buys them again, for 0.03 to 0.03 USD"
+    assert said in summary["warnings"]
+    assert not project.render()
+    outcome = newest_outcome(project.path)
+    assert (outcome["delivered"], outcome["failed"], outcome["complete"]) == (1, 2, False)
+    assert outcome["reasons"] == {"paid_expired": 2}
+    again = project.plan(resubmit=True).summary
+    assert (again["renders"], again["cost_high"]) == (2, pytest.approx(2 * PRICE))
+    time.sleep(1.1)
+    api.set(kept=1.0)  # the first pictures are not to be had any more
+    assert sum(report.delivered for report in project.render(resubmit=True)) == 2
+    api.set(kept=1e9)
+    assert len(new_tasks(api, before)) == 2
+    assert newest_outcome(project.path)["complete"]
+    assert read_spent(project.store, "spring").total == pytest.approx(5 * PRICE)
 
 
 class Command:
