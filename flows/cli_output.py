@@ -59,7 +59,8 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
     lines += [f"  {count} failed: {reason}" for reason, count in outcome["reasons"].items()]
     if outcome["missing"]:
-        lines.append(f"  {outcome['missing']} missing; run again to go on")
+        lines.append(f"  {outcome['missing']} missing" + ("" if summary["problems"] else "; run again to go on"))
+    lines += [f"  {problem}" for problem in summary["problems"]]
     if outcome["superseded"]:
         lines.append(f"  {outcome['superseded']} replaced by what a run asked for that was started later")
     if outcome["unwanted"]:

@@ -213,12 +213,12 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
     runner = (options.runner, options.address, options.workers)
     make_job = partial(ShardJob, prepared.plan_key, store, run_id, engine=options.engine)
-    reports = render_stages(prepared, stages, make_job, runner, plan.header.engine)
+    reports, problems = render_stages(prepared, stages, make_job, runner, plan.header.engine)
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
     gallery = publish_gallery(store, plan.header.campaign, run_id)
-    summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started)
+    summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started, problems)
     summary["gallery"] = gallery
     publish_summary(summary)
     return summary
@@ -233,7 +233,8 @@ def _ended(summary: dict[str, Any]) -> State[Any]:
 def _incomplete(summary: dict[str, Any]) -> str:
     outcome = summary["outcome"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(outcome["reasons"].items()))
-    return (
+    counts = (
         f"{outcome['delivered']} of {outcome['planned']} planned assets are delivered, "
         f"{outcome['failed']} failed ({reasons or 'none'}), {outcome['missing']} missing"
     )
+    return "; ".join([counts, *summary["problems"]])

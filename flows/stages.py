@@ -43,7 +43,7 @@ def render_stages(
     make_job: Callable[[Shard], ShardJob],
     runner: tuple[RunnerName, str | None, int],
     engine: str,
-) -> list[Report]:
+) -> tuple[list[Report], list[str]]:
     """Every shard of a stage, then the next: a shot is made before the shots that build on it.
 
     Args:
@@ -51,11 +51,12 @@ def render_stages(
         engine: what the shards render with.
 
     Returns:
-        The reports of the shards that came to an end; after a cancel `stopping` is set and some are missing.
+        The reports of the shards that came to an end, and what those said that failed as a whole; after a cancel
+        `stopping` is set and some are in neither.
     """
     total, shards = sum(s.assets for stage in stages for s in stage), sum(map(len, stages))
     if not shards:
-        return []
+        return [], []
     stopping.clear()
     cancelled.clear()
     reports: list[Report] = []
@@ -73,7 +74,7 @@ def render_stages(
         except BaseException as error:
             work.stop(error)
             raise
-    return [report for report in reports if report]
+    return [report for report in reports if report], work.problems
 
 
 class _Work:
@@ -83,6 +84,7 @@ class _Work:
         self._make_job, self._runner = make_job, runner
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._running = 0
+        self.problems: list[str] = []
 
     def run(self, stages: Iterable[Iterable[Shard]]) -> Iterator[Report]:
         """Reports as shards end; {} for one that failed as a whole, whose assets count as missing."""
@@ -123,6 +125,8 @@ class _Work:
             report = dict(result_of(future))
         except PackshotError as error:
             get_run_logger().error("a shard failed: %s", error)
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
             return {}
         if self._runner.is_remote:
             progress.report(report["skipped"] + report["delivered"], report["failed"])

@@ -17,7 +17,7 @@ from catalogs.assets.commits import identity_of
 from catalogs.assets.history import History, covers_of
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
-from catalogs.errors import CatalogError, OptionError, ReferenceImageError
+from catalogs.errors import CatalogError, OptionError, PackshotError, ReferenceImageError, StorageError
 from catalogs.identity import MASTER_CHANNEL, Identity
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
 from catalogs.inputs.reader import Batch, Catalog
@@ -202,7 +202,10 @@ def expand(
 ) -> Iterator[Expanded]:
     """The assets each look needs; every row of a look that cannot be planned is left out.
 
-    A look that is delivered, and whose picture is only missing now, stays as it is.
+    A look that is delivered, and whose picture is only missing or out of reach now, stays as it is.
+
+    Raises:
+        StorageError: a picture that nothing is delivered of is out of reach.
     """
     broken: dict[str, list[Problem]] = {}
     for window in _windows(members, LOOKS_A_WINDOW):
@@ -212,10 +215,12 @@ def expand(
                 planned = inputs.expander.expand(member)
             except RowProblem as error:
                 _leave_out(member, [Problem(error.column, error.value, error.reason, error.code)], broken, left_out)
-            except ReferenceImageError as error:
+            except (ReferenceImageError, StorageError) as error:
                 if kept := _kept(member, error, inputs, comparison):
                     left_out.unreachable += 1
                     yield Expanded((), kept)
+                elif isinstance(error, StorageError):
+                    raise  # it may answer again: no row is to blame
                 else:
                     problem = Problem("reference_images", error.source, str(error), _code(error))
                     _leave_out(member, [problem], broken, left_out)
@@ -224,8 +229,8 @@ def expand(
     _leave_out_rows(broken, looks, left_out)
 
 
-def _kept(member: Member, error: ReferenceImageError, inputs: Inputs, comparison: Comparison) -> list[Row]:
-    if not isinstance(error, MissingReference):
+def _kept(member: Member, error: PackshotError, inputs: Inputs, comparison: Comparison) -> list[Row]:
+    if not isinstance(error, MissingReference | StorageError):
         return []
     return comparison.kept(member, inputs.expander.identities(member))
 
@@ -361,7 +366,7 @@ def count_rows(
     if selected.rows is not None:
         summary.not_selected = inputs.products.row_count - selected.rows.count
     if left_out.unreachable:
-        missing = f"{left_out.unreachable} looks stay as they were delivered: a picture they are made from is missing"
+        missing = f"{left_out.unreachable} looks stay as they were delivered: a picture they are made from is not there"
         summary.warnings.append(f"{missing} ({Code.REFERENCE_MISSING})")
     summary.warnings += inputs.lost.lines()
     if left_out.kept:

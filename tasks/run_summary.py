@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +20,13 @@ def write_summary(
     outcome: Outcome,
     shards: Iterable[Mapping[str, Any]] = (),
     seconds: float = 0.0,
+    problems: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write runs/<run_id>/summary.json and return it."""
+    """Write runs/<run_id>/summary.json and return it.
+
+    Args:
+        problems: what shards said that failed as a whole.
+    """
     reports = list(shards)
     totals = {
         name: sum(report[name] for report in reports)
@@ -34,6 +39,7 @@ def write_summary(
         "outcome": outcome.as_dict(),
         "complete": outcome.complete,
         "shards": len(reports),
+        "problems": list(problems),
         "work": totals,
         "profile": profile_of(reports, seconds),
         "costs": _costs(reports),

@@ -71,8 +71,9 @@ def commit(store: Store, run_id: str, step: Step, rows: Iterable[Row]) -> str:
     Raises:
         StorageError: the store did not take it.
     """
-    stamp: Row = {"run_id": run_id, "ordered_at": ordered_at(run_id), "step": step.value}
-    stamped: list[Row] = [{**row, **stamp, "created_at": datetime.now(UTC)} for row in rows]
+    start: Row = {"run_id": run_id, "ordered_at": ordered_at(run_id), "step": step.value}
+    stamp: Row = {**start, "created_at": datetime.now(UTC)}
+    stamped: list[Row] = [{**row, **stamp} for row in rows]
     if not stamped:
         raise StorageError("a commit needs rows")
     table = pa.Table.from_pylist([dict(row) for row in stamped], schema=ASSETS)

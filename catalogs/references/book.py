@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from catalogs.errors import ReferenceImageError, UserError
+from catalogs.errors import ReferenceImageError, StorageError, UserError
 from catalogs.references.pictures import MAX_PIXELS, BadPicture, measure, to_rgb
 from catalogs.references.probes import ProbeCache, ReferenceProbe, cache_folder
 from catalogs.requests import Reason, Reference
@@ -71,15 +71,18 @@ class ReferenceBook:
         self._max_pixels = max_pixels
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Future[ReferenceProbe | ReferenceImageError]] = OrderedDict()
+        self._silent: dict[str, StorageError] = {}  # stores that did not answer, by their root
 
     def probe(self, base_uri: str, uri: str) -> ReferenceProbe:
         """Measure the image `uri` as written in the file `base_uri`.
 
         Raises:
             ReferenceImageError: missing, no image, damaged, too large, or a kind of URI that is not read.
-            StorageError: the store failed; the next call tries again.
+            StorageError: the store failed; a bucket that did not answer once is not asked again by this book.
         """
         absolute = _absolute(base_uri, uri)
+        if silent := self._silent.get(_bucket(absolute)):
+            raise copy.copy(silent)
         future, is_mine = self._future(absolute)
         if is_mine:
             self._fulfil(future, absolute)
@@ -89,10 +92,10 @@ class ReferenceBook:
         return outcome
 
     def try_probe(self, base_uri: str, uri: str) -> ReferenceProbe | None:
-        """`probe`, or None for an image that cannot be used."""
+        """`probe`, or None for an image that cannot be used, or be had now."""
         try:
             return self.probe(base_uri, uri)
-        except ReferenceImageError:
+        except (ReferenceImageError, StorageError):
             return None
 
     def load(self, reference: Reference, background: str = "#FFFFFF") -> Image.Image:
@@ -122,6 +125,8 @@ class ReferenceBook:
         except BaseException as error:
             with self._lock:
                 self._known.pop(absolute, None)
+                if isinstance(error, StorageError) and _bucket(absolute):
+                    self._silent[_bucket(absolute)] = error
             future.set_exception(error)
 
     def _measured(self, absolute: str) -> ReferenceProbe:
@@ -190,6 +195,12 @@ def rights_problem(image: Mapping[str, Any], territory: str | None, on: date) ->
     if territory.upper() not in covered:
         return f"its licence covers {', '.join(sorted(covered))} only, not {territory.upper()}"
     return None
+
+
+def _bucket(absolute: str) -> str:
+    """The bucket or host of a URI, "" for a path on a disk."""
+    scheme, mark, rest = absolute.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}" if mark else ""
 
 
 def _absolute(base_uri: str, uri: str) -> str:

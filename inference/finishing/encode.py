@@ -42,11 +42,12 @@ def encode_within_limit(picture: Image.Image, channel: Channel, embedded: dict[s
         data = _encode(picture, channel.format, channel.quality, embedded | _SMALLEST_PNG)
         if len(data) <= limit:
             return data, None
-        raise OverByteLimit(f"the PNG has {len(data):,} bytes, over {channel.name}'s {limit:,}; use jpeg or webp")
+        problem = f"the PNG has {len(data):,} bytes, over {channel.name}'s {limit:,}"
+        raise OverByteLimit(f"{problem}; set max_bytes to {len(data)} or more, or use jpeg or webp")
     smallest = _encode(picture, channel.format, QUALITY_FLOOR, embedded)
     if len(smallest) > limit:
         problem = f"{len(smallest):,} bytes even at quality {QUALITY_FLOOR}, over {channel.name}'s {limit:,}"
-        raise OverByteLimit(problem)
+        raise OverByteLimit(f"{problem}; set max_bytes to {len(smallest)} or more")
     best, fits, fails = smallest, QUALITY_FLOOR, channel.quality
     while fails - fits > 1:
         middle = (fits + fails) // 2

@@ -46,7 +46,7 @@ def test_text_of_a_catalog_is_no_markdown(tmp_path: Path) -> None:
     assert plain("<img src=x> | [a](b)") == r"\<img src=x\> \| \[a\]\(b\)"
     project = Project.of(tmp_path, products=2)
     project.render()
-    rows = list(project.view().values())
+    rows = [row for _, row in sorted(project.view().items())]
     lines = contact_sheet(project.store, rows).splitlines()
     assert lines[1] == "|:---:|:---:|:---:|:---:|"
     assert lines[2].count("data:image/webp;base64,") == 4
@@ -134,7 +134,7 @@ def test_the_summary_is_for_people() -> None:
     from flows.artifacts import summary_markdown
 
     summary = json.loads(
-        """{"run_id": "r1", "complete": false, "seconds": 6000, "gallery": "s3://b/r/index.html",
+        """{"run_id": "r1", "complete": false, "problems": [], "seconds": 6000, "gallery": "s3://b/r/index.html",
         "outcome": {"planned": 10, "delivered": 8, "failed": 2, "missing": 0, "superseded": 0, "withdrawn": 0,
         "unwanted": 0, "retired": 0, 
                     "reasons": {"blocked": 2}},

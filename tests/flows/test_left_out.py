@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from catalogs.errors import CatalogError, OptionError
+from catalogs.errors import CatalogError, OptionError, StorageError
 from catalogs.inputs.reject_file import Code
 from tests.flows.projects import Project, plan_rows
+from tests.servers import FlakyS3
 
 PLAIN: dict[str, Any] = {
     "hero": {"size": "64x64", "references": ["product.hero"], "prompt": {"scene": "{{ product.title }}"}}
@@ -173,7 +174,7 @@ def test_a_delivered_look_whose_photo_is_missing_stays_as_it_is(project: Project
     assert summary["actions"] == {"unchanged": 6}
     assert (summary["rejected"], summary["looks"]) == (0, 3)
     assert summary["warnings"] == [
-        "1 looks stay as they were delivered: a picture they are made from is missing (reference_missing)"
+        "1 looks stay as they were delivered: a picture they are made from is not there (reference_missing)"
     ]
     assert not (project.folder / "output" / summary["rejects_key"]).exists()
     project.render(retire=True)
@@ -234,3 +235,26 @@ def test_nothing_is_made_for_a_shot_that_no_right_covers(tmp_path: Path) -> None
     assert {row["look"] for row in plan_rows(prepared)} == {"p001"}
     assert (prepared.summary["renders"], prepared.summary["refused"]) == (3, 1)
     assert [row["code"] for row in rejects(project, prepared.summary)] == [Code.RIGHTS]
+
+
+def test_a_delivered_look_stays_as_it_is_while_its_photos_are_out_of_reach(tmp_path: Path, flaky_s3: FlakyS3) -> None:
+    """A store of photos that does not answer stops nothing that is delivered; what is new waits for it."""
+    project = Project.of(tmp_path, 3, shots=PLAIN)
+    photo = (tmp_path / "photo.png").read_bytes()
+    for product in project.products:
+        uri = f"s3://photos/{product['product_id']}.png"
+        product["reference_images"] = [{"uri": uri, "role": "hero"}]
+        flaky_s3.objects[uri.removeprefix("s3://")] = photo
+    project.write()
+    project.render()
+    flaky_s3.fail("HEAD", *["broken"] * 10_000)
+    summary = project.plan().summary
+    assert summary["actions"] == {"unchanged": 6}
+    assert any("3 looks stay as they were delivered" in line for line in summary["warnings"])
+    assert len([line for line in flaky_s3.seen if line.startswith("HEAD")]) < 100  # it is not asked again and again
+    project.products[0]["product_id"] = "new"
+    project.write()
+    with pytest.raises(StorageError, match="s3://photos"):
+        project.plan()
+    flaky_s3.fail("HEAD")
+    assert project.plan().summary["actions"]["new"] == 2

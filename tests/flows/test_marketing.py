@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import shutil
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,35 @@ def test_every_parameter_has_a_title_and_most_an_explanation() -> None:
         for field, shown in schema.get("properties", {}).items():
             assert shown.get("title"), f"{name}.{field}"
             assert shown["title"] != field.replace("_", " ").title(), f"{name}.{field} has no title of its own"
+
+
+def test_a_campaign_that_is_over_still_withdraws(tmp_path: Path, prefect_harness: None) -> None:
+    made = three_campaigns(tmp_path)
+    (tmp_path / "broken.yaml").unlink()
+    assert settled(tmp_path, only=["spring"])[0].name == "Completed"
+    spring = made["spring"]
+    spring.campaign["schedule"] = {"valid_from": "2020-01-01", "valid_to": "2020-12-31", "time_zone": "UTC"}
+    spring.products[0]["reference_images"][0]["licence_end"] = date(2020, 1, 1)
+    spring.write()
+    _, lines = settled(tmp_path, only=["spring"])
+    assert (lines["spring"]["result"], lines["spring"]["detail"]) == (
+        "over",
+        "4 assets withdrawn: a right to a photo has ended",
+    )
+    assert {row["look"] for row in spring.view().values() if row["status"] == "withdrawn"} == {"p000"}
+
+
+def test_a_bucket_that_is_not_there_is_an_alert_and_renders_nothing(tmp_path: Path, prefect_harness: None) -> None:
+    made = three_campaigns(tmp_path)
+    (tmp_path / "broken.yaml").unlink()
+    settled(tmp_path, only=["spring"])
+    spring = made["spring"]
+    for key in spring.store.list("verifies"):
+        spring.store.delete([key])  # as if the last look were of yesterday
+    shutil.rmtree(Path(spring.store.root) / "assets")
+    state, lines = settled(tmp_path, only=["spring"])
+    assert state.name == "Failed"
+    assert lines["spring"]["result"] == "failed"
+    assert "8 of 10 files" in lines["spring"]["detail"]
+    assert "packshot verify" in lines["spring"]["detail"]
+    assert {row["status"] for row in spring.view().values()} == {"delivered"}
