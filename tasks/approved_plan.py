@@ -43,6 +43,7 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     """
     _refuse_foreign(plan, campaign)
     refuse_edits(plan, plan.rows(PLAN.names))
+    plan.refuse_accidents()
     history = History.read(store, campaign.name)
     spent = read_spent(store, campaign.name) if plan.header.engine == "bfl" else Spent()
     header = _header(plan.header, new_start(store, history.latest), options, spent.total)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ PLAN_FORMAT = 1
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
+DIGEST_KEY = b"packshot.digest"
 _LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory"))
 """Columns that plans of this format have only since 2026-11-21."""
 _FORMER = frozenset(("clock_floor",))
@@ -67,8 +70,10 @@ class PlanWriter:
     """Writes plan rows, whole looks to a row group, so that a render never lies in two."""
 
     def __init__(self, path: Path, header: PlanHeader) -> None:
-        self._schema = PLAN.with_metadata(header.encode())
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._header = header.encode()
+        self._schema = PLAN.with_metadata(self._header)
+        self._file = _Digested(path.open("wb"))
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
         self._rows: list[Row] = []
 
     def __enter__(self) -> Self:
@@ -77,10 +82,15 @@ class PlanWriter:
     def __exit__(self, *_: object) -> None:
         self._flush()
         self._writer.close()
+        self._file.close()
 
     def note(self, numbers: Mapping[str, Any]) -> None:
-        """Write into the file what the plan comes to, which its rows alone cannot say."""
-        self._writer.add_key_value_metadata({NUMBERS_KEY: json.dumps(numbers, sort_keys=True)})
+        """End the file: what the plan comes to, which its rows alone cannot say, and a digest of all."""
+        self._flush()
+        noted = json.dumps(numbers, sort_keys=True).encode()
+        self._writer.add_key_value_metadata(
+            {NUMBERS_KEY: noted, DIGEST_KEY: self._file.digest(self._header[METADATA_KEY], noted)}
+        )
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add the rows of whole looks."""
@@ -94,6 +104,40 @@ class PlanWriter:
             table = pa.Table.from_pylist(self._rows, schema=self._schema)
             self._writer.write_table(table, row_group_size=len(self._rows))
         self._rows = []
+
+
+class _Digested(io.BufferedIOBase):
+    """A file that is hashed while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash, self._length = file, hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._length
+
+    def write(self, data: Any) -> int:
+        content = bytes(data)
+        self._hash.update(content)
+        self._length += len(content)
+        return self._file.write(content)
+
+    def digest(self, *more: bytes) -> str:
+        """Of what is written so far, and of more: its length and SHA-256."""
+        return f"{self._length}.{_with(self._hash, more)}"
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _with(content: Any, more: Iterable[bytes]) -> str:
+    whole = content.copy()
+    for part in more:
+        whole.update(b"\0" + part)
+    return str(whole.hexdigest())
 
 
 class PlanFile:
@@ -154,6 +198,22 @@ class PlanFile:
             found = schema.field(column.name).type if schema.names.count(column.name) == 1 else None
             if found != column.type and not (found is None and column.name in _LATER):
                 raise self._problem(f"has no column {column.name!r} of type {column.type}")
+
+    def refuse_accidents(self) -> None:
+        """Compare the file with the digest it carries; one of before carries none.
+
+        Raises:
+            CampaignError: it is not as it was written.
+        """
+        with self._open() as file:
+            metadata = file.metadata.metadata or {}
+        length, _, expected = metadata.get(DIGEST_KEY, b"").decode(errors="replace").partition(".")
+        if not expected:
+            return
+        rows = self._store.read(self._key)[: int(length) if length.isdigit() else 0]
+        found = _with(hashlib.sha256(rows), (metadata[METADATA_KEY], metadata.get(NUMBERS_KEY, b"")))
+        if found != expected:
+            raise CampaignError(self.uri, "", "is not as it was written: it was changed or damaged", "plan again")
 
     def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """One row group; columns that the plan is too old for are null."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, StorageError
 from tasks.prepare import Prepared, prepare
 from tests.flows.projects import Project, make, rendered
 
@@ -117,3 +117,44 @@ def test_a_plan_changed_in_the_store_is_refused_by_its_shard(project: Project) -
 def test_a_plan_without_the_newest_columns_is_taken(project: Project) -> None:
     plan = edited(project, dropped=("look_rows", "look_marks", "master", "upstream_references", "territory"))
     assert take(project, plan).summary["actions"] == {"new": 8}
+
+
+def kept_metadata(project: Project, change_covers: bool) -> str:
+    """A plan read and written again with all that its file says of itself, as one that edits with pyarrow does."""
+    path = project.folder / "again.parquet"
+    source = project.folder / "output" / project.plan().plan_key
+    table = pq.read_table(source)
+    rows = table.to_pylist()
+    if change_covers:
+        rows[0]["covers"] = ["another product"]
+    metadata = pq.read_metadata(source).metadata
+    assert b"packshot.digest" in metadata
+    kept = {name: value for name, value in metadata.items() if name != b"ARROW:schema"}
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema.with_metadata(kept)), path)
+    return str(path)
+
+
+def test_what_no_fingerprint_tells_is_told_by_the_digest(project: Project) -> None:
+    with pytest.raises(CampaignError, match="is not as it was written: it was changed or damaged; plan again"):
+        take(project, kept_metadata(project, change_covers=True))
+
+
+def test_a_bit_that_flipped_is_found(project: Project) -> None:
+    path = project.folder / "output" / project.plan().plan_key
+    data = bytearray(path.read_bytes())
+    rows = int(pq.read_metadata(path).metadata[b"packshot.digest"].partition(b".")[0])
+    refused = 0
+    for place in range(4, rows, 97):
+        copy = bytearray(data)
+        copy[place] ^= 1
+        (project.folder / "flipped.parquet").write_bytes(bytes(copy))
+        with pytest.raises((CampaignError, StorageError)):
+            take(project, str(project.folder / "flipped.parquet"))
+        refused += 1
+    assert refused > 20
+
+
+def test_a_file_that_was_only_copied_is_taken(project: Project) -> None:
+    path = project.folder / "copy.parquet"
+    path.write_bytes((project.folder / "output" / project.plan().plan_key).read_bytes())
+    assert take(project, str(path)).summary["actions"] == {"new": 8}
