@@ -40,7 +40,8 @@ def main() -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("stopped; what was finished is committed, run again to go on", 130)
+        what = "what was finished is committed, run again to go on" if "render" in sys.argv else "nothing was changed"
+        _fail(f"stopped; {what}", 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

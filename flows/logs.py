@@ -18,8 +18,8 @@ def quiet() -> None:
 
 def says_something(record: logging.LogRecord) -> bool:
     """Keep a record; an error of our own, which is one line that says all, loses its traceback."""
-    if record.name.startswith("prefect.task_runs"):
-        return not str(record.msg).startswith(_SAID_BY_THE_SHARD)
+    if record.name.startswith("prefect.task_runs") and str(record.msg).startswith(_SAID_BY_THE_SHARD):
+        return False
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, TypeError) and str(error).startswith(_SAID_BY_THE_STATE):
         return False

@@ -119,7 +119,7 @@ def latest_run(store: Store, campaign: Campaign) -> str:
     """
     for run_id, _ in _plans(store, campaign):
         return run_id
-    raise campaign.problem("output", "nothing was planned here yet", "run `packshot plan` or `packshot render`")
+    raise campaign.problem("output", "nothing was planned here yet", f"run `packshot plan {campaign.source}`")
 
 
 def _plans(store: Store, campaign: Campaign) -> Iterator[tuple[str, PlanFile]]:

@@ -386,7 +386,7 @@ def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaig
     if not summary.assets and first:
         problem = f"{first.reason} (column {first.column}; {summary.rejected} rows rejected, none left)"
         if ended := summary.actions[Action.WITHDRAW]:
-            problem += f"; `packshot render` withdraws {ended} delivered assets all the same"
+            problem += f"; `packshot render {campaign.source}` withdraws {ended} delivered assets all the same"
         raise NothingLeft(first.file, f"row {first.row}", problem)
     if not summary.products:
         where, what = ("select", "matches no product") if campaign.select else ("catalogs.products", "is empty")

@@ -171,7 +171,7 @@ class PlanFile:
             yield file
 
     def _problem(self, problem: str) -> CampaignError:
-        return CampaignError(self.uri, "", problem, "make one with `packshot plan`")
+        return CampaignError(self.uri, "", problem, "make one with `packshot plan CAMPAIGN --output FILE`")
 
     def _read_header(self, metadata: Mapping[bytes, bytes]) -> PlanHeader:
         try:

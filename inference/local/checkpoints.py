@@ -104,7 +104,7 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
 
     Raises:
         EngineError: diffusers is not installed, or the weights cannot be loaded.
-        ModelError: the model is none of this engine's.
+        ModelError: the model is none of this engine's, or its weights are not to be had.
         OptionError: the attention backend cannot be used here.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -119,8 +119,17 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and not os.path.isdir(place):
+            raise _not_to_be_had(source, place) from error
         reason = " ".join(str(error).split())[:300]
         raise EngineError(f"{source.model}: cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+def _not_to_be_had(source: Source, repository: str) -> ModelError:
+    """Weights that are not on this machine, and that the hub does not give: to try again would not help."""
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    fix = f"run `hf download {repository} --revision {source.revision}`, or name a folder that holds them as the model"
+    return ModelError(source.model, "", f"its weights are not on this machine and cannot be fetched{offline}", fix)
 
 
 def placed(pipe: Any, family: Family, weight_precision: str, options: EngineOptions) -> Checkpoint:

@@ -125,7 +125,7 @@ def test_a_territory_that_is_no_longer_covered_withdraws(tmp_path: Path) -> None
 def test_where_every_licence_has_ended_all_is_withdrawn_and_the_start_refused(project: Project) -> None:
     for number in range(3):
         licence(project, number, ENDED)
-    with pytest.raises(UserError, match="`packshot render` withdraws 12 delivered assets all the same"):
+    with pytest.raises(UserError, match="withdraws 12 delivered assets all the same"):
         prepare(project.path, {})
     said: list[str] = []
     with pytest.raises(UserError, match="none left"):
