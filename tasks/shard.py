@@ -20,11 +20,11 @@ from catalogs.assets.commits import Status, Step, commit_all, identity_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import Master, adopt_master, read_master
 from catalogs.assets.starts import ordered_at
-from catalogs.columns import Row, is_master, part
+from catalogs.columns import Row, is_master
 from catalogs.errors import PackshotError, ReferenceImageError, SpendError
 from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader
-from catalogs.plans.restate import SAID_ANEW, commit_again
+from catalogs.plans.restate import commit_again, said_anew
 from catalogs.references.book import load_reference
 from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 from catalogs.storage.store import Store
@@ -96,7 +96,7 @@ def _is_gone(store: Store, row: Row) -> bool:
 
 def say_again(job: ShardJob, plan: PlanFile, rows: Sequence[Row]) -> None:
     """Commit rows of what an earlier start delivers, so that they count for this one."""
-    wanted = {(identity_of(row).digest(), bytes.fromhex(row["fingerprint"])): part(row, SAID_ANEW) for row in rows}
+    wanted = {(identity_of(row).digest(), bytes.fromhex(row["fingerprint"])): said_anew(row) for row in rows}
     commit_again(job.store, plan.header.campaign, job.run_id, Step.RENDER, Status.DELIVERED, wanted)
 
 

@@ -37,11 +37,10 @@ def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _edited(plan, "its header", "channels or LoRA files are none") from None
     for row in rows:
-        if (
-            row["work"] != Work.NONE
-            and row["action"] not in UNWANTED
-            and (problem := _problem(row, plan.header, lora, channels))
-        ):
+        is_kept = row["work"] == Work.COMMIT and not row["render_fingerprint"]  # its photo could not be read
+        if row["work"] == Work.NONE or row["action"] in UNWANTED or is_kept:
+            continue
+        if problem := _problem(row, plan.header, lora, channels):
             where = "/".join(str(value_of(row, name)) for name in ("brand_id", "look", "shot", "channel", "variation"))
             raise _edited(plan, where, problem)
 

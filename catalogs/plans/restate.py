@@ -11,19 +11,27 @@ from catalogs.plans.decision import Action, Work
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 
-SAID_ANEW = ("master", "product_id", "covers", "upstream_references", "territory")
+_SAID_ANEW = ("master", "product_id", "covers", "upstream_references", "territory")
 """Columns that a plan knows anew of a row whose picture stays."""
-_COLUMNS = (*with_identity("fingerprint", "action", "work"), *SAID_ANEW)
+_COLUMNS = (*with_identity("fingerprint", "action", "work"), *_SAID_ANEW)
 
 
 def restate(store: Store, plan: PlanFile, run_id: str) -> int:
     """Commit the rows of a plan that need no pixels. Returns how many."""
     wanted = {
-        _pair(row): part(row, SAID_ANEW)
+        _pair(row): said_anew(row)
         for row in plan.rows(_COLUMNS)
         if row["work"] == Work.COMMIT and row["action"] != Action.WITHDRAW
     }
     return commit_again(store, plan.header.campaign, run_id, Step.RESTATE, Status.DELIVERED, wanted)
+
+
+def said_anew(row: Row) -> Row:
+    """What a plan's row says anew of a picture that stays; what it does not know stays as it is recorded."""
+    told = part(row, _SAID_ANEW)
+    if row["upstream_references"] is None:  # the look's photo could not be read
+        told = part(told, ("master", "product_id", "covers"))
+    return told
 
 
 def retire(store: Store, plan: PlanFile, run_id: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import cast
 
-from catalogs.assets.commits import Status, identity_of
+from catalogs.assets.commits import Status, covers_hash, identity_of
 from catalogs.assets.history import History, Known
 from catalogs.columns import PLAN, ReferenceRow, Row, is_master
 from catalogs.identity import MASTER_CHANNEL, Identity
@@ -141,7 +141,11 @@ def bucket_of(planned: Planned) -> str:
 
 
 def kept_row(identity: Identity, member: Member, fingerprint: str, known: Known, engine: str) -> Row:
-    """A delivered asset that stays as it is recorded, since what it is made from cannot be read now."""
+    """A delivered asset that stays as it is recorded, since what it is made from cannot be read now.
+
+    Only which products it covers is said anew.
+    """
+    is_same = known.covers == covers_hash(member.covers)
     return {
         **cast(Row, dict.fromkeys(PLAN.names)),
         **_identified(identity),
@@ -155,8 +159,8 @@ def kept_row(identity: Identity, member: Member, fingerprint: str, known: Known,
         "attempts": known.attempts,
         "final": known.final,
         "asset_key": known.asset_key,
-        "action": Action.UNCHANGED.value,
-        "work": Work.NONE.value,
+        "action": (Action.UNCHANGED if is_same else Action.CHANGED).value,
+        "work": (Work.NONE if is_same else Work.COMMIT).value,
         "stage": 0,
         "estimated_seconds": 0.0,
         "estimated_cost_low": 0.0,

@@ -179,6 +179,13 @@ def test_a_delivered_look_whose_photo_is_missing_stays_as_it_is(project: Project
     assert not (project.folder / "output" / summary["rejects_key"]).exists()
     project.render(retire=True)
     assert project.view() == before
+    # Which products it covers is said anew: a product has another id.
+    project.products[3]["product_id"] = "renamed"
+    project.write()
+    assert project.plan().summary["actions"] == {"unchanged": 4, "changed": 2}
+    project.render()
+    assert sum("renamed" in row["covers"] for row in project.view().values()) == 2
+    assert {key: row["sha256"] for key, row in project.view().items()} == {k: r["sha256"] for k, r in before.items()}
     # What is wanted anew of it cannot be made: then it is left out, and still not retired.
     project.products[3]["title"] = project.products[4]["title"] = project.products[5]["title"] = "New mug"
     project.campaign["channels"].append({"name": "third", "width": 32, "height": 32})
