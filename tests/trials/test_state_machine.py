@@ -1,0 +1,270 @@
+"""Whatever happens in whatever order, the record is right: a project under random edits, kills, clocks and sweeps.
+
+`PACKSHOT_TRIAL_SEED`, `_EXAMPLES` and `_STEPS` set the long trial; `PACKSHOT_TRIAL_SHRINK=1` reduces what it finds.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.trials.world import BRANDS, LICENCES, Product, World
+
+GROUPS = st.sampled_from(sorted(BRANDS))
+PLACES = st.integers(0, 5)
+OPERATIONS = st.integers(0, 120)
+HOUR = timedelta(hours=1)
+JUMPS = st.sampled_from([-timedelta(days=5), -2 * HOUR, -timedelta(seconds=30), 2 * HOUR, timedelta(days=5)])
+PARTS: dict[str, Any] = {"limit": {"limit": 1}, "only": {"only": ["p0"]}}
+
+
+class Trial(RuleBasedStateMachine):
+    """Rules are what people, machines and clocks do; after each of them the oracle looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    def teardown(self) -> None:
+        self.world.close()
+
+    @initialize(kill=st.one_of(st.none(), OPERATIONS))
+    def begin(self, kill: int | None) -> None:
+        if kill is None:
+            self.world.render({})
+        else:
+            self.world.killed({}, kill, False)
+
+    @invariant()
+    def holds(self) -> None:
+        self.world.check()
+
+    # The catalog changes
+
+    @rule(group=GROUPS, title=st.sampled_from(["Mug", "Cup", "Bowl"]), rendered=st.booleans())
+    def edit(self, group: str, title: str, rendered: bool) -> None:
+        self.world.titles[group] = title
+        self._write(rendered)
+
+    @rule(place=PLACES, retire=st.booleans())
+    def rename(self, place: int, retire: bool) -> None:
+        if self.world.rows:
+            self._row(place).product_id = self._new_id()
+            self._write(True, retire)
+
+    @rule(group=GROUPS, rendered=st.booleans())
+    def add(self, group: str, rendered: bool) -> None:
+        if len(self.world.rows) < 5:
+            self.world.rows.append(Product(self._new_id(), group))
+            self._write(rendered)
+
+    @rule(place=PLACES, rendered=st.booleans(), retire=st.booleans())
+    def remove(self, place: int, rendered: bool, retire: bool) -> None:
+        if len(self.world.rows) > 1:
+            self.world.rows.remove(self._row(place))
+            self._write(rendered, retire)
+
+    @rule(place=PLACES, fault=st.sampled_from(["title", "title", "id"]), retire=st.booleans())
+    def mistype(self, place: int, fault: str, retire: bool) -> None:
+        """A typing error in one row; the same again corrects it."""
+        if self.world.rows:
+            row = self._row(place)
+            row.fault = "" if row.fault else fault
+            self._write(True, retire)
+
+    @rule(group=GROUPS, rendered=st.booleans())
+    def move_photo(self, group: str, rendered: bool) -> None:
+        """A photo is deleted; the same again puts it back."""
+        photo, away = self.world.photo(group), self.world.folder / f"away-{group}"
+        if photo.exists():
+            photo.rename(away)
+        else:
+            away.rename(photo)
+        self._write(rendered)
+
+    @rule(group=GROUPS, days=st.sampled_from(LICENCES), how=st.sampled_from(["render", "only", "limit", "remove", ""]))
+    def license(self, group: str, days: int | None, how: str) -> None:
+        """A licence ends, is renewed, or is limited; a product may go with it."""
+        world = self.world
+        world.ends[group] = None if days is None else world.today() + timedelta(days=days)
+        world.write()
+        if how == "remove":
+            if days == 3:  # the record knows when it ends
+                world.render({})
+                world.faults.clock.moment += timedelta(days=5)
+            elif days == -1:
+                world.render({})
+            if any(row.group != group for row in world.rows):
+                world.rows = [row for row in world.rows if row.group != group]
+                world.write()
+        if how:
+            world.render(PARTS.get(how, {}))
+
+    # Files are lost
+
+    @rule(place=PLACES)
+    def delete_asset(self, place: int) -> None:
+        self._delete(self.world.asset_keys(), place)
+
+    @rule(place=PLACES, group=GROUPS)
+    def delete_master(self, place: int, group: str) -> None:
+        """A master goes; often somebody asks for more of its picture then."""
+        self._delete(self.world.master_keys(), place)
+
+    @rule(place=PLACES)
+    def delete_both(self, place: int) -> None:
+        """A file and every master: what is wanted again cannot be finished."""
+        for key in self.world.master_keys():
+            self.world.delete(key)
+        self._delete(self.world.asset_keys(), place)
+        self.world.render({})
+
+    @rule(place=PLACES, is_longer=st.booleans())
+    def damage(self, place: int, is_longer: bool) -> None:
+        if keys := self.world.asset_keys():
+            path = self.world.output.folder / keys[place % len(keys)]
+            data = path.read_bytes()
+            path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) + b"x" * is_longer)
+            self.world.output.harm(keys[place % len(keys)])
+
+    @precondition(lambda self: self.world.trash)
+    @rule(place=PLACES)
+    def put_back(self, place: int) -> None:
+        key = list(self.world.trash)[place % len(self.world.trash)]
+        path = self.world.output.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.world.trash.pop(key))
+
+    # Somebody starts something
+
+    @rule(retire=st.booleans())
+    def render(self, retire: bool) -> None:
+        self.world.render({"retire": retire})
+
+    @rule(part=st.sampled_from(sorted(PARTS)))
+    def render_part(self, part: str) -> None:
+        self.world.render(PARTS[part])
+
+    @rule(group=GROUPS, title=st.sampled_from(["Mug", "Cup", "Bowl"]), operation=OPERATIONS, is_late=st.booleans())
+    def kill(self, group: str, title: str, operation: int, is_late: bool) -> None:
+        self.world.titles[group] = title
+        self.world.write()
+        self.world.killed({}, operation, is_late)
+
+    @rule(retire=st.booleans(), operation=OPERATIONS, is_late=st.booleans())
+    def kill_at_once(self, retire: bool, operation: int, is_late: bool) -> None:
+        self.world.killed({"retire": retire}, operation, is_late)
+
+    @rule(part=st.sampled_from(["", *sorted(PARTS)]))
+    def keep_plan(self, part: str) -> None:
+        self.world.keep(PARTS.get(part, {}))
+
+    @precondition(lambda self: self.world.kept)
+    @rule(place=PLACES, kill=st.one_of(st.none(), st.none(), OPERATIONS))
+    def render_kept(self, place: int, kill: int | None) -> None:
+        path = self.world.kept[place % len(self.world.kept)]
+        if kill is None:
+            self.world.render({}, path)
+        else:
+            self.world.killed({}, kill, True, path)
+
+    @precondition(lambda self: self.world.kept)
+    @rule(place=PLACES)
+    def render_edited(self, place: int) -> None:
+        self.world.render_edited(self.world.kept[place % len(self.world.kept)])
+
+    @rule(
+        before=st.sampled_from(["Mug", "Cup", "Bowl"]),
+        between=st.sampled_from(["Mug", "Cup", "Bowl"]),
+        group=GROUPS,
+        jump=st.one_of(st.none(), JUMPS),
+        order=st.lists(st.booleans(), max_size=12),
+        kill=st.one_of(st.none(), st.tuples(st.booleans(), OPERATIONS, st.booleans())),
+    )
+    def two_runs(
+        self, before: str, between: str, group: str, jump: Any, order: list[bool], kill: tuple[int, int, bool] | None
+    ) -> None:
+        def change() -> None:
+            self.world.titles[group] = between
+            self.world.write()
+            if jump is not None:
+                self.world.faults.clock.moment += jump
+
+        self.world.titles[group] = before
+        self.world.write()
+        self.world.two(order, change, kill)
+
+    @rule(jump=JUMPS)
+    def jump(self, jump: timedelta) -> None:
+        self.world.faults.clock.moment += jump
+
+    @rule(rendered=st.booleans())
+    def sweep(self, rendered: bool) -> None:
+        self.world.sweep(lambda: self.world.render({}) if rendered else None)
+
+    @rule(group=GROUPS, title=st.sampled_from(["Mug", "Cup", "Bowl"]), step=st.integers(0, 4))
+    def sweep_beside(self, group: str, title: str, step: int) -> None:
+        self.world.titles[group] = title
+        self.world.write()
+        self.world.sweep_beside(step)
+
+    @rule(deep=st.booleans(), sure=st.booleans())
+    def verify(self, deep: bool, sure: bool) -> None:
+        self.world.verify(deep, sure)
+
+    def _row(self, place: int) -> Product:
+        return self.world.rows[place % len(self.world.rows)]
+
+    def _new_id(self) -> str:
+        self.world.serial += 1
+        return f"p{self.world.serial}"
+
+    def _delete(self, keys: list[str], place: int) -> None:
+        if keys:
+            self.world.delete(keys[place % len(keys)])
+
+    def _write(self, rendered: bool, retire: bool = False) -> None:
+        self.world.write()
+        if rendered:
+            self.world.render({"retire": retire})
+
+
+def trial(examples: int, steps: int, **more: Any) -> settings:
+    shrink = [Phase.shrink] if os.environ.get("PACKSHOT_TRIAL_SHRINK") else []
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, *shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        **more,
+    )
+
+
+def test_any_order_of_what_can_happen_keeps_the_record_right() -> None:
+    run_state_machine_as_test(Trial, settings=trial(14, 25, derandomize=True))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_any_order_of_what_can_happen_for_longer() -> None:
+    seed = int(os.environ.get("PACKSHOT_TRIAL_SEED", "20261121"))
+    examples = int(os.environ.get("PACKSHOT_TRIAL_EXAMPLES", "80"))
+    steps = int(os.environ.get("PACKSHOT_TRIAL_STEPS", "30"))
+    run_state_machine_as_test(hypothesis.seed(seed)(Trial), settings=trial(examples, steps))
