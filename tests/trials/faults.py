@@ -21,6 +21,11 @@ TOLD_THE_TIME = (
     "tasks.before_render",
 )
 """Modules that ask what time it is to order history, or what day it is to judge rights."""
+POOLED = (
+    *("catalogs.assets.commits", "catalogs.assets.sweep", "catalogs.assets.verification"),
+    *("tasks.planning", "tasks.finishers", "tasks.shard"),
+)
+"""Modules that work in threads: in one thread a kill falls on the same operation whenever a trial is repeated."""
 _OPERATIONS = ("read", "write", "write_file", "create", "list", "list_names", "folders", "stat", "delete")
 
 
@@ -57,7 +62,7 @@ class Faults:
         self._stack = ExitStack()
         for module in TOLD_THE_TIME:
             self._stack.enter_context(patch(f"{module}.datetime", self.clock))
-        for module in ("tasks.finishers", "tasks.shard"):  # one order of operations, so that a kill falls again there
+        for module in POOLED:
             self._stack.enter_context(patch(f"{module}.ThreadPoolExecutor", Inline))
         self._stack.enter_context(patch.object(os, "fsync", lambda descriptor: None))  # no power is cut here
         for name in _OPERATIONS:

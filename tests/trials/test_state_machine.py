@@ -96,6 +96,17 @@ class Trial(RuleBasedStateMachine):
             away.rename(photo)
         self._write(rendered)
 
+    @rule(group=GROUPS, title=st.sampled_from(["Mug", "Cup", "Bowl"]))
+    def lose_photo(self, group: str, title: str) -> None:
+        """A photo is gone for as long as a run takes, after it was planned."""
+        photo, away = self.world.photo(group), self.world.folder / "lost"
+        if photo.exists():
+            self.world.titles[group] = title
+            self.world.write()
+            self.world.render({}, planned=lambda: photo.rename(away) and None)
+            if away.exists():
+                away.rename(photo)
+
     @rule(group=GROUPS, days=st.sampled_from(LICENCES), how=st.sampled_from(["render", "only", "limit", "remove", ""]))
     def license(self, group: str, days: int | None, how: str) -> None:
         """A licence ends, is renewed, or is limited; a product may go with it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -193,10 +193,14 @@ class World:
             for row in self.output.delivered():
                 assert start.ids.intersection(row["covers"]), f"{row['asset_key']} is of no product, and not retired"
 
-    def render(self, options: dict[str, Any], plan_file: Path | None = None) -> Start | None:
+    def render(
+        self, options: dict[str, Any], plan_file: Path | None = None, planned: Callable[[], None] = lambda: None
+    ) -> Start | None:
+        """A render that nobody kills; `planned` is called when it has its plan."""
         start = self.plan(options, plan_file)
         if start is None:
             return None
+        planned()
         with self.lease(start):
             for _ in self.work(start):
                 pass
@@ -235,7 +239,7 @@ class World:
         for path in self.output.folder.glob("leases/*.json"):
             path.unlink()
 
-    def two(self, order: list[bool], change: Any, kill: tuple[int, int, bool] | None) -> None:
+    def two(self, order: list[bool], change: Callable[[], None], kill: tuple[int, int, bool] | None) -> None:
         """Two starts at once, the second by force; `order` says whose step is next."""
         first = self.plan({})
         if first is None:
@@ -302,7 +306,7 @@ class World:
         pq.write_table(table.set_column(table.schema.names.index("prompt"), "prompt", column), edited)
         assert self.plan({}, edited) is None, "a plan was changed by hand, and taken"
 
-    def sweep(self, meanwhile: Any) -> None:
+    def sweep(self, meanwhile: Callable[[], object]) -> None:
         """List leftovers, let something happen, delete them."""
         self.age()
         found = find_leftovers(self.project.store, LEAST_GRACE)
