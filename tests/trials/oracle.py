@@ -166,13 +166,19 @@ class Output:
                     f"{row['render_key']} is gone, and to be finished"
                 )
 
-    def check_seen(self) -> None:
-        """A render has looked: what is called delivered and is gone was looked at before it went."""
+    def looked_at(self) -> set[str]:
+        """What counts as delivered and was looked at when last everything was: a render need not look again."""
         looked = self.last_look()
+        rows = self.delivered() if looked else []
+        return {row["asset_key"] for row in rows if max(row["ordered_at"], row["created_at"]) <= looked}
+
+    def check_seen(self, looked_at: set[str]) -> None:
+        """A render has looked: what is called delivered and is gone was looked at before it went."""
         for row in self.delivered():
             if self.problem(row) in ("gone", "of another size"):
-                is_new = looked is None or max(row["ordered_at"], row["created_at"]) > looked
-                assert not is_new, f"{row['asset_key']} is {self.problem(row)}, and was not looked at"
+                assert row["asset_key"] in looked_at, (
+                    f"{row['asset_key']} is {self.problem(row)}, and was not looked at"
+                )
 
     def check_complete(self, plan: Plan) -> None:
         """What is called complete counts, is delivered, and is there."""

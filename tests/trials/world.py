@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -188,7 +188,6 @@ class World:
         rights, today = self.rights(), self.today()
         self.output.check_rights(rights, today)
         self.output.check_withdrawn(start.plan.run_id, rights, today)
-        self.output.check_seen()
         if start.is_retiring and start.is_complete and not start.plan.nameless and not start.plan.header["partial"]:
             wanted = {key_of(row) for row in start.plan.wanted()}
             for row in self.output.delivered():
@@ -199,6 +198,7 @@ class World:
         self, options: dict[str, Any], plan_file: Path | None = None, planned: Callable[[], None] = lambda: None
     ) -> Start | None:
         """A render that nobody kills; `planned` is called when it has its plan."""
+        looked_at = self.output.looked_at()
         start = self.plan(options, plan_file)
         if start is None:
             return None
@@ -208,6 +208,7 @@ class World:
                 pass
         self.ended(start)
         self.check_render(start)
+        self.output.check_seen(looked_at)
         return start
 
     def killed(self, options: dict[str, Any], operation: int, is_late: bool, plan_file: Path | None = None) -> None:
@@ -241,32 +242,33 @@ class World:
         for path in self.output.folder.glob("leases/*.json"):
             path.unlink()
 
-    def two(self, order: list[bool], change: Callable[[], None], kill: tuple[int, int, bool] | None) -> None:
-        """Two starts at once, the second by force; `order` says whose step is next."""
-        first = self.plan({})
-        if first is None:
-            return
-        with self.lease(first):
-            change()
-            second = self.plan({"force": True})
-            if second is None:
-                for _ in self.work(first):
-                    pass
-                self.ended(first)
-                return
-            with self.lease(second, force=True):
-                runs = {False: self.work(first), True: self.work(second)}
-                turns = iter([*order, *([order[-1]] * 1000 if order else [])])
-                while runs:
-                    turn = next(turns, True)
-                    turn = turn if turn in runs else not turn
-                    if self._dies(runs[turn], kill if kill and kill[0] == turn else None):
-                        del runs[turn]
+    def together(
+        self, changes: Sequence[Callable[[], None]], order: Sequence[int], kill: tuple[int, int, bool] | None
+    ) -> None:
+        """Starts at once, all but the first by force, each after a change; `order` says whose step is next.
+
+        Args:
+            kill: which of them dies in a step of so many operations of the store, and whether late.
+        """
+        starts: list[Start] = []
+        with ExitStack() as leases:
+            for change in changes:
+                change()
+                if (start := self.plan({"force": bool(starts)})) is not None:
+                    leases.enter_context(self.lease(start, force=bool(starts)))
+                    starts.append(start)
+            runs = {number: self.work(start) for number, start in enumerate(starts)}
+            turns = iter(order)
+            while runs:
+                turn = sorted(runs)[next(turns, 0) % len(runs)]
+                if self._dies(runs[turn], kill if kill and kill[0] == turn else None):
+                    del runs[turn]
         self.end_leases()
-        self.ended(first, second)
-        self.output.check_withdrawn(second.plan.run_id, self.rights(), self.today())
-        if second.is_complete:
-            self.output.check_complete(second.plan)
+        self.ended(*starts)
+        for start in starts[-1:]:
+            self.output.check_withdrawn(start.plan.run_id, self.rights(), self.today())
+            if start.is_complete:
+                self.output.check_complete(start.plan)
 
     def _dies(self, run: Iterator[None], kill: tuple[int, int, bool] | None) -> bool:
         """Take a step of a run; whether it was its last."""
