@@ -193,6 +193,15 @@ class Output:
             if found["asset_key"] not in self.harmed:
                 assert not self.problem(found), found["asset_key"]
 
+    def check_done(self, plan: Plan) -> None:
+        """A run that came to its end has said something of all it had to do, and that counts now."""
+        record = self.record()
+        for row in plan.wanted():
+            found = record.get(key_of(row), {})
+            if row["work"] != "none":
+                assert found.get("fingerprint") == row["fingerprint"], f"{key_of(row)} was asked for last, and left"
+                assert found["status"] in ("delivered", "failed"), f"{key_of(row)} is {found['status']}"
+
     def check_rights(self, rights: Mapping[str, date | None], today: date) -> None:
         """Nothing delivered is made from a photo whose right has ended, masters included.
 

@@ -186,6 +186,7 @@ class World:
     def check_render(self, start: Start) -> None:
         """After a render that nobody killed."""
         rights, today = self.rights(), self.today()
+        self.output.check_done(start.plan)
         self.output.check_rights(rights, today)
         self.output.check_withdrawn(start.plan.run_id, rights, today)
         if start.is_retiring and start.is_complete and not start.plan.nameless and not start.plan.header["partial"]:
@@ -267,6 +268,8 @@ class World:
         self.ended(*starts)
         for start in starts[-1:]:
             self.output.check_withdrawn(start.plan.run_id, self.rights(), self.today())
+            if not kill or kill[0] != len(starts) - 1:
+                self.output.check_done(start.plan)
             if start.is_complete:
                 self.output.check_complete(start.plan)
 
