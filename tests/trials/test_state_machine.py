@@ -358,6 +358,6 @@ def test_any_order_of_what_can_happen_keeps_the_record_right() -> None:
 @pytest.mark.timeout(900)
 def test_any_order_of_what_can_happen_for_longer() -> None:
     seed = int(os.environ.get("PACKSHOT_TRIAL_SEED", "20261121"))
-    examples = int(os.environ.get("PACKSHOT_TRIAL_EXAMPLES", "80"))
-    steps = int(os.environ.get("PACKSHOT_TRIAL_STEPS", "30"))
+    examples = int(os.environ.get("PACKSHOT_TRIAL_EXAMPLES", "30"))
+    steps = int(os.environ.get("PACKSHOT_TRIAL_STEPS", "25"))
     run_state_machine_as_test(hypothesis.seed(seed)(Trial), settings=trial(examples, steps))
