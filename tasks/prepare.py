@@ -86,9 +86,10 @@ def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: Pla
         folder = Path(name)
         summary = write_plan(campaign, model, store, options, folder, Thorough())
         check_budget(summary, campaign)
-        store.write_file(summary.plan_key, str(folder / PLAN_NAME))
+        # The plan last: it makes the start one that others read, and must not be silent of what it leaves out.
         if pq.read_metadata(folder / REJECTS_NAME).num_rows:
             store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
+        store.write_file(summary.plan_key, str(folder / PLAN_NAME))
         warn_of_clock(summary, store)
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,17 +118,23 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 def make(prepared: Prepared, assets_a_shard: int = 1000, retiring: bool = False) -> list[ShardReport]:
     """Everything a plan asks for, stage by stage in this thread."""
+    return [report for report in steps(prepared, assets_a_shard, retiring) if report is not None]
+
+
+def steps(prepared: Prepared, assets_a_shard: int = 1000, retiring: bool = False) -> Iterator[ShardReport | None]:
+    """`make` step by step, so that another run can work in between; a step that is no shard has no report."""
     plan = PlanFile(prepared.store, prepared.plan_key)
     withdraw(prepared.store, plan, prepared.run_id)
+    yield None
     restate(prepared.store, plan, prepared.run_id)
-    reports = []
+    yield None
     for stage in cut_shards(plan, 1e9, assets_a_shard):
         for shard in stage:
             job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
-            reports.append(run_shard(job, engine_factory(plan.header), lambda delivered, failed: None))
+            yield run_shard(job, engine_factory(plan.header), lambda delivered, failed: None)
     if retiring:
         retire(prepared.store, plan, prepared.run_id)
-    return reports
+        yield None
 
 
 def plan_rows(prepared: Prepared, keep: Callable[[Mapping[str, Any]], bool] = lambda row: True) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import pytest
 
 from catalogs.errors import CatalogError, OptionError, StorageError
 from catalogs.inputs.reject_file import Code
+from catalogs.storage.store import Store
 from tests.flows.projects import Project, plan_rows
 from tests.servers import FlakyS3
 
@@ -62,6 +63,21 @@ def test_every_row_of_a_look_without_its_picture_is_told(project: Project) -> No
         (number + 1, f"p{number:03}", "reference_missing") for number in (3, 4, 5)
     ]
     assert (summary["rejected"], summary["refused"], summary["products"], summary["looks"]) == (3, 0, 8, 2)
+
+
+def test_no_plan_is_there_before_what_it_leaves_out_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planner that dies between the two leaves no plan that is silent of rows."""
+    (project.folder / "photo-1.png").unlink()
+    written: list[str] = []
+    real = Store.write_file
+
+    def write_file(store: Store, key: str, local_path: str) -> None:
+        written.append(key.rpartition("/")[2])
+        real(store, key, local_path)
+
+    monkeypatch.setattr(Store, "write_file", write_file)
+    project.plan()
+    assert written == ["rejects.parquet", "plan.parquet"]
 
 
 @pytest.mark.timeout(240)
