@@ -19,7 +19,7 @@ from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.planning import ended_of
 from tasks.prepare import Prepared, prepare
-from tasks.verify import verify_recent
+from tasks.verify import MuchIsGone, verify_recent
 
 
 def prepare_render(
@@ -44,8 +44,8 @@ def prepare_render(
         if run_id is None:
             _look(path, say)
         return prepare(path, options, plan_file, run_id)
-    except UserError:
-        if count := _withdraw_if_possible(path):
+    except (UserError, MuchIsGone):
+        if count := withdraw_if_possible(path):
             say(f"{count} delivered assets withdrawn: a right to a photo has ended")
         raise
 
@@ -57,7 +57,8 @@ def _look(path: str, say: Callable[[str], None]) -> None:
         say(f"{verified.missing} of {verified.checked} delivered files are gone or changed, and wanted again")
 
 
-def _withdraw_if_possible(path: str) -> int:
+def withdraw_if_possible(path: str) -> int:
+    """`withdraw_ended_of` the campaign of a file, 0 where that cannot be."""
     try:
         return withdraw_ended_of(load_campaign(path))
     except PackshotError:

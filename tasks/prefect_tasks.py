@@ -25,7 +25,7 @@ from catalogs.plans.file import PlanFile
 from catalogs.plans.restate import restate, retire, withdraw
 from catalogs.storage.store import Store
 from tasks import progress
-from tasks.before_render import prepare_render, withdraw_ended_of
+from tasks.before_render import prepare_render, withdraw_ended_of, withdraw_if_possible
 from tasks.cancel_watch import watch
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
@@ -82,6 +82,7 @@ def verify_daily(path: str, name: str) -> Any:
             return Completed(name="Skipped", message="looked at today", data={})
         verified = verify(campaign, store)
     except (UserError, MuchIsGone) as error:
+        withdraw_if_possible(path)  # nothing keeps an ended right
         return Failed(message=str(error), data={})
     if verified.missing:
         get_run_logger().warning("%d of %d delivered files are gone", verified.missing, verified.checked)

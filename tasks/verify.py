@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from catalogs.assets.commits import Status, Step
+from catalogs.assets.delivered import delivered_in
 from catalogs.assets.history import History, Pair
 from catalogs.assets.starts import new_start, ordered_at
 from catalogs.assets.verification import Findings, Named, current_files, last_verify, look, record_verify
@@ -82,7 +83,8 @@ def verify_recent(campaign: Campaign, store: Store) -> Verified:
     last = last_verify(store, campaign.name)
     if last is None:
         return verify(campaign, store)
-    history = History.read(store, campaign.name)
+    history = delivered_in(store, campaign.name)
+    history.refresh()
     files = list(current_files(store, history, last.read))
     return _verified(campaign, store, history, new_start(store, history.latest), files)
 

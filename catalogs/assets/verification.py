@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from catalogs.assets.commits import identity_of, read_commits, rows_of
+from catalogs.assets.commits import CATALOG, identity_of, read_commits, rows_of
 from catalogs.assets.history import ORDER_COLUMNS, History, Pair, order_of
+from catalogs.assets.starts import latest_start
 from catalogs.columns import Row, with_identity
 from catalogs.storage.store import MissingKey, Store
 
 VERIFIES = "verifies"
 ALARM_SHARE, ALARM_LEAST = 0.05, 20
 _FEW, _READERS = 1_000, 16
+_LATE_COMMITS = timedelta(days=1)  # what a run may take, and clocks may differ by
+GONE = "the file is gone"
 _COLUMNS = with_identity("fingerprint", "asset_key", "render_key", "sha256", "bytes", *ORDER_COLUMNS)
 
 
@@ -74,7 +77,7 @@ def current_files(store: Store, history: History, since: datetime | None = None)
     Args:
         since: only of rows that came into the record after this moment.
     """
-    for table in read_commits(store, _COLUMNS):
+    for table in read_commits(store, _COLUMNS, None if since is None else _keys_since(store, since)):
         for row in rows_of(table):
             order = order_of(row)
             if since is not None and max(order[0], order[3]) <= since:
@@ -82,6 +85,17 @@ def current_files(store: Store, history: History, since: datetime | None = None)
             current = history.current(identity_of(row).digest())
             if current and current[1].stands and current[1].order == order and row["asset_key"]:
                 yield _named(row, is_missing=not current[1].is_delivered)
+
+
+def _keys_since(store: Store, since: datetime) -> list[str]:
+    """Commits that may hold rows of after a moment: by the names of their starts, generously by the store's clock."""
+    found = []
+    for key, entry in store.list(CATALOG).items():
+        start = latest_start([key.split("/")[1]])
+        is_late = start is None or start > since or entry.modified > since - _LATE_COMMITS
+        if is_late and key.endswith(".parquet"):
+            found.append(key)
+    return found
 
 
 def _named(row: Row, is_missing: bool) -> Named:
@@ -99,7 +113,7 @@ def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False
         StorageError: the store could not be listed or read; then nothing is known.
     """
     findings = Findings(named=sum(not file.is_missing for file in files))
-    sizes = stored_sizes(store, campaign, files)
+    sizes = stored_sizes(store, campaign, {key for file in files for key in (file.key, file.master) if key})
     wrong = {file.pair: why for file in files if (why := _problem(file, sizes))}
     unread = [file for file in files if file.pair not in wrong and (deep or file.is_missing)]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -114,9 +128,8 @@ def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False
     return findings
 
 
-def stored_sizes(store: Store, campaign: str, files: Sequence[Named]) -> Mapping[str, int]:
-    """Sizes of the files that are there, and of their masters: by listings, or one by one where they are few."""
-    keys = {key for file in files for key in (file.key, file.master) if key}
+def stored_sizes(store: Store, campaign: str, keys: Collection[str]) -> Mapping[str, int]:
+    """Sizes of the files of a campaign that are there: by listings, or one by one where they are few."""
     if len(keys) <= _FEW:
         return _sizes_of(store, keys)
     return {
@@ -143,7 +156,7 @@ def _size_or_none(store: Store, key: str) -> int | None:
 
 def _problem(file: Named, sizes: Mapping[str, int]) -> str:
     if file.key not in sizes:
-        return "the file is gone"
+        return GONE
     if file.bytes is not None and sizes[file.key] != file.bytes:
         return f"the file has {sizes[file.key]} bytes instead of {file.bytes}"
     return ""
@@ -153,7 +166,7 @@ def _content_problem(store: Store, file: Named) -> str:
     try:
         data = store.read(file.key)
     except MissingKey:
-        return "the file is gone"
+        return GONE
     return "" if hashlib.sha256(data).hexdigest() == file.sha256 else "the file is not what was written"
 
 

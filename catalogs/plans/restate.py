@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from catalogs.assets.commits import Status, Step, commit_all, identity_of
 from catalogs.assets.history import History, Pair, rows_at
+from catalogs.assets.verification import GONE, stored_sizes
 from catalogs.columns import Row, part, with_identity
 from catalogs.plans.decision import Action, Work
 from catalogs.plans.file import PlanFile
@@ -60,18 +61,23 @@ def commit_again(
 ) -> int:
     """Commit rows of the record anew, with another status and what is to be said anew of each. Returns how many.
 
-    One that has lost its bytes since it was planned is not called delivered.
+    None is called delivered without a look at its file: one that is gone is said to be.
 
     Args:
-        is_found: the bytes were seen, whatever the record says.
+        is_found: the files were looked at just now, whatever the record says.
     """
     if not wanted:
         return 0
     history = History.read(store, campaign)
     known = {pair: found for pair in wanted if (found := history.known(*pair)) and found.asset_key}
-    orders = {pair: k.order for pair, k in known.items() if k.has_bytes or is_found or status != Status.DELIVERED}
+    looks = status == Status.DELIVERED and not is_found
+    orders = {pair: found.order for pair, found in known.items() if found.has_bytes or not looks}
+    keys = {str(known[pair].asset_key) for pair in orders}
+    there = stored_sizes(store, campaign, keys) if looks else dict.fromkeys(keys, 0)
     rows: list[Row] = [
         {**row, "reason": None, "detail": None, **wanted[pair], "status": status.value}
+        if row["asset_key"] in there
+        else {**row, "reason": None, "detail": GONE, "status": Status.MISSING.value}
         for pair, row in rows_at(store, orders)
     ]
     return commit_all(store, run_id, step, rows)

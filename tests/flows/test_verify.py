@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def test_a_store_that_does_not_answer_says_nothing_of_its_files(tmp_path: Path, 
 
 
 def test_a_bucket_that_is_emptied_is_an_alarm(tmp_path: Path, flaky_s3: FlakyS3) -> None:
-    project = Project.of(tmp_path, products=2, output="s3://bucket/out")
+    project = Project.of(tmp_path, products=2, output="s3://bucket/emptied")
     project.render()
     project.store.delete(project.store.list("assets"))
     with pytest.raises(MuchIsGone, match="nothing is left of assets/spring"):
@@ -248,3 +248,30 @@ def test_a_master_that_cannot_be_made_again_to_the_bit_says_so(project: Project,
     make(prepare_render(project.path, {}, lambda line: None))
     masters = [row for row in project.view(masters=True).values() if row["master"]]
     assert all("another picture than renders/" in row["detail"] for row in masters)
+
+
+def test_what_is_said_again_is_looked_at(project: Project) -> None:
+    """Another cover list costs no render; that its file is gone shows when it is said again."""
+    assert looked(project) == counts()
+    project.campaign["look_by"] = ["product_group"]
+    project.write()
+    make(prepare_render(project.path, {}, lambda line: None))
+    looked(project)
+    key = keys(project, status="delivered", shot="scene", channel="wide", product_id="p000")[0]
+    project.store.delete([key])
+    project.products.append({**project.products[0], "product_id": "p000-xl"})
+    project.write()
+    reports, outcome = start(project)
+    assert (len(reports), outcome.missing, outcome.complete) == (0, 1, False)
+    reports, outcome = start(project)
+    assert (sum(r.rendered for r in reports), outcome.complete) == (0, True)
+    assert project.store.exists(key)
+
+
+def test_a_disk_that_is_not_there_keeps_no_ended_licence(project: Project) -> None:
+    shutil.rmtree(project.folder / "output" / "assets")
+    project.products[0]["reference_images"][0]["licence_end"] = date(2020, 1, 1)
+    project.write()
+    with pytest.raises(MuchIsGone):
+        prepare_render(project.path, {}, lambda line: None)
+    assert {row["look"] for row in project.view().values() if row["status"] == "withdrawn"} == {"p000"}
