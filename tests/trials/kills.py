@@ -138,7 +138,8 @@ class Held:
         keys: of assets and masters, with the time of each.
         named: keys of assets and masters that a commit names as delivered.
         whole: masters that are whole, by render fingerprint.
-        torn: masters that are not what their key says, or have no record.
+        torn: masters that are not what their key says.
+        bare: masters without their record, as a sweep that is killed while it deletes may leave them.
         delivered: how often a render's commit calls an (identity, fingerprint) delivered.
         missing: how often a look called it missing.
         files: the keys that commits name of it.
@@ -148,6 +149,7 @@ class Held:
     named: set[str] = field(default_factory=set)
     whole: dict[str, str] = field(default_factory=dict)
     torn: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
     delivered: Counter[Pair] = field(default_factory=Counter)
     missing: Counter[Pair] = field(default_factory=Counter)
     files: dict[Pair, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -164,10 +166,12 @@ class Held:
             tagged = f"{key} {found[key].tag}"
             if tagged not in read:
                 read[tagged] = hashlib.sha256(store.read(key)).hexdigest()[:12]
-            if read[tagged] == content and key.removesuffix("png") + "json" in found:
+            if read[tagged] != content:
+                held.torn.append(key)
+            elif key.removesuffix("png") + "json" in found:
                 held.whole[fingerprint] = key
             else:
-                held.torn.append(key)
+                held.bare.append(key)
         return held
 
     def _read_commits(self, store: Store, read: dict[str, Any]) -> None:
@@ -240,7 +244,7 @@ class Round:
         self._environment, self._set_clock = environment, set_clock
         self._chance = random.Random(f"{trials[0].seed} {trials[0].store} {trials[0].round}")
         self._typical = {what: [seconds] * 3 for what, seconds in TYPICAL.items()}
-        self._starts = 0
+        self._starts, self._has_swept = 0, False
         self._read: dict[str, Any] = {}
         self._taken: set[str] = set()
         self._takings: Counter[Pair] = Counter()
@@ -268,6 +272,7 @@ class Round:
         return self._start("render", self.project.path, *how)
 
     def _sweep(self) -> Start:
+        self._has_swept = True
         hours = f"{LEAST_GRACE.total_seconds() / 3600:g}"
         return self._start("sweep", self.project.path, "--delete", "--json", "--grace-hours", hours)
 
@@ -376,9 +381,8 @@ class Round:
         has_swept = any(start.command == "sweep" for start in all_starts)
         new = {key for key in after.uncommitted if before.keys.get(key) != after.keys[key]}
         inside = target.inside()
-        counts = is_killed and bool(
-            inside & {"plan", "commit", "verify", "sweep"} or (target.command == "render" and new)
-        )
+        is_inside = bool(inside & {"plan", "commit", "verify", "sweep"})
+        counts = is_killed and (is_inside or (target.command == "render" and bool(new)))
         assert is_killed or target.process.returncode == 0 or trial.taken, target.error()
         for run in runs:
             self._check_renders(run, before, missing, has_swept)
@@ -412,6 +416,7 @@ class Round:
 
     def _check_held(self, held: Held) -> None:
         assert not held.torn, held.torn
+        assert self._has_swept or not held.bare, held.bare
         assert not held.lost(self._taken), "the record names what is gone"
         assert not held.twice(), "delivered twice"
         assert held.missing.keys() <= self._takings.keys(), "called missing and nobody took it"
