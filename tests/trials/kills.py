@@ -1,233 +1,37 @@
 """Trials of SIGKILL: a start of the command line is killed at a drawn instant, and what is left is judged.
 
 Trials come in rounds of five on one output; a round ends with a render that is left alone, and its lines are written
-when all of it was right. `python -m tests.trials.kills FILE` prints the table of a file of results.
+when all of it was right.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from catalogs.assets.commits import Status, Step
 from catalogs.assets.masters import LEAST_GRACE
 from catalogs.columns import IDENTITY
-from catalogs.storage.store import Store
 from tasks.finishers import DEPTH
 from tests.flows.drawn import check_output
 from tests.flows.projects import Project, plan_rows
 from tests.servers import Processes, S3Server, free_ports, started
+from tests.trials.held import Held, Pair
+from tests.trials.kill_results import Trial
+from tests.trials.watched_start import SECONDS_A_PROOF, Start
 
-ROOT = Path(__file__).parents[2]
-WATCHED = Path(__file__).with_name("watched.py")
-A_ROUND = 5
 PRODUCTS = 24  # 48 assets of two shots, and 24 masters that others build on: three batches a stage
 CHANNELS = [{"name": "square", "width": 48, "height": 48, "format": "jpeg"}]
-SECONDS_A_PROOF = 0.03
 BATCH = 8
 LONG_AGO = 2 * 86_400.0
-WAIT = 120.0
-PHASES = ("plan", "render", "commit", "verify", "sweep")
-# How often each phase is to be hit.
-WANTED = {
-    "disk": {"plan": 24, "render": 48, "commit": 42, "verify": 18, "sweep": 18},
-    "s3": {"plan": 7, "render": 18, "commit": 14, "verify": 6, "sweep": 5},
-}
 TYPICAL = {"plan": 0.1, "commit": 0.005, "verify": 0.04, "sweep": 0.02, "render": SECONDS_A_PROOF, "store": 0.005}
-
-Pair = tuple[tuple[Any, ...], str]
-
-
-class Start:
-    """One start of the command line, with the log of what it did."""
-
-    def __init__(self, folder: Path, number: int, environment: Mapping[str, str], *arguments: str) -> None:
-        folder.mkdir(exist_ok=True)
-        self.command, self._log = arguments[0], folder / f"{number:03}.log"
-        self._out, self._err = folder / f"{number:03}.out", folder / f"{number:03}.err"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, str(WATCHED), str(self._log), str(SECONDS_A_PROOF), *arguments],
-                env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-
-    def lines(self) -> list[list[str]]:
-        """(moment, enter or leave, what, fingerprint) of every whole line."""
-        text = self._log.read_text() if self._log.exists() else ""
-        return [line.split(" ") for line in text.splitlines()]
-
-    def count(self, edge: str, what: str) -> int:
-        return sum(line[1:3] == [edge, what] for line in self.lines())
-
-    def inside(self) -> set[str]:
-        """What was entered and not left."""
-        balance: Counter[str] = Counter()
-        for _, edge, what, *_ in self.lines():
-            balance[what] += 1 if edge == "enter" else -1
-        return {what for what, depth in balance.items() if depth}
-
-    def rendered(self) -> list[str]:
-        """Fingerprints of the renders begun."""
-        return [line[3] for line in self.lines() if line[1:3] == ["enter", "render"]]
-
-    def wait(self, edge: str, what: str, count: int) -> bool:
-        """Until it did that so often; False if it ended before."""
-        until, seen = time.monotonic() + WAIT, -1
-        while self.process.poll() is None and time.monotonic() < until:
-            size = self._log.stat().st_size if self._log.exists() else 0
-            if size != seen and self.count(edge, what) >= count:
-                return True
-            seen = size
-            time.sleep(0.0003)
-        return self.count(edge, what) >= count and self.process.poll() is None
-
-    def kill(self) -> bool:
-        """SIGKILL; False if it had ended already."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait() == -signal.SIGKILL
-
-    def end(self, *allowed: int) -> None:
-        """Wait for its end with one of these exit codes."""
-        assert self.process.wait(WAIT) in allowed, f"{self.command}: {self.process.returncode}\n{self.error()}"
-
-    def answer(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._out.read_text())
-        return found
-
-    def error(self) -> str:
-        return self._err.read_text()[-3000:]
-
-    def durations(self) -> dict[str, list[float]]:
-        """Seconds of what was entered and left, by what."""
-        begun: dict[tuple[str, str], float] = {}
-        found: dict[str, list[float]] = defaultdict(list)
-        for moment, edge, what, about in self.lines():
-            if edge == "enter":
-                begun[what, about] = float(moment)
-            elif (what, about) in begun:
-                found[what].append(float(moment) - begun.pop((what, about)))
-        return found
-
-
-@dataclass
-class Held:
-    """An output when nobody is at work.
-
-    Attributes:
-        keys: of assets and masters, with the time of each.
-        named: keys of assets and masters that a commit names as delivered.
-        whole: masters that are whole, by render fingerprint.
-        torn: masters that are not what their key says.
-        bare: masters without their record, as a sweep that is killed while it deletes may leave them.
-        delivered: how often a render's commit calls an (identity, fingerprint) delivered.
-        missing: how often a look called it missing.
-        files: the keys that commits name of it.
-    """
-
-    keys: dict[str, float] = field(default_factory=dict)
-    named: set[str] = field(default_factory=set)
-    whole: dict[str, str] = field(default_factory=dict)
-    torn: list[str] = field(default_factory=list)
-    bare: list[str] = field(default_factory=list)
-    delivered: Counter[Pair] = field(default_factory=Counter)
-    missing: Counter[Pair] = field(default_factory=Counter)
-    files: dict[Pair, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-    @classmethod
-    def of(cls, store: Store, read: dict[str, Any]) -> Held:
-        """What a store holds; `read` remembers what was read before, by key and tag."""
-        held = cls()
-        held._read_commits(store, read)
-        found = {**store.list("assets"), **store.list("renders")}
-        held.keys = {key: entry.modified.timestamp() for key, entry in found.items()}
-        for key in (key for key in found if key.startswith("renders/") and key.endswith(".png")):
-            fingerprint, content = key.split("/")[-1].split(".")[:2]
-            tagged = f"{key} {found[key].tag}"
-            if tagged not in read:
-                read[tagged] = hashlib.sha256(store.read(key)).hexdigest()[:12]
-            if read[tagged] != content:
-                held.torn.append(key)
-            elif key.removesuffix("png") + "json" in found:
-                held.whole[fingerprint] = key
-            else:
-                held.bare.append(key)
-        return held
-
-    def _read_commits(self, store: Store, read: dict[str, Any]) -> None:
-        for key in store.list("catalog"):
-            if key not in read:
-                read[key] = pq.read_table(io.BytesIO(store.read(key))).to_pylist()
-            for row in read[key]:
-                pair = (tuple(row[name] for name in IDENTITY), row["fingerprint"])
-                if row["status"] == Status.MISSING:
-                    self.missing[pair] += 1
-                elif row["status"] == Status.DELIVERED:
-                    self.delivered[pair] += row["step"] == Step.RENDER
-                    self.files[pair].add(row["asset_key"])
-                    self.named |= {key for key in (row["asset_key"], row["render_key"]) if key}
-
-    @property
-    def uncommitted(self) -> set[str]:
-        """Keys of assets and masters that no commit names."""
-        return {key for key in self.keys if not key.endswith(".json") and key not in self.named}
-
-    def lost(self, taken: Iterable[str]) -> set[str]:
-        """What the record names and is not there, but for what somebody took away."""
-        return self.named - self.keys.keys() - set(taken)
-
-    def twice(self) -> list[Pair]:
-        """Pairs that renders delivered more often than they were found missing and once, or as two files."""
-        often = [pair for pair, count in self.delivered.items() if count > 1 + self.missing[pair]]
-        return [*often, *(pair for pair, files in self.files.items() if len(files) > 1)]
-
-
-@dataclass
-class Trial:
-    """A kill that counted, and what became of it."""
-
-    trial: int
-    store: str
-    round: int
-    seed: int
-    wanted: str
-    killed: str = ""
-    command: str = ""
-    inside: list[str] = field(default_factory=list)
-    workers: int = 1
-    shard: int = 0
-    beside: str = ""
-    aged: bool = False
-    taken: int = 0
-    draws: int = 0
-    stored_uncommitted: int = 0
-    whole_uncommitted: int = 0
-    unstored: int = 0
-    again: int = 0
-    again_swept: int = 0
-    lost: int = 0
-    twice: int = 0
-    seconds: float = 0.0
 
 
 class Round:
@@ -523,63 +327,3 @@ def dated_moto(folder: Path) -> AbstractContextManager[S3Server]:
         return S3Server(f"http://127.0.0.1:{port}", "moto-key", "moto-secret", processes.tail)
 
     return started(folder, launch)
-
-
-def rounds(store: str, seed: int) -> list[list[Trial]]:
-    """All trials of a store in rounds, the same for one seed."""
-    wanted = [phase for phase, count in WANTED[store].items() for _ in range(count)]
-    random.Random(f"{seed} {store}").shuffle(wanted)
-    trials = [Trial(number, store, number // A_ROUND, seed, phase) for number, phase in enumerate(wanted)]
-    return [trials[place : place + A_ROUND] for place in range(0, len(trials), A_ROUND)]
-
-
-def read_results(file: Path, seed: int | None = None) -> list[dict[str, Any]]:
-    lines = file.read_text().splitlines() if file.exists() else []
-    found = [json.loads(line) for line in lines]
-    return [line for line in found if seed is None or line["seed"] == seed]
-
-
-def left(file: Path, store: str, seed: int) -> list[list[Trial]]:
-    """The rounds that are not in the file of results."""
-    done = {line["trial"] for line in read_results(file, seed) if line["store"] == store}
-    return [trials for trials in rounds(store, seed) if not {trial.trial for trial in trials} <= done]
-
-
-def append(file: Path, trials: Iterable[Trial]) -> None:
-    with file.open("a") as lines:
-        lines.write("".join(json.dumps(asdict(trial)) + "\n" for trial in trials))
-
-
-def keep(folder: Path, file: Path, trials: Sequence[Trial], problem: str) -> None:
-    """Put a round that went wrong aside, for somebody to look at."""
-    place = file.with_name(f"{file.name}.fault-{trials[0].store}-{trials[0].round}-{int(time.time())}")
-    shutil.copytree(folder, place)
-    (place / "problem.txt").write_text(problem + "\n".join(str(trial) for trial in trials))
-
-
-def table(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The table of results, a line a store and phase."""
-    head = (
-        "store | killed in | kills that counted | stored and uncommitted at the kill (of how many kills) | "
-        "renders made twice (most at one kill; since swept later) | assets lost | assets twice"
-    )
-    rows = [f"| {head} |", "|" + " --- |" * 7]
-    for store in WANTED:
-        for phase in (*PHASES, "all"):
-            some = [x for x in lines if x["store"] == store and phase in (x["killed"], "all")]
-            stored, again = [x["stored_uncommitted"] for x in some], [x["again"] for x in some]
-            cells = [
-                store,
-                phase,
-                len(some),
-                f"{sum(stored)} ({sum(map(bool, stored))})",
-                f"{sum(again)} ({max(again, default=0)}; {sum(x['again_swept'] for x in some)})",
-                sum(x["lost"] for x in some),
-                sum(x["twice"] for x in some),
-            ]
-            rows.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(table(read_results(Path(sys.argv[1]))))

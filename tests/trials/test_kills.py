@@ -18,7 +18,8 @@ import pytest
 
 from tests.flows.projects import Project
 from tests.servers import S3Server
-from tests.trials.kills import A_ROUND, CHANNELS, PRODUCTS, Round, append, dated_moto, keep, left, read_results, table
+from tests.trials.kill_results import A_ROUND, append, keep, left, read_results, table
+from tests.trials.kills import CHANNELS, PRODUCTS, Round, dated_moto
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = int(os.environ.get("PACKSHOT_TRIALS_SEED", "20261121"))
