@@ -1,4 +1,4 @@
-"""Which kills are to be tried, and the file of those that were: python -m tests.trials.kill_results FILE prints its table."""
+"""Which kills are to be tried, and those that were; `python -m tests.trials.kill_results FILE` prints its table."""
 
 from __future__ import annotations
 
