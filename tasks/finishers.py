@@ -11,7 +11,8 @@ from time import perf_counter
 from typing import Any
 
 THREADS = 4
-# Pictures that may wait for a finisher. A kill loses at most these and the batch in the engine.
+# Pictures that may wait for a finisher. A kill loses at most these, the batch in the engine, and the one before it,
+# whose pictures are taken when the engine has been given the next.
 DEPTH = 8
 
 
