@@ -13,8 +13,6 @@ from catalogs.identity import thumbnail_key
 from catalogs.storage.store import MissingKey, Store
 
 FOLDERS = ("assets", "renders", "thumbs")
-# Keys deleted between one look at their times and the next.
-_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -70,22 +68,20 @@ def delete(store: Store, found: Sequence[Leftover], bounds: Bounds) -> list[Left
     """
     named = _named(store)
     waiting = [item for item in found if item.key not in named]
-    deleted: list[Leftover] = []
     with ThreadPoolExecutor(READERS) as pool:
-        for start in range(0, len(waiting), _BATCH):
-            some = waiting[start : start + _BATCH]
-            still = pool.map(lambda item: _still_is(store, item, bounds), some)
-            gone = [item for item, is_leftover in zip(some, still, strict=True) if is_leftover]
-            store.delete(item.key for item in gone)
-            deleted += gone
-    return deleted
+        gone = pool.map(lambda item: _delete(store, item, bounds), waiting)
+        return [item for item, is_gone in zip(waiting, gone, strict=True) if is_gone]
 
 
-def _still_is(store: Store, item: Leftover, bounds: Bounds) -> bool:
+def _delete(store: Store, item: Leftover, bounds: Bounds) -> bool:
+    # One by one, right after a look at its time: a run that takes an old leftover writes it again first.
     try:
-        return bounds.allow(item.key, store.stat(item.key).modified)
+        still = bounds.allow(item.key, store.stat(item.key).modified)
     except MissingKey:
         return False
+    if still:
+        store.delete([item.key])
+    return still
 
 
 def _named(store: Store) -> set[str]:
