@@ -34,7 +34,7 @@ function showHead(card, index) {
   byId("detail-eyebrow").textContent = card.brand_id;
   byId("detail-title").textContent = card.product;
   byId("badges").replaceChildren(
-    make("span", card.status === "failed" ? "badge bad" : "badge", inWords(card.status)),
+    make("span", isBad(card) ? "badge bad" : "badge", inWords(card.status)),
     ...(card.kind === "proof" ? [make("span", "badge proof", "PROOF")] : []),
     make("span", "badge", card.shot),
     make("span", "badge", card.channel),

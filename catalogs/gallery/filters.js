@@ -44,12 +44,15 @@ function makeTiles() {
     ["All", report.count, "", ""],
     ["Delivered", count("status", "delivered"), "delivered", ""],
     ["Failed", count("status", "failed"), "failed", ""],
+    ...["missing", "withdrawn"]
+      .filter((status) => count("status", status))
+      .map((status) => [inWords(status), count("status", status), status, ""]),
     ["Proofs", count("kind", "proof"), "", "proof"],
   ];
   for (const [title, total, status, kind] of tiles) {
     const tile = make("button", "tile", make("strong", "", numbers.format(total)), make("span", "", title));
     tile.type = "button";
-    tile.classList.toggle("bad", status === "failed" && total > 0);
+    tile.classList.toggle("bad", ["failed", "missing", "withdrawn"].includes(status) && total > 0);
     Object.assign(tile.dataset, { status, kind });
     tile.addEventListener("click", () => change({ status: status || null, kind: kind || null }));
     byId("tiles").append(tile);

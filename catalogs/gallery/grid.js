@@ -9,6 +9,7 @@ function cardNode(card) {
   link.href = `#${card.fingerprint}`;
   link.dataset.position = card.position;
   if (card.kind === "proof") mat.append(make("span", "badge proof", "PROOF"));
+  if (isBad(card) && card.status !== "failed") mat.append(make("span", "badge bad", inWords(card.status)));
   const source = card.status === "failed" ? "" : thumbOf(card);
   if (source) {
     const image = mat.firstElementChild;
@@ -33,7 +34,8 @@ function cardNode(card) {
 // Why there is no picture: a heading and a sentence.
 function faultOf(card) {
   if (card.status === "failed") return [card.reason ? inWords(card.reason) : "Failed", card.detail];
-  return [card.status === "retired" ? "Retired" : "No picture", "The file is not where the catalog says."];
+  if (card.status === "missing") return ["Missing", "The file is gone; the next render makes it again."];
+  return [card.status === "delivered" ? "No picture" : inWords(card.status), "The file is not where the catalog says."];
 }
 
 function showFault(node, card) {

@@ -5,6 +5,7 @@ const address = (key) => report.root + key.split("/").map(encodeURIComponent).jo
 const thumbOf = (card) => (card.thumb ? address(`thumbs/${card.thumb}`) : card.asset ? address(card.asset) : "");
 const inWords = (text) => (text ? text[0].toUpperCase() + text.slice(1).replaceAll("_", " ") : "None");
 const assets = (count) => `${numbers.format(count)} ${count === 1 ? "asset" : "assets"}`;
+const isBad = (card) => card.status !== "delivered" && card.status !== "retired";
 const pixels = (card) => (card.width ? `${card.width} × ${card.height}` : "");
 
 function moment(text) {
