@@ -67,7 +67,8 @@ def verify(campaign: Campaign, store: Store, deep: bool = False, sure: bool = Fa
     if history.latest is None:
         return Verified(0, 0, 0, 0)
     run_id = new_start(store, history.latest)
-    verified = _verified(campaign, store, history, run_id, list(current_files(store, history)), deep, sure)
+    files = list(current_files(store, history))
+    verified = _verified(campaign, store, history, run_id, files, deep, sure, is_whole=True)
     counts = {"campaign": campaign.name, "deep": deep, **verified.as_dict()}
     record_verify(store, run_id, datetime.now(UTC), history.latest, counts)
     return verified
@@ -103,8 +104,9 @@ def _verified(
     files: Sequence[Named],
     deep: bool = False,
     sure: bool = False,
+    is_whole: bool = False,
 ) -> Verified:
-    findings = look(store, campaign.name, files, deep)
+    findings = look(store, campaign.name, files, deep, by_listing=is_whole)
     if findings.is_alarming and not sure:
         raise _alarm(campaign, store, findings)
     absent = _still_absent(store, campaign, files, _not_at_work(store, campaign, history, findings.absent), deep)

@@ -103,17 +103,19 @@ def _named(row: Row, is_missing: bool) -> Named:
     return Named(pair, str(row["asset_key"]), row["sha256"], row["bytes"], row["render_key"], is_missing)
 
 
-def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False) -> Findings:
+def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False, by_listing: bool = False) -> Findings:
     """Compare files that the record names with the store.
 
     Args:
         deep: also read and hash each.
+        by_listing: list, also where to ask for each would be less: a look at everything.
 
     Raises:
         StorageError: the store could not be listed or read; then nothing is known.
     """
     findings = Findings(named=sum(not file.is_missing for file in files))
-    sizes = stored_sizes(store, campaign, {key for file in files for key in (file.key, file.master) if key})
+    keys = {key for file in files for key in (file.key, file.master) if key}
+    sizes = stored_sizes(store, campaign, keys, by_listing)
     wrong = {file.pair: why for file in files if (why := _problem(file, sizes))}
     unread = [file for file in files if file.pair not in wrong and (deep or file.is_missing)]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -128,9 +130,9 @@ def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False
     return findings
 
 
-def stored_sizes(store: Store, campaign: str, keys: Collection[str]) -> Mapping[str, int]:
+def stored_sizes(store: Store, campaign: str, keys: Collection[str], by_listing: bool = False) -> Mapping[str, int]:
     """Sizes of the files of a campaign that are there: by listings, or one by one where they are few."""
-    if len(keys) <= _FEW:
+    if len(keys) <= _FEW and not by_listing:
         return _sizes_of(store, keys)
     return {
         key: entry.size

@@ -63,6 +63,25 @@ def test_pictures_keep_their_ratio_and_their_marks(page: Any, shop: Store) -> No
 
 
 @pytest.mark.browser
+def test_what_is_withdrawn_or_missing_is_marked_and_counted(page: Any, disk: Store) -> None:
+    rows = [row_of(0), row_of(1, status="withdrawn"), row_of(2, status="missing"), row_of(3, status="missing")]
+    for row in rows:
+        put_picture(disk, row, 0)
+    write_gallery(disk, "r1", "Autumn", rows)
+    page.goto(page_uri(disk))
+    ready(page, 4)
+    marks = [page.locator("#grid li").nth(number).locator(".badge.bad").all_inner_texts() for number in range(4)]
+    assert marks == [[], ["Withdrawn"], ["Missing"], ["Missing"]]
+    tiles = page.locator("#tiles button").all_inner_texts()
+    assert [tile.split() for tile in tiles if tile.split()[1] in ("Missing", "Withdrawn")] == [
+        ["2", "Missing"],
+        ["1", "Withdrawn"],
+    ]
+    page.locator("#tiles button", has_text="Withdrawn").click()
+    ready(page, 1)
+
+
+@pytest.mark.browser
 def test_filters_narrow_and_count(page: Any, shop: Store) -> None:
     page.goto(page_uri(shop))
     ready(page, 2000)

@@ -71,6 +71,15 @@ def test_list_gives_the_files_of_a_folder(store: Store) -> None:
     assert entry.tag == store.stat("b/deep/er/3").tag
 
 
+def test_folders_are_told_without_what_lies_in_them(store: Store) -> None:
+    assert store.folders() == store.folders("runs") == []
+    for key in ("runs/b/1", "runs/b/deep/2", "runs/a/3", "runs/file", "runsother/x/4"):
+        store.write(key, b"x")
+    assert store.folders("runs") == store.folders("runs/") == ["a", "b"]
+    assert store.folders() == ["runs", "runsother"]
+    assert store.folders("runs/file") == store.folders("missing") == []
+
+
 @pytest.mark.parametrize("key", ODD_NAMES)
 def test_names_are_taken_literally(store: Store, key: str) -> None:
     store.write("a/x1.png", b"bystander")
