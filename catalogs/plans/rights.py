@@ -7,7 +7,7 @@ So neither a deleted product nor a narrower selection keeps an asset whose right
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -97,17 +97,23 @@ def read_rights(
     rights = RightsToday(territories, today)
     if products is None or "reference_images" not in products.columns:
         return rights
-    told = {uri for tables in sources for uri in _limited_uris(tables)}
-    wanted = told | {uri for _, uri, right in _images(products) if rights_problem(right, None, today)}
+    told: dict[str, bool] = {}
+    for tables in sources:
+        for uri, is_over in _limited_photos(tables, rights):
+            told[uri] = told.get(uri, False) or is_over
+    limited = {uri for _, uri, right in _images(products) if rights_problem(right, None, today)}
+    wanted = told.keys() | limited
     if not wanted:
         return rights
     for product, uri, right in _images(products):
         if uri in wanted:
             rights.by_uri.setdefault(uri, []).append((product, right))
-    moved = told - rights.by_uri.keys()
-    for product, uri, right in _images(products):
-        # A photo that rows know under another name: looked for where that could change the verdict.
-        if (moved or uri in wanted) and (probe := try_probe(products.uri, uri)):
+    # Photos that rows know under another name are looked for where that can change a verdict: among the limited ones
+    # that no row names, and among all where a row's own word says that a right is over and the catalog is silent.
+    is_silent = any(is_over and uri not in rights.by_uri for uri, is_over in told.items())
+    unknown = limited.difference(*(_known_uris(tables, limited) for tables in sources))
+    for product, uri, right in _images(products) if is_silent or unknown else ():
+        if (is_silent or uri in unknown) and (probe := try_probe(products.uri, uri)):
             rights.by_content.setdefault(probe.sha256, []).append((product, right))
     return rights
 
@@ -142,12 +148,23 @@ def _over(tables: Tables, rights: RightsToday, columns: Sequence[str]) -> Iterat
             yield row
 
 
-def _limited_uris(tables: Tables) -> Iterator[str]:
+def _limited_photos(tables: Tables, rights: RightsToday) -> Iterator[tuple[str, bool]]:
+    """URIs of the photos that rows limit, and whether by their own word the right to one is over."""
     behind = _Behind(tables)
     for row in _concerned(tables, _are_limited, _COLUMNS):
         for photo in _photos_of(row, behind):
             if photo["licence_end"] or photo["territories"]:
-                yield photo["uri"]
+                yield photo["uri"], rights.are_over(row, [photo])
+
+
+def _known_uris(tables: Tables, uris: Set[str]) -> set[str]:
+    """Those of some URIs that rows name."""
+    wanted, found = pa.array(sorted(uris), pa.string()), set()
+    for table in tables(("references", "upstream_references")):
+        for column in table.columns[:2]:
+            named = pc.struct_field(pc.list_flatten(column.combine_chunks()), "uri")
+            found.update(named.filter(pc.fill_null(pc.is_in(named, value_set=wanted), False)).to_pylist())
+    return found
 
 
 def _are_limited(photos: pa.Array) -> pa.Array:
