@@ -19,9 +19,16 @@ class Delivered(History):
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
-        """Read the commits that appeared since the last call."""
+        """Read the commits that appeared since the last call.
+
+        Nothing of ours deletes commits; where somebody took an output away, what was in it is forgotten.
+        """
         with self._lock:
-            for key in commit_keys(self._store):
+            keys = commit_keys(self._store)
+            if not self._read.issubset(keys):
+                self._clear()
+                self._read.clear()
+            for key in keys:
                 if key not in self._read:
                     self.add(read_commit(self._store, key, self.columns))
                     self._read.add(key)

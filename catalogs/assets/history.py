@@ -96,6 +96,9 @@ class History:
 
     def __init__(self, campaign: str | None = None) -> None:
         self._campaign = campaign
+        self._clear()
+
+    def _clear(self) -> None:
         self._settled: dict[bytes, dict[bytes, _Settled]] = {}
         self._failed: dict[bytes, dict[bytes, Known]] = {}
         self._lost: dict[tuple[bytes, str], tuple[Order, str]] = {}

@@ -185,7 +185,14 @@ def test_named_content_holds_old_rows_too(output: Store) -> None:
     assert {key for key, _, _ in named_content(output)} == {"assets/11.jpg", "assets/22.jpg"}
 
 
-def test_the_delivered_index_reads_only_what_is_new(output: Store) -> None:
+def test_the_delivered_index_reads_only_what_is_new(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(store: Store, key: str, columns: Any) -> pa.Table:
+        read.append(key)
+        return read_commit(store, key, columns)
+
+    monkeypatch.setattr("catalogs.assets.delivered.read_commit", counted)
     put(output, row(ONE, run_id="a"))
     index = Delivered(output, "spring")
     index.refresh()
@@ -195,14 +202,26 @@ def test_the_delivered_index_reads_only_what_is_new(output: Store) -> None:
     index.refresh()
     assert not index.has(IDENTITY.digest(), TWO)
     put(output, row(TWO, minute=2, run_id="c"))
-    output.delete(key for key in commit_keys(output) if "/c/" not in key)
     index.refresh()
+    assert len(read) == len(set(read)) == 3
     assert index.has(IDENTITY.digest(), TWO)
     assert not index.has(IDENTITY.digest(), ONE)
     known = index.known(IDENTITY.digest(), bytes.fromhex(ONE))
     assert known is not None
     assert known.has_bytes
     assert index.master(TWO) == "renders/22.png"
+
+
+def test_the_index_forgets_an_output_that_was_taken_away(output: Store) -> None:
+    put(output, row(ONE))
+    index = Delivered(output, "spring")
+    index.refresh()
+    assert index.has(IDENTITY.digest(), ONE)
+    output.delete(commit_keys(output))
+    put(output, row(TWO))
+    index.refresh()
+    assert not index.has(IDENTITY.digest(), ONE)
+    assert index.has(IDENTITY.digest(), TWO)
 
 
 def test_a_file_found_again_has_its_bytes_again(output: Store) -> None:
