@@ -124,7 +124,7 @@ def check_pictures(project: Project, view: Mapping[tuple[Any, ...], dict[str, An
     project.campaign["output"] = "clean"
     project.write()
     project.render()
-    clean = project.view()
+    clean = project.view(masters=True)
     project.campaign["output"] = output
     project.write()
     assert {key: row["sha256"] for key, row in clean.items()} == {key: row["sha256"] for key, row in view.items()}
