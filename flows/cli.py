@@ -131,8 +131,9 @@ def check(campaign: str, all_references: bool, everything: bool, strict: bool, a
 
     from tasks.prepare import check_catalogs
 
-    rejects, nothing_left = check_catalogs(campaign, all_references)
-    _answer(as_json, {"problems": [asdict(reject) for reject in rejects]}, reject_lines(rejects, everything))
+    rejects, nothing_left, warnings = check_catalogs(campaign, all_references)
+    found = {"problems": [asdict(reject) for reject in rejects], "warnings": warnings}
+    _answer(as_json, found, [*(f"warning: {line}" for line in warnings), *reject_lines(rejects, everything)])
     if nothing_left or (strict and rejects):
         sys.exit(2)
 

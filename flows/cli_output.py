@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ def verified_lines(verified: Verified, campaign: str) -> list[str]:
     Args:
         campaign: path of its file, for what to do next.
     """
-    lines = [f"{verified.checked} delivered files looked at"]
+    lines = [f"{verified.checked} files looked at, masters included"]
     if verified.missing:
-        lines.append(f"  {verified.missing} gone or changed; make them again with `packshot render {campaign}`")
+        lines.append(f"  {verified.missing} gone or changed; make them again with `packshot render {quote(campaign)}`")
     if verified.left:
         lines.append(f"  {verified.left} gone that a run may be writing just now; look again when it has ended")
     if verified.found:

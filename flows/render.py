@@ -18,6 +18,7 @@ from catalogs.errors import PackshotError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold
 from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
+from catalogs.storage.store import Store
 from flows.alerts import send_failed
 from flows.artifacts import publish_summary
 from flows.logs import quiet
@@ -217,11 +218,20 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
-    gallery = publish_gallery(store, plan.header.campaign, run_id)
+    gallery = _gallery(store, plan.header.campaign, run_id, problems)
     summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started, problems)
     summary["gallery"] = gallery
     publish_summary(summary)
     return summary
+
+
+def _gallery(store: Store, campaign: str, run_id: str, problems: list[str]) -> str:
+    """Write the gallery; a store that does not take it costs the run nothing else."""
+    try:
+        return str(publish_gallery(store, campaign, run_id))
+    except PackshotError as error:
+        problems.append(str(error))
+        return ""
 
 
 def _ended(summary: dict[str, Any]) -> State[Any]:

@@ -58,7 +58,9 @@ def run_campaign(
     for warning in prepared.summary["warnings"]:
         say(f"warning: {warning}")
     check_access(PlanFile(prepared.store, prepared.plan_key).header)
-    say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets")
+    finished = prepared.summary["work"].get("finish", 0)
+    more = f", {finished} files to finish from masters" if finished else ""
+    say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets{more}")
     if prepared.summary["cost_high"]:
         low, high = prepared.summary["cost_low"], prepared.summary["cost_high"]
         say(f"they cost {low:.2f} to {high:.2f} USD by the published prices")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from shlex import quote
 from typing import Any
 
-from catalogs.assets.commits import Status, identity_of
+from catalogs.assets.commits import Status, covers_hash, identity_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.history import Known
+from catalogs.assets.starts import ordered_at
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import run_key
@@ -17,7 +20,7 @@ from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
 
-_COLUMNS = with_identity("master", "fingerprint", "action", "work", "reason")
+_COLUMNS = with_identity("master", "covers", "fingerprint", "action", "work", "reason")
 
 
 @dataclass
@@ -58,14 +61,14 @@ def outcome_of(store: Store, plan: PlanFile) -> Outcome:
     """Compare a plan with what counts now."""
     index = delivered_in(store, plan.header.campaign)
     index.refresh()
-    outcome = Outcome()
+    outcome, planned_at = Outcome(), ordered_at(plan.header.run_id)
     for row in plan.rows(_COLUMNS):
         if is_master(row):
             continue
         if row["action"] in UNWANTED:
             _count_unwanted(outcome, index, row)
         else:
-            _count_wanted(outcome, index, row)
+            _count_wanted(outcome, index, row, planned_at)
     return outcome
 
 
@@ -80,17 +83,18 @@ def _count_unwanted(outcome: Outcome, index: Delivered, row: Row) -> None:
         outcome.retired += not stands
 
 
-def _count_wanted(outcome: Outcome, index: Delivered, row: Row) -> None:
+def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: datetime) -> None:
     digest, fingerprint = identity_of(row).digest(), bytes.fromhex(row["fingerprint"])
     known, current = index.known(digest, fingerprint), index.current(digest)
     is_current = current is not None and current[0] == fingerprint
-    if known and is_current and known.status == Status.WITHDRAWN:
+    # One that was withdrawn before the plan was made is wanted again: its right was renewed.
+    if known and is_current and known.status == Status.WITHDRAWN and known.order[0] >= planned_at:
         outcome.withdrawn += 1
         return
     outcome.planned += 1
-    if known and is_current and known.is_delivered:
+    if known and is_current and known.is_delivered and known.covers == covers_hash(row["covers"]):
         outcome.delivered += 1
-    elif known and known.has_bytes and current:
+    elif known and known.has_bytes and not is_current:
         outcome.superseded += 1
     elif reason := _reason(known, row):
         outcome.failed += 1
@@ -119,7 +123,7 @@ def latest_run(store: Store, campaign: Campaign) -> str:
     """
     for run_id, _ in _plans(store, campaign):
         return run_id
-    raise campaign.problem("output", "nothing was planned here yet", f"run `packshot plan {campaign.source}`")
+    raise campaign.problem("output", "nothing was planned here yet", f"run `packshot plan {quote(campaign.source)}`")
 
 
 def _plans(store: Store, campaign: Campaign) -> Iterator[tuple[str, PlanFile]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from catalogs.assets.commits import identity_of
@@ -38,6 +39,7 @@ from tasks.engines import ChosenModel
 from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs
 
 PROBERS = 8
+SHOWN = 3  # of many lines of one kind
 LOOKS_A_WINDOW = 256
 
 Item = TypeVar("Item")
@@ -217,7 +219,7 @@ def expand(
                 _leave_out(member, [Problem(error.column, error.value, error.reason, error.code)], broken, left_out)
             except (ReferenceImageError, StorageError) as error:
                 if kept := _kept(member, error, inputs, comparison):
-                    left_out.unreachable += 1
+                    left_out.unreachable.append(f"{member.row['product_id']}: {error}")
                     yield Expanded((), kept)
                 elif isinstance(error, StorageError):
                     raise  # it may answer again: no row is to blame
@@ -283,6 +285,7 @@ def compare(
             continue
         _leave_out(look.planned[0].member, _refusals(look.planned), refused, left_out)
         rows = comparison.rows(look.planned)
+        left_out.refused_looks += not rows
         add_estimates(rows, estimates, inputs.paid)
         inputs.lost.add(rows, estimates)
         yield rows
@@ -333,7 +336,7 @@ def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[R
     if doubtful and not left_out.nameless:
         covers = covers_of(inputs.store, inputs.history, doubtful) if left_out.products else {}
         doubtful = {identity for identity in doubtful if left_out.products.intersection(covers.get(identity, ()))}
-    left_out.kept = len(doubtful)
+    left_out.kept = sum(not identity.channel.startswith(MASTER_CHANNEL) for identity in doubtful)
     return [comparison.retired_row(*item) for item in unwanted if item[0] not in doubtful]
 
 
@@ -361,13 +364,16 @@ def count_rows(
     summary: PlanSummary, inputs: Inputs, selected: Selected, products: int, looks: int, left_out: LeftOut
 ) -> None:
     """Complete a summary by what its rows do not say."""
-    summary.products, summary.looks = products, looks
+    summary.products, summary.looks = products, looks - left_out.refused_looks
     summary.rejected, summary.refused = left_out.rows, left_out.refused
     if selected.rows is not None:
         summary.not_selected = inputs.products.row_count - selected.rows.count
     if left_out.unreachable:
-        missing = f"{left_out.unreachable} looks stay as they were delivered: a picture they are made from is not there"
-        summary.warnings.append(f"{missing} ({Code.REFERENCE_MISSING})")
+        stay = (
+            f"{len(left_out.unreachable)} looks stay as they were delivered: a picture they are made from is not there"
+        )
+        summary.warnings.append(f"{stay} ({Code.REFERENCE_MISSING})")
+        summary.warnings += left_out.unreachable[:SHOWN]
     summary.warnings += inputs.lost.lines()
     if left_out.kept:
         what = f"{left_out.kept} delivered assets may belong to rows that were left out, and are not retired"
@@ -386,7 +392,7 @@ def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaig
     if not summary.assets and first:
         problem = f"{first.reason} (column {first.column}; {summary.rejected} rows rejected, none left)"
         if ended := summary.actions[Action.WITHDRAW]:
-            problem += f"; `packshot render {campaign.source}` withdraws {ended} delivered assets all the same"
+            problem += f"; `packshot render {quote(campaign.source)}` withdraws {ended} delivered assets all the same"
         raise NothingLeft(first.file, f"row {first.row}", problem)
     if not summary.products:
         where, what = ("select", "matches no product") if campaign.select else ("catalogs.products", "is empty")

@@ -136,24 +136,25 @@ def copy_plan(prepared: Prepared, path: str) -> None:
     write_uri(path, prepared.store.read(prepared.plan_key))
 
 
-def check_catalogs(campaign_path: str, all_references: bool) -> tuple[list[Reject], bool]:
+def check_catalogs(campaign_path: str, all_references: bool) -> tuple[list[Reject], bool, list[str]]:
     """Every problem of a campaign's catalogs and references that planning would find; writes nothing.
 
     Args:
         all_references: read also the pictures that no shot uses.
 
     Returns:
-        The problems, and whether they leave nothing to plan.
+        The problems, whether they leave nothing to plan, and what a plan would warn of.
     """
     campaign = load_campaign(campaign_path)
     thorough = Thorough(columns=True, references=all_references)
     with tempfile.TemporaryDirectory(prefix="packshot-") as name:
-        folder, nothing_left = Path(name), False
+        folder, nothing_left, warnings = Path(name), False, []
+        model, store = choose_model(campaign), Store.at(campaign.output)
         try:
-            write_plan(campaign, choose_model(campaign), Store.at(campaign.output), PlanOptions(), folder, thorough)
+            warnings = write_plan(campaign, model, store, PlanOptions(), folder, thorough).warnings
         except NothingLeft:
             nothing_left = True
-        return read_rejects(folder / REJECTS_NAME), nothing_left
+        return read_rejects(folder / REJECTS_NAME), nothing_left, warnings
 
 
 def _frozen(value: Any) -> Any:

@@ -38,7 +38,7 @@ class AssetProgress:
                 print(self.line(), file=self._stream, flush=True)
 
     def line(self) -> str:
-        done = self.delivered + self.failed
+        done = min(self.total, self.delivered + self.failed)  # a shard that is tried again counts twice
         rate = done / max(monotonic() - self._started, 1e-9)
         left = (self.total - done) / rate if rate else 0.0
         return f"{done}/{self.total} assets, {self.failed} failed, {rate:.1f} assets/s, about {left:.0f} s left"

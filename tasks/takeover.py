@@ -77,7 +77,7 @@ def refuse_another(store: Store, header: PlanHeader, run_id: str) -> None:
     what = difference(theirs.signature, header.signature)
     problem = f"--retire would take out what another campaign {header.campaign!r} has made: {theirs.source}"
     fix = "rename one of the two, or add --take-over if this one replaces it"
-    raise CampaignError(header.source, "name", f"{problem} was planned here last (start {start}), and {what}", fix)
+    raise CampaignError(header.source, "name", f"{problem} (start {start}); {what}", fix)
 
 
 def note_retiring(store: Store, header: PlanHeader, run_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from shlex import quote
 
 from catalogs.assets.commits import Status, Step
 from catalogs.assets.delivered import delivered_in
@@ -123,8 +124,8 @@ def _alarm(campaign: Campaign, store: Store, findings: Findings) -> MuchIsGone:
     where = f", nothing is left of {' and '.join(findings.prefixes_gone)}" if findings.prefixes_gone else ""
     return MuchIsGone(
         f"{store.root}: {len(findings.absent)} of {findings.named} files that the record of {campaign.name} names are "
-        f"gone or changed{where}; if that is no disk or bucket that is not there, say so with "
-        f"`packshot verify {campaign.source} --yes`, and the next render makes them again"
+        f"gone or changed{where}; if its disk or bucket is there and they were really deleted, record that with "
+        f"`packshot verify {quote(campaign.source)} --yes`, and the next render makes them again"
     )
 
 

@@ -129,7 +129,8 @@ class LeftOut:
         products: ids of the products left out for a mistake.
         watched: the problem of each product that is watched, by its id.
         nameless: the first row left out whose product nobody can name, None while there is none.
-        unreachable: looks that are not left out, as they are delivered; only their pictures cannot be read now.
+        unreachable: a line for each look that stays as it is delivered, since its picture cannot be read now.
+        refused_looks: looks none of whose assets a right covers.
         kept: delivered assets that are not retired, as they may belong to rows that were left out.
         first: the first problem, None while there is none.
     """
@@ -137,7 +138,8 @@ class LeftOut:
     def __init__(self, path: Path, strict: bool, watch: Collection[str] = ()) -> None:
         self._writer, self.strict = RejectWriter(path), strict
         self._watch = frozenset(watch)
-        self.rows = self.refused = self.kept = self.unreachable = 0
+        self.rows = self.refused = self.kept = self.refused_looks = 0
+        self.unreachable: list[str] = []
         self.products: set[str] = set()
         self.watched: dict[str, Reject] = {}
         self.nameless: Reject | None = None

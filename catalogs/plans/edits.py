@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
+from catalogs.assets.commits import identity_of
 from catalogs.campaigns.channels import Channel
 from catalogs.columns import Row, value_of
 from catalogs.errors import CampaignError
@@ -24,7 +25,7 @@ _OF_THE_HEADER = ("campaign", "kind", "engine", "model", "model_revision", "weig
 
 
 def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
-    """Check rows of a plan that are to be made.
+    """Check rows of a plan, also those of which nothing is to be done.
 
     Raises:
         CampaignError: the first row that is not what was planned.
@@ -36,13 +37,21 @@ def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
         raise _edited(plan, "its header", f"channels: {error.errors()[0]['msg'].lower()}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _edited(plan, "its header", "channels or LoRA files are none") from None
+    seen: set[bytes] = set()
     for row in rows:
-        is_kept = row["work"] == Work.COMMIT and not row["render_fingerprint"]  # its photo could not be read
-        if row["work"] == Work.NONE or row["action"] in UNWANTED or is_kept:
-            continue
-        if problem := _problem(row, plan.header, lora, channels):
+        problem = "" if _is_not_made(row) else _problem(row, plan.header, lora, channels)
+        digest = identity_of(row).digest()
+        if digest in seen and row["action"] not in UNWANTED:
+            problem = "it stands in the plan twice"
+        seen.add(digest)
+        if problem:
             where = "/".join(str(value_of(row, name)) for name in ("brand_id", "look", "shot", "channel", "variation"))
             raise _edited(plan, where, problem)
+
+
+def _is_not_made(row: Row) -> bool:
+    """Rows that ask for no picture: what is wanted no longer, and a look whose photo could not be read."""
+    return row["action"] in UNWANTED or (not row["render_fingerprint"] and row["work"] in (Work.NONE, Work.COMMIT))
 
 
 def _edited(plan: PlanFile, where: str, problem: str) -> CampaignError:

@@ -189,9 +189,10 @@ def test_a_delivered_look_whose_photo_is_missing_stays_as_it_is(project: Project
     summary = project.plan().summary
     assert summary["actions"] == {"unchanged": 6}
     assert (summary["rejected"], summary["looks"]) == (0, 3)
-    assert summary["warnings"] == [
-        "1 looks stay as they were delivered: a picture they are made from is not there (reference_missing)"
-    ]
+    stays, which = summary["warnings"]
+    assert stays == "1 looks stay as they were delivered: a picture they are made from is not there (reference_missing)"
+    assert which.startswith(f"p003: {photo}: there is no such file")
+    assert f"warning: {which}" in command("check", project.path)
     assert not (project.folder / "output" / summary["rejects_key"]).exists()
     project.render(retire=True)
     assert project.view() == before

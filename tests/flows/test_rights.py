@@ -14,6 +14,7 @@ from PIL import Image
 
 from catalogs.errors import UserError
 from tasks.before_render import prepare_render
+from tasks.outcome import newest_outcome
 from tasks.prepare import Prepared, prepare
 from tests.flows.projects import Project, make, plan_rows
 
@@ -206,3 +207,15 @@ def test_the_command_says_what_it_withdraws(project: Project, prefect_server: di
     status, _ = command(prefect_server, "status", project.path, "--json").communicate(timeout=60)
     told = json.loads(status)
     assert (told["planned"], told["delivered"], told["withdrawn"], told["complete"]) == (8, 8, 4, True)
+
+
+def test_a_renewed_licence_is_not_complete_before_it_is_said(project: Project) -> None:
+    licence(project, 0, ENDED)
+    start(project)
+    licence(project, 0, TO_COME)
+    planned = prepare(project.path, {})
+    found = newest_outcome(project.path)
+    assert (found["planned"], found["delivered"], found["complete"]) == (12, 8, False)
+    make(planned)
+    found = newest_outcome(project.path)
+    assert (found["planned"], found["delivered"], found["complete"]) == (12, 12, True)

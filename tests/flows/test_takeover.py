@@ -49,7 +49,7 @@ def test_another_campaign_of_this_name_is_asked_for(tmp_path: Path) -> None:
     first, second = two(tmp_path)
     said = refusal(tmp_path, second)
     assert said.startswith(f"error: {second.path}: name: ")
-    assert f"another campaign 'spring' has made: {first.path} was planned here last" in said
+    assert f"another campaign 'spring' has made: {first.path} (start " in said
     for project in (first, second):
         assert str(project.folder / "products.parquet") in said
     assert "rename one of the two, or add --take-over" in said
@@ -87,7 +87,7 @@ def test_take_over_retires_and_is_said_once(tmp_path: Path) -> None:
     assert statuses(second) == ["delivered"] * 2 + ["retired"] * 6
     del first.products[0]
     first.write()
-    assert f"{second.path} was planned here last" in refusal(tmp_path, first)
+    assert f"{second.path} (start " in refusal(tmp_path, first)
 
 
 def test_other_shots_make_another_campaign(tmp_path: Path) -> None:

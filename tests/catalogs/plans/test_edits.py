@@ -158,3 +158,17 @@ def test_a_file_that_was_only_copied_is_taken(project: Project) -> None:
     path = project.folder / "copy.parquet"
     path.write_bytes((project.folder / "output" / project.plan().plan_key).read_bytes())
     assert take(project, str(path)).summary["actions"] == {"new": 8}
+
+
+def test_a_row_of_which_nothing_is_to_be_done_is_checked_too(project: Project) -> None:
+    project.render()
+    with pytest.raises(CampaignError, match="its render fingerprint is not that of what it asks for"):
+        take(project, edited(project, row=change(prompt="another scene")))
+
+
+def test_a_row_that_stands_twice_is_refused(project: Project) -> None:
+    path = project.folder / "twice.parquet"
+    table = pq.read_table(edited(project))
+    pq.write_table(pa.concat_tables([table, table.slice(0, 2)]), path)
+    with pytest.raises(CampaignError, match="it stands in the plan twice"):
+        take(project, str(path))
