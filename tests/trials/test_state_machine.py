@@ -52,6 +52,9 @@ WALKS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "files": [
         ("render", False),
+        ("delete_asset", 0),
+        ("edit", "g0", "Cup", True),
+        ("edit", "g0", "Mug", True),  # known, and one file of it gone
         ("edit", "g0", "Jar", True),
         *(("delete_asset", 0) for _ in range(4)),
         ("render", False),
@@ -85,6 +88,9 @@ WALKS: dict[str, list[tuple[Any, ...]]] = {
     "accidents": [
         ("edit", "g1", "Jug", False),
         ("move_photo", "g1", True),
+        ("rename", 2, False),
+        ("keep_plan", ""),
+        ("render_kept", 0, None),
         ("move_photo", "g1", True),
         ("lose_photo", "g1", "Urn"),
         ("remove", 0, True, True),
