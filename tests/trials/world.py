@@ -22,9 +22,11 @@ from catalogs.plans.file import PlanFile
 from tasks.before_render import prepare_render
 from tasks.leftovers import Found, delete_leftovers, find_leftovers
 from tasks.outcome import outcome_of
+from tasks.planning import NothingLeft
 from tasks.prepare import Prepared, copy_plan, prepare
 from tasks.verify import MuchIsGone, verify
 from tests.flows.projects import Project, steps
+from tests.trials.checked import check_agrees
 from tests.trials.faults import Faults, Killed, new_process
 from tests.trials.forged import write_forged
 from tests.trials.oracle import Key, Output, Plan, is_master, key_of
@@ -143,12 +145,16 @@ class World:
         new_process()
         try:
             prepared = self._prepare(options, plan_file)
-        except UserError:
+        except UserError as error:
             self.output.check_rights(self.rights(), self.today())
+            if isinstance(error, NothingLeft):
+                check_agrees(self.project.path, None, options)
             return None
         except MuchIsGone:
             return None
         start = self.planned(prepared, bool(options.get("retire")), is_new=plan_file is None)
+        if plan_file is None:
+            check_agrees(self.project.path, start.plan, options)
         try:
             self.owners.may_retire(start.campaign, prepared, options)
         except CampaignError:
