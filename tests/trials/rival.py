@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalogs.plans.file import PlanFile
+from tasks.before_render import refuse_taking_over
 from tasks.prepare import Prepared
-from tasks.takeover import note_retiring, refuse_another
+from tasks.takeover import note_retiring
 from tests.flows.projects import Project
 from tests.trials.oracle import Key, Output, key_of
 
@@ -60,7 +61,7 @@ class Owners:
         if options.get("take_over"):
             self.made = dict.fromkeys(self.made, campaign)
         else:
-            refuse_another(prepared.store, header, prepared.run_id)
+            refuse_taking_over(campaign, prepared, lambda line: None)
         note_retiring(prepared.store, header, prepared.run_id)
 
     def check_retired(self, key: Key, start: Start) -> None:

@@ -101,7 +101,9 @@ WALKS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "rivals": [
         ("rival", False, False),
-        ("render", True),  # refused
+        ("license", "g1", -1, ""),
+        ("render", True),  # refused, and what no right covers any more is withdrawn all the same
+        ("license", "g1", None, ""),
         ("rival", True, False),  # refused
         ("edit", "g1", "Cup", True),
         ("render", True, True),

@@ -158,6 +158,7 @@ class World:
         try:
             self.owners.may_retire(start.campaign, prepared, options)
         except CampaignError:
+            self.output.check_rights(self.rights(), self.today())
             return None
         return start
 
