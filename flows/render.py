@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold
-from catalogs.plans.file import PlanFile, PlanHeader
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from catalogs.storage.store import Store
 from flows.alerts import send_failed
@@ -26,7 +26,7 @@ from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
-from tasks.before_render import prepare_render
+from tasks.before_render import prepare_render, refuse_taking_over
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.outcome import outcome_of
@@ -35,7 +35,7 @@ from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import cancelled, stopping
-from tasks.takeover import check_take_over, note_retiring, refuse_another
+from tasks.takeover import check_take_over, note_retiring
 
 quiet()
 
@@ -171,17 +171,12 @@ def render_catalog(
     patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
     with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
         if options.retire and prepared.summary["actions"].get("retired"):
-            _may_retire(prepared, header, options.take_over)
+            if not options.take_over:  # asked once the lease is held: until then another campaign may have gone on
+                refuse_taking_over(campaign, prepared, say)
+            note_retiring(prepared.store, header, prepared.run_id)
         summary = _tried(prepared, options, tries)
     record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
-
-
-def _may_retire(prepared: Prepared, header: PlanHeader, take_over: bool) -> None:
-    """Ask now, and not before the lease is held: until then another campaign may have gone on."""
-    if not take_over:
-        refuse_another(prepared.store, header, prepared.run_id)
-    note_retiring(prepared.store, header, prepared.run_id)
 
 
 def _tried(prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, Any]:

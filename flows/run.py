@@ -14,13 +14,13 @@ from catalogs.storage.store import Store
 from flows.cli_output import left_out_line
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention
-from tasks.before_render import prepare_render
+from tasks.before_render import prepare_render, refuse_taking_over
 from tasks.engines import choose_model
 from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
-from tasks.takeover import check_take_over, refuse_another
+from tasks.takeover import check_take_over
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -49,7 +49,7 @@ def run_campaign(
     prepared = prepare_render(campaign, options, say, plan_file=plan_file)
     retiring = options.get("retire") and prepared.summary["actions"].get("retired")
     if retiring and not options.get("take_over"):
-        refuse_another(prepared.store, PlanFile(prepared.store, prepared.plan_key).header, prepared.run_id)
+        refuse_taking_over(campaign, prepared, say)
     if left_out := left_out_line(prepared.summary):
         say(left_out)
     if not prepared.has_work and not retiring:

@@ -11,14 +11,16 @@ from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row
-from catalogs.errors import PackshotError, UserError
+from catalogs.errors import CampaignError, PackshotError, UserError
 from catalogs.identity import MASTER_CHANNEL
 from catalogs.inputs.reader import Catalog
+from catalogs.plans.file import PlanFile
 from catalogs.plans.restate import commit_again
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.planning import ended_of
 from tasks.prepare import Prepared, prepare
+from tasks.takeover import refuse_another
 from tasks.verify import MuchIsGone, verify_recent
 
 
@@ -45,9 +47,26 @@ def prepare_render(
             _look(path, say)
         return prepare(path, options, plan_file, run_id)
     except (UserError, MuchIsGone):
-        if count := withdraw_if_possible(path):
-            say(f"{count} delivered assets withdrawn: a right to a photo has ended")
+        _withdraw_all_the_same(path, say)
         raise
+
+
+def refuse_taking_over(path: str, prepared: Prepared, say: Callable[[str], None]) -> None:
+    """`refuse_another` of a plan that is to retire; what must be withdrawn is withdrawn all the same.
+
+    Raises:
+        CampaignError: as `refuse_another`.
+    """
+    try:
+        refuse_another(prepared.store, PlanFile(prepared.store, prepared.plan_key).header, prepared.run_id)
+    except CampaignError:
+        _withdraw_all_the_same(path, say)
+        raise
+
+
+def _withdraw_all_the_same(path: str, say: Callable[[str], None]) -> None:
+    if count := withdraw_if_possible(path):
+        say(f"{count} delivered assets withdrawn: a right to a photo has ended")
 
 
 def _look(path: str, say: Callable[[str], None]) -> None:

@@ -6,12 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from catalogs.errors import CampaignError
 from catalogs.plans.file import METADATA_KEY, PlanFile
@@ -236,3 +238,18 @@ def test_the_form_has_it() -> None:
     assert (shown["type"], shown["default"]) == ("boolean", False)
     assert shown["title"] == "Retire what another campaign made"
     assert shown["description"]
+
+
+def test_a_refusal_keeps_no_ended_licence(tmp_path: Path) -> None:
+    first, second = two(tmp_path, shots=OTHER_SHOTS)
+    Image.new("RGB", (80, 60), "#777777").save(second.folder / "photo.png")
+    second.render()
+    first.products[0]["reference_images"] = [{"uri": "photo.png", "role": "hero", "licence_end": date(2020, 1, 1)}]
+    for product in first.products[1:]:
+        product["reference_images"] = [{"uri": "other.png", "role": "hero"}]
+    Image.new("RGB", (80, 60), "#336699").save(first.folder / "other.png")
+    first.write()
+    done = command(tmp_path, "render", first.path, "--retire")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "add --take-over" in done.stderr
+    assert statuses(first) == ["delivered"] * 4 + ["withdrawn"] * 8

@@ -23,7 +23,7 @@ TOLD_THE_TIME = (
 """Modules that ask what time it is to order history, or what day it is to judge rights."""
 POOLED = (
     *("catalogs.assets.commits", "catalogs.assets.sweep", "catalogs.assets.verification"),
-    *("tasks.planning", "tasks.finishers", "tasks.shard"),
+    *("tasks.planning", "tasks.finishers", "tasks.shard", "tasks.takeover"),
 )
 """Modules that work in threads: in one thread a kill falls on the same operation whenever a trial is repeated."""
 _OPERATIONS = ("read", "write", "write_file", "create", "list", "list_names", "folders", "stat", "delete")

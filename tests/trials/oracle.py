@@ -155,6 +155,7 @@ class Output:
             return
         covered = {product for row in plan.wanted() for product in row["covers"]}
         ids = pq.read_table(products, columns=["product_id"])["product_id"].to_pylist()
+        assert covered <= set(ids), f"{plan.run_id} covers {sorted(covered.difference(ids))}, which are no products"
         silent = [name for place, name in enumerate(ids, 1) if name not in covered and place not in plan.rejected]
         assert not silent, f"{silent} stand neither in the plan nor in the rejects of {plan.run_id}"
 
@@ -198,9 +199,27 @@ class Output:
         record = self.record()
         for row in plan.wanted():
             found = record.get(key_of(row), {})
-            if row["work"] != "none":
+            if row["work"] == "commit":
+                self._check_said_again(row, found)
+            elif row["work"] != "none":
                 assert found.get("fingerprint") == row["fingerprint"], f"{key_of(row)} was asked for last, and left"
                 assert found["status"] in ("delivered", "failed"), f"{key_of(row)} is {found['status']}"
+            if found.get("fingerprint") == row["fingerprint"] and found["status"] == "delivered":
+                names = f"{sorted(found['covers'])}, not {sorted(row['covers'])}"
+                assert set(found["covers"]) == set(row["covers"]), f"{key_of(row)} is recorded for {names}"
+
+    def _check_said_again(self, row: Row, found: Row) -> None:
+        """What needs no pixels counts again where its file is there, and is said to be missing where it is not."""
+        counts = found.get("fingerprint") == row["fingerprint"] and found["status"] == "delivered"
+        if (self.folder / row["asset_key"]).exists():
+            assert counts, f"{key_of(row)} was asked for last, and left"
+        else:
+            assert not counts, f"{row['asset_key']} is gone, and was called delivered again"
+            tables = [pq.read_table(file, columns=["asset_key", "status"]) for file in self.folder.glob("catalog/*/*")]
+            said = {
+                again["asset_key"] for table in tables for again in table.to_pylist() if again["status"] == "missing"
+            }
+            assert row["asset_key"] in said, f"{row['asset_key']} is gone, and nothing says so"
 
     def check_rights(self, rights: Mapping[str, date | None], today: date) -> None:
         """Nothing delivered is made from a photo whose right has ended, masters included.

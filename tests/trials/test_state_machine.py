@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.trials.rival import beside
 from tests.trials.world import BRANDS, LICENCES, Product, World
 
 GROUPS = st.sampled_from(sorted(BRANDS))
@@ -52,6 +53,9 @@ WALKS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "files": [
         ("render", False),
+        ("delete_asset", 0),
+        ("edit", "g0", "Cup", True),
+        ("edit", "g0", "Mug", True),  # known, and one file of it gone
         ("edit", "g0", "Jar", True),
         *(("delete_asset", 0) for _ in range(4)),
         ("render", False),
@@ -85,12 +89,28 @@ WALKS: dict[str, list[tuple[Any, ...]]] = {
     "accidents": [
         ("edit", "g1", "Jug", False),
         ("move_photo", "g1", True),
+        ("rename", 2, False),
+        ("keep_plan", ""),
+        ("render_kept", 0, None),
         ("move_photo", "g1", True),
         ("lose_photo", "g1", "Urn"),
         ("remove", 0, True, True),
         ("kill", "g1", "Vase", 60, False),
         ("kill_at_once", False, 45, True),
         ("render", True),
+    ],
+    "rivals": [
+        ("rival", False, False),
+        ("license", "g1", -1, ""),
+        ("render", True),  # refused, and what no right covers any more is withdrawn all the same
+        ("license", "g1", None, ""),
+        ("rival", True, False),  # refused
+        ("edit", "g1", "Cup", True),
+        ("render", True, True),
+        ("render", False),
+        ("rival", True, False),  # refused
+        ("rival", True, True),
+        ("render", True),  # refused: the other one has rendered again
     ],
 }
 
@@ -174,7 +194,7 @@ class Trial(RuleBasedStateMachine):
         if photo.exists():
             self.world.titles[group] = title
             self.world.write()
-            self.world.render({}, planned=lambda: photo.rename(away) and None)
+            self.world.render({}, planned=lambda: photo.rename(away))
             if away.exists():
                 away.rename(photo)
 
@@ -233,9 +253,15 @@ class Trial(RuleBasedStateMachine):
 
     # Somebody starts something
 
-    @rule(retire=st.booleans())
-    def render(self, retire: bool) -> None:
-        self.world.render({"retire": retire})
+    @rule(retire=st.booleans(), take_over=st.booleans())
+    def render(self, retire: bool, take_over: bool = False) -> None:
+        self.world.render({"retire": retire, "take_over": take_over})
+
+    @rule(retire=st.booleans(), take_over=st.booleans())
+    def rival(self, retire: bool, take_over: bool) -> None:
+        """Another campaign of this name and output is rendered."""
+        with beside(self.world):
+            self.world.render({"retire": retire, "take_over": take_over})
 
     @rule(part=st.sampled_from(sorted(PARTS)))
     def render_part(self, part: str) -> None:

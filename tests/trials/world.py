@@ -12,23 +12,25 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from catalogs.assets.masters import LEAST_GRACE
 from catalogs.campaigns.campaign import load_campaign
-from catalogs.errors import UserError
+from catalogs.errors import CampaignError, UserError
 from catalogs.journal.lease import hold
 from catalogs.plans.file import PlanFile
 from tasks.before_render import prepare_render
 from tasks.leftovers import Found, delete_leftovers, find_leftovers
 from tasks.outcome import outcome_of
+from tasks.planning import NothingLeft
 from tasks.prepare import Prepared, copy_plan, prepare
 from tasks.verify import MuchIsGone, verify
 from tests.flows.projects import Project, steps
+from tests.trials.checked import check_agrees
 from tests.trials.faults import Faults, Killed, new_process
+from tests.trials.forged import write_forged
 from tests.trials.oracle import Key, Output, Plan, is_master, key_of
+from tests.trials.rival import Owners, rival_of
 
 BRANDS = {"g0": "acme", "g1": "nord", "g2": "acme"}
 LICENCES = (None, -1, 3)  # days from now
@@ -48,9 +50,11 @@ class Start:
     """A run that was planned.
 
     Attributes:
+        campaign: its file.
         ids: the products of the catalog when it was planned.
     """
 
+    campaign: str
     prepared: Prepared
     plan: Plan
     ids: frozenset[str]
@@ -60,6 +64,8 @@ class Start:
 
 class World:
     """The project, its output as an oracle sees it, and what was asked of it so far.
+
+    In a block of `beside` the project and its rows are those of the other campaign.
 
     Attributes:
         asked: by asset, the fingerprints that may count, None where there may be no row.
@@ -76,7 +82,10 @@ class World:
         self.ends: dict[str, date | None] = dict.fromkeys(BRANDS)
         for number, group in enumerate(BRANDS):
             Image.new("RGB", (80, 60), (40 * number, 90, 120)).save(self.photo(group))
+        self.rival = rival_of(self.folder)
+        self.rival_rows = [Product("r0", "g0"), Product("r1", "g2")]
         self.output = Output(self.folder / "output")
+        self.owners = Owners(self.output)
         self.asked: dict[Key, set[str | None]] = {}
         self.starts: dict[str, Start] = {}
         self.kept: list[Path] = []
@@ -104,7 +113,7 @@ class World:
                 "title": "" if row.fault == "title" else self.titles[row.group],
                 "product_group": row.group,
                 "reference_images": [
-                    {"uri": self.photo(row.group).name, "role": "hero", "licence_end": self.ends[row.group]}
+                    {"uri": str(self.photo(row.group)), "role": "hero", "licence_end": self.ends[row.group]}
                 ],
             }
             for row in self.rows
@@ -135,25 +144,41 @@ class World:
         """Look, plan and check the plan; None where nothing is planned."""
         new_process()
         try:
-            said = None if plan_file is None else str(plan_file)
-            prepared = prepare_render(self.project.path, options, lambda line: None, said)
-        except UserError:
+            prepared = self._prepare(options, plan_file)
+        except UserError as error:
             self.output.check_rights(self.rights(), self.today())
+            if isinstance(error, NothingLeft):
+                check_agrees(self.project.path, None, options)
             return None
         except MuchIsGone:
             return None
-        return self.planned(prepared, bool(options.get("retire")), is_new=plan_file is None)
+        start = self.planned(prepared, bool(options.get("retire")), is_new=plan_file is None)
+        if plan_file is None:
+            check_agrees(self.project.path, start.plan, options)
+        try:
+            self.owners.may_retire(start.campaign, prepared, options)
+        except CampaignError:
+            self.output.check_rights(self.rights(), self.today())
+            return None
+        return start
+
+    def _prepare(self, options: dict[str, Any], plan_file: Path | None) -> Prepared:
+        said = None if plan_file is None else str(plan_file)
+        return prepare_render(self.project.path, options, lambda line: None, said)
 
     def planned(self, prepared: Prepared, is_retiring: bool, is_new: bool) -> Start:
         plan = self.output.plan(prepared.run_id)
         if is_new:
-            self.output.check_accounted(plan, self.folder / "products.parquet")
+            self.output.check_accounted(plan, self.project.folder / "products.parquet")
         self.output.check_finishable(plan)
         wanted = len(list(plan.wanted()))
         assert prepared.summary["assets"] == wanted, f"{prepared.summary['assets']} assets, not {wanted}"
-        start = Start(prepared, plan, frozenset(row.product_id for row in self.rows), is_retiring)
-        self.starts[prepared.run_id] = start
-        return start
+        self.starts[prepared.run_id] = self._start(prepared, plan, is_retiring)
+        return self.starts[prepared.run_id]
+
+    def _start(self, prepared: Any, plan: Plan, is_retiring: bool) -> Start:
+        ids = frozenset(row.product_id for row in self.rows)
+        return Start(self.project.path, prepared, plan, ids, is_retiring)
 
     def work(self, start: Start) -> Iterator[None]:
         """Everything a plan asks for, a step at a time; then what came of it."""
@@ -182,6 +207,7 @@ class World:
                 if start.is_complete:
                     asked.clear()
                 asked.add(row["fingerprint"])
+            self.owners.ended(start)
 
     def check_render(self, start: Start) -> None:
         """After a render that nobody killed."""
@@ -196,7 +222,7 @@ class World:
                 assert stays, f"{row['asset_key']} is of no product, and not retired"
 
     def render(
-        self, options: dict[str, Any], plan_file: Path | None = None, planned: Callable[[], None] = lambda: None
+        self, options: dict[str, Any], plan_file: Path | None = None, planned: Callable[[], object] = lambda: None
     ) -> Start | None:
         """A render that nobody kills; `planned` is called when it has its plan."""
         looked_at = self.output.looked_at()
@@ -220,9 +246,9 @@ class World:
         try:
             with ExitStack() as stack:
                 stack.enter_context(self.faults.killed_at(operation, is_late))
-                said = None if plan_file is None else str(plan_file)
-                prepared = prepare_render(self.project.path, options, lambda line: None, said)
+                prepared = self._prepare(options, plan_file)
                 starts.append(self.planned(prepared, bool(options.get("retire")), is_new=plan_file is None))
+                self.owners.may_retire(self.project.path, prepared, options)
                 stack.enter_context(self.lease(starts[0]))
                 for _ in self.work(starts[0]):
                     pass
@@ -232,9 +258,8 @@ class World:
         for name in left:
             plan = self.output.plan(name)
             if plan_file is None:
-                self.output.check_accounted(plan, self.folder / "products.parquet")
-            ids = frozenset(row.product_id for row in self.rows)
-            start = starts[0] if starts else Start(None, plan, ids, bool(options.get("retire")))  # type: ignore[arg-type]
+                self.output.check_accounted(plan, self.project.folder / "products.parquet")
+            start = starts[0] if starts else self._start(None, plan, bool(options.get("retire")))
             self.starts[name] = start
             self.ended(start)
 
@@ -298,20 +323,9 @@ class World:
 
     def render_edited(self, path: Path) -> None:
         """A kept plan in which somebody wrote another prompt is refused."""
-        table = pq.read_table(path)
-        places = [
-            place
-            for place, row in enumerate(table.to_pylist())
-            if row["work"] != "none" and row["action"] not in ("retired", "withdraw")
-        ]
-        if not places:
-            return
-        prompts = table["prompt"].to_pylist()
-        prompts[places[0]] = "a cat"
-        column = pa.array(prompts, pa.string())
         edited = self.folder / "edited.parquet"
-        pq.write_table(table.set_column(table.schema.names.index("prompt"), "prompt", column), edited)
-        assert self.plan({}, edited) is None, "a plan was changed by hand, and taken"
+        if write_forged(path, edited):
+            assert self.plan({}, edited) is None, "a plan was changed by hand, and taken"
 
     def sweep(self, meanwhile: Callable[[], object]) -> None:
         """List leftovers, let something happen, delete them."""
@@ -375,5 +389,6 @@ class World:
             if row["status"] == "retired" and not is_master(row):
                 start = self.starts[row["run_id"]]
                 assert start.is_retiring, f"{row['asset_key']} was retired unasked"
+                self.owners.check_retired(key_of(row), start)
                 assert not start.plan.nameless, f"{row['asset_key']} may be of the row without an id"
                 assert not start.ids.intersection(row["covers"]), f"{row['asset_key']} is wanted, and retired"
