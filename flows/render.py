@@ -26,7 +26,7 @@ from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
-from tasks.before_render import prepare_render, refuse_taking_over
+from tasks.before_render import prepare_render, withdrawing_all_the_same
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.outcome import outcome_of
@@ -35,7 +35,7 @@ from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import cancelled, stopping
-from tasks.takeover import check_take_over, note_retiring
+from tasks.takeover import check_take_over, note_retiring, refuse_another
 
 quiet()
 
@@ -163,18 +163,19 @@ def render_catalog(
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
     say = get_run_logger().warning
-    prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
-    header = PlanFile(prepared.store, prepared.plan_key).header
-    if options.runner == "local":  # the key of a cluster is in the environment of its nodes
-        check_access(header)
-    kind = prepared.summary["kind"]
-    patience = 1.5 * LEASE_SECONDS  # nobody may be there to start again once the lease of a lost machine is over
-    with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
-        if options.retire and prepared.summary["actions"].get("retired"):
-            if not options.take_over:  # asked once the lease is held: until then another campaign may have gone on
-                refuse_taking_over(campaign, prepared, say)
-            note_retiring(prepared.store, header, prepared.run_id)
-        summary = _tried(prepared, options, tries)
+    with withdrawing_all_the_same(campaign, say):
+        prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
+        header = PlanFile(prepared.store, prepared.plan_key).header
+        if options.runner == "local":  # the key of a cluster is in the environment of its nodes
+            check_access(header)
+        # Nobody may be there to start again once the lease of a lost machine is over.
+        patience, kind = 1.5 * LEASE_SECONDS, prepared.summary["kind"]
+        with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
+            if options.retire and prepared.summary["actions"].get("retired"):
+                if not options.take_over:  # asked once the lease is held: till then another campaign may have gone on
+                    refuse_another(prepared.store, header, prepared.run_id)
+                note_retiring(prepared.store, header, prepared.run_id)
+            summary = _tried(prepared, options, tries)
     record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
 

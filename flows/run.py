@@ -14,13 +14,13 @@ from catalogs.storage.store import Store
 from flows.cli_output import left_out_line
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention
-from tasks.before_render import prepare_render, refuse_taking_over
+from tasks.before_render import prepare_render, withdrawing_all_the_same
 from tasks.engines import choose_model
 from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
-from tasks.takeover import check_take_over
+from tasks.takeover import check_take_over, refuse_another
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -45,19 +45,22 @@ def run_campaign(
         say: called with lines for people.
     """
     _set_defaults()
-    _refuse_early(campaign, options)
-    prepared = prepare_render(campaign, options, say, plan_file=plan_file)
-    retiring = options.get("retire") and prepared.summary["actions"].get("retired")
-    if retiring and not options.get("take_over"):
-        refuse_taking_over(campaign, prepared, say)
+    with withdrawing_all_the_same(campaign, say):
+        _refuse_early(campaign, options)
+        prepared = prepare_render(campaign, options, say, plan_file=plan_file)
+        header = PlanFile(prepared.store, prepared.plan_key).header
+        retiring = options.get("retire") and prepared.summary["actions"].get("retired")
+        if retiring and not options.get("take_over"):
+            refuse_another(prepared.store, header, prepared.run_id)
+        if prepared.has_work or retiring:
+            check_access(header)
     if left_out := left_out_line(prepared.summary):
         say(left_out)
+    for warning in prepared.summary["warnings"]:
+        say(f"warning: {warning}")
     if not prepared.has_work and not retiring:
         plan = PlanFile(prepared.store, prepared.plan_key)
         return write_summary(prepared.store, prepared.run_id, prepared.summary, outcome_of(prepared.store, plan))
-    for warning in prepared.summary["warnings"]:
-        say(f"warning: {warning}")
-    check_access(PlanFile(prepared.store, prepared.plan_key).header)
     finished = prepared.summary["work"].get("finish", 0)
     more = f", {finished} files to finish from masters" if finished else ""
     say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets{more}")

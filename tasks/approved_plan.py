@@ -21,7 +21,7 @@ from catalogs.identity import Identity
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.spend import Spent, read_spent
 from catalogs.plans.comparison import Comparison
-from catalogs.plans.decision import UNWANTED, Action
+from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader, PlanWriter
 from catalogs.plans.options import PlanOptions
@@ -128,7 +128,15 @@ def _others(rows: Sequence[Row], history: History) -> Iterator[Row]:
         if row["action"] == Action.RETIRED and current and current[1].stands:
             yield {**row, "fingerprint": current[0].hex()}
         elif row["action"] not in UNWANTED and not row["render_fingerprint"]:
-            yield row
+            yield _kept_anew(row, history)
+
+
+def _kept_anew(row: Row, history: History) -> Row:
+    """A row that asks for an asset as it was recorded: said again where another counts by now."""
+    known = history.known(*_pair(row))
+    if known is None or not known.has_bytes or history.has(_pair(row)[0], row["fingerprint"]):
+        return row
+    return {**row, "action": Action.CHANGED.value, "work": Work.COMMIT.value}
 
 
 def _pair(row: Row) -> Pair:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,16 +12,14 @@ from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row
-from catalogs.errors import CampaignError, PackshotError, UserError
+from catalogs.errors import PackshotError, UserError
 from catalogs.identity import MASTER_CHANNEL
 from catalogs.inputs.reader import Catalog
-from catalogs.plans.file import PlanFile
 from catalogs.plans.restate import commit_again
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from tasks.planning import ended_of
 from tasks.prepare import Prepared, prepare
-from tasks.takeover import refuse_another
 from tasks.verify import MuchIsGone, verify_recent
 
 
@@ -42,31 +41,25 @@ def prepare_render(
         UserError: as `prepare`.
         MuchIsGone: so much is gone that somebody must say that it is.
     """
-    try:
+    with withdrawing_all_the_same(path, say):
         if run_id is None:
             _look(path, say)
         return prepare(path, options, plan_file, run_id)
-    except (UserError, MuchIsGone):
-        _withdraw_all_the_same(path, say)
-        raise
 
 
-def refuse_taking_over(path: str, prepared: Prepared, say: Callable[[str], None]) -> None:
-    """`refuse_another` of a plan that is to retire; what must be withdrawn is withdrawn all the same.
+@contextmanager
+def withdrawing_all_the_same(path: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Whatever refuses the block, what no right covers any more is withdrawn.
 
-    Raises:
-        CampaignError: as `refuse_another`.
+    Args:
+        say: called with a line about what was withdrawn.
     """
     try:
-        refuse_another(prepared.store, PlanFile(prepared.store, prepared.plan_key).header, prepared.run_id)
-    except CampaignError:
-        _withdraw_all_the_same(path, say)
+        yield
+    except (UserError, MuchIsGone):
+        if count := withdraw_if_possible(path):
+            say(f"{count} delivered assets withdrawn: a right to a photo has ended")
         raise
-
-
-def _withdraw_all_the_same(path: str, say: Callable[[str], None]) -> None:
-    if count := withdraw_if_possible(path):
-        say(f"{count} delivered assets withdrawn: a right to a photo has ended")
 
 
 def _look(path: str, say: Callable[[str], None]) -> None:

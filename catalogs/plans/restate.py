@@ -73,14 +73,19 @@ def commit_again(
     looks = status == Status.DELIVERED and not is_found
     orders = {pair: found.order for pair, found in known.items() if found.has_bytes or not looks}
     keys = {str(known[pair].asset_key) for pair in orders}
-    there = stored_sizes(store, campaign, keys) if looks else dict.fromkeys(keys, 0)
+    there = stored_sizes(store, campaign, keys) if looks else {}
     rows: list[Row] = [
         {**row, "reason": None, "detail": None, **wanted[pair], "status": status.value}
-        if row["asset_key"] in there
+        if not looks or _is_whole(row, there)
         else {**row, "reason": None, "detail": GONE, "status": Status.MISSING.value}
         for pair, row in rows_at(store, orders)
     ]
     return commit_all(store, run_id, step, rows)
+
+
+def _is_whole(row: Row, sizes: Mapping[str, int]) -> bool:
+    size = sizes.get(str(row["asset_key"]))
+    return size is not None and row["bytes"] in (size, None)
 
 
 def _pair(row: Row) -> Pair:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalogs.plans.file import PlanFile
-from tasks.before_render import refuse_taking_over
+from tasks.before_render import withdrawing_all_the_same
 from tasks.prepare import Prepared
-from tasks.takeover import note_retiring
+from tasks.takeover import note_retiring, refuse_another
 from tests.flows.projects import Project
 from tests.trials.oracle import Key, Output, key_of
 
@@ -61,7 +61,8 @@ class Owners:
         if options.get("take_over"):
             self.made = dict.fromkeys(self.made, campaign)
         else:
-            refuse_taking_over(campaign, prepared, lambda line: None)
+            with withdrawing_all_the_same(campaign, lambda line: None):
+                refuse_another(prepared.store, PlanFile(prepared.store, prepared.plan_key).header, prepared.run_id)
         note_retiring(prepared.store, header, prepared.run_id)
 
     def check_retired(self, key: Key, start: Start) -> None:
