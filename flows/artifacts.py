@@ -27,7 +27,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from catalogs.assets.commits import Status, read_commit
-from catalogs.columns import Row, with_identity
+from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import MissingKey, Store
 from flows.cli_output import left_out_line
@@ -38,7 +38,7 @@ TICK_SECONDS = 5.0
 SHEET_SECONDS = 20.0
 SHEET_PICTURES = 24
 SHEET_COLUMNS = 4  # what fits beside the page's own column
-SHEET_READS = with_identity("created_at", "status", "product_id", "sha256")
+SHEET_READS = with_identity("master", "created_at", "status", "product_id", "sha256")
 SHEET_BYTES = 600_000  # Prefect refuses events from about 1.5 MB and holds what it takes twice
 TABLE_ROWS = 400
 OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
@@ -167,7 +167,7 @@ class LiveRun:
         for key in self.store.list(f"catalog/{self.run_id}"):
             if key not in self._seen:
                 rows: list[Row] = read_commit(self.store, key, SHEET_READS).to_pylist()
-                delivered = [row for row in rows if row["status"] == Status.DELIVERED and row["sha256"]]
+                delivered = [r for r in rows if r["status"] == Status.DELIVERED and r["sha256"] and not is_master(r)]
                 self._seen[key] = delivered[-SHEET_PICTURES:]
         seen = [row for rows in self._seen.values() for row in rows]
         return sorted(seen, key=lambda row: row["created_at"], reverse=True)[:SHEET_PICTURES]

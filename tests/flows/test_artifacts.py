@@ -11,7 +11,7 @@ import pytest
 
 from catalogs.storage.store import Store
 from tasks.progress import AssetProgress
-from tests.flows.projects import Project
+from tests.flows.projects import Project, make
 
 
 def report(number: int, **changed: Any) -> dict[str, Any]:
@@ -155,3 +155,15 @@ def test_the_summary_is_for_people() -> None:
         "`s3://b/r/index.html`",
     ):
         assert words in text, words
+
+
+def test_a_sheet_shows_no_masters(tmp_path: Path) -> None:
+    from flows.artifacts import LiveRun
+
+    project = Project.of(tmp_path, products=2)
+    prepared = project.plan()
+    make(prepared)
+    live = object.__new__(LiveRun)  # one that no Prefect run stands behind
+    live.store, live.run_id, live._seen = project.store, prepared.run_id, {}
+    assert {row["channel"] for row in live._newest()} == {"square", "wide"}
+    assert len(live._newest()) == 8
