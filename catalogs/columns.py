@@ -212,6 +212,13 @@ def is_master(row: Row) -> bool:
     return row["channel"].startswith(MASTER_CHANNEL) if told is None else told
 
 
+def filled(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """A table with those of some columns that it lacks, null in every row."""
+    for name in sorted(set(names).difference(table.column_names)):
+        table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS[name].type))
+    return table
+
+
 def value_of(row: Row, name: str) -> Any:
     """What a row has in a column that is known by name only; None where it has none."""
     return cast(Mapping[str, Any], row).get(name)

@@ -34,6 +34,11 @@ class Identity:
     channel: str
     variation: int
 
+    @property
+    def is_master(self) -> bool:
+        """Whether it is a master with a row of its own, and no asset."""
+        return self.channel.startswith(MASTER_CHANNEL)
+
     def digest(self) -> bytes:
         """16 bytes that stand for this identity in memory-lean indexes."""
         parts = (

@@ -40,8 +40,8 @@ def main() -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        what = "what was finished is committed, run again to go on" if "render" in sys.argv else "nothing was changed"
-        _fail(f"stopped; {what}", 130)
+        is_render = sys.argv[1:2] == ["render"]
+        _fail("stopped" + ("; what was finished is committed, run again to go on" if is_render else ""), 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

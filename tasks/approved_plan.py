@@ -11,8 +11,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from catalogs.assets.commits import identity_of
-from catalogs.assets.history import History, Pair
+from catalogs.assets.commits import Pair, identity_of, pair_of
+from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import PLAN, Row
@@ -111,7 +111,7 @@ def _decided(
     engine = plan.header.engine
     comparison = Comparison(store, history, engine, wishes(options, engine))
     for _, rows in groupby(plan.rows(PLAN.names), key=lambda row: (row["brand_id"], row["look"])):
-        look = [row for row in rows if identity_of(row) not in ended and _pair(row) not in refused]
+        look = [row for row in rows if identity_of(row) not in ended and pair_of(row) not in refused]
         wanted = [row for row in look if row["action"] not in UNWANTED and row["render_fingerprint"]]
         decisions = comparison.decisions([wanted_of_row(row) for row in wanted])
         anew: list[Row] = [
@@ -133,11 +133,7 @@ def _others(rows: Sequence[Row], history: History) -> Iterator[Row]:
 
 def _kept_anew(row: Row, history: History) -> Row:
     """A row that asks for an asset as it was recorded: said again where another counts by now."""
-    known = history.known(*_pair(row))
-    if known is None or not known.has_bytes or history.has(_pair(row)[0], row["fingerprint"]):
+    known = history.known(*pair_of(row))
+    if known is None or not known.has_bytes or history.has(pair_of(row)[0], row["fingerprint"]):
         return row
     return {**row, "action": Action.CHANGED.value, "work": Work.COMMIT.value}
-
-
-def _pair(row: Row) -> Pair:
-    return identity_of(row).digest(), bytes.fromhex(row["fingerprint"])

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from catalogs.assets.commits import Status, Step
+from catalogs.assets.commits import Pair, Status, Step
 from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row
 from catalogs.errors import PackshotError, UserError
-from catalogs.identity import MASTER_CHANNEL
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
 from catalogs.references.book import ReferenceBook
@@ -90,7 +89,7 @@ def withdraw_ended_of(campaign: Campaign) -> int:
     ended = ended_of(campaign, store, history, products, book, datetime.now(UTC).date())
     if not ended:
         return 0
-    wanted: dict[tuple[bytes, bytes], Row] = {(i.digest(), bytes.fromhex(f)): {} for i, f in ended.items()}
+    wanted: dict[Pair, Row] = {(i.digest(), bytes.fromhex(f)): {} for i, f in ended.items()}
     run_id = new_start(store, history.latest)
     commit_again(store, campaign.name, run_id, Step.WITHDRAW, Status.WITHDRAWN, wanted)
-    return sum(not identity.channel.startswith(MASTER_CHANNEL) for identity in ended)
+    return sum(not identity.is_master for identity in ended)

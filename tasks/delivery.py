@@ -12,9 +12,9 @@ from typing import Any
 from catalogs.assets.commits import identity_of
 from catalogs.assets.masters import Master, MasterRecord, store_master
 from catalogs.campaigns.channels import Channel
-from catalogs.columns import Row
+from catalogs.columns import Row, is_master
 from catalogs.errors import PackshotError
-from catalogs.identity import MASTER_CHANNEL, asset_key, render_key, thumbnail_key
+from catalogs.identity import asset_key, render_key, thumbnail_key
 from catalogs.plans.file import PlanHeader
 from catalogs.requests import Reason
 from catalogs.storage.store import Store
@@ -70,7 +70,7 @@ class Delivery:
         self._deliver_rows(render, master, decode_master(master.data))
 
     def _keeps_master(self, render: Render) -> bool:
-        needed = any(row["channel"].startswith(MASTER_CHANNEL) for row in render.rows)
+        needed = any(is_master(row) for row in render.rows)
         # What was paid for is kept: a channel added later would pay for it again.
         return needed or self._header.masters == "keep" or self._header.engine == "bfl"
 
@@ -92,7 +92,7 @@ class Delivery:
 
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
         """Store one asset and its thumbnail; what its row must say of the bytes."""
-        if row["channel"].startswith(MASTER_CHANNEL):
+        if is_master(row):
             record = master.record
             with self._finishers.stage("store"):
                 self._store.write(thumbnail_key(record.sha256), thumbnail(pixels))

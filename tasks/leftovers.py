@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +11,9 @@ from catalogs.assets.starts import ordered_at
 from catalogs.assets.sweep import Bounds, Leftover, delete, leftovers
 from catalogs.errors import OptionError
 from catalogs.journal.lease import Lease, live_leases
-from catalogs.journal.spend import SPEND
+from catalogs.journal.spend import tasked_renders
 from catalogs.storage.store import Store
 
-_TASK = re.compile(rf"{SPEND}/([^/]+)/\d+\.task\.[^/]+\.json")
 _HOUR = timedelta(hours=1)
 _UNKNOWN_START = datetime.fromtimestamp(0, UTC)
 
@@ -59,7 +57,8 @@ def delete_leftovers(store: Store, found: Found) -> list[Leftover]:
 
 def _bounds(store: Store, grace: timedelta, runs: Iterable[Lease]) -> Bounds:
     first = min([datetime.now(UTC), *map(_start, runs)])
-    return Bounds(first - grace, _paid_renders(store))
+    # To make a master again that was paid for is to pay again, or cannot be.
+    return Bounds(first - grace, tasked_renders(store))
 
 
 def _start(lease: Lease) -> datetime:
@@ -67,8 +66,3 @@ def _start(lease: Lease) -> datetime:
         return ordered_at(lease.run_id)
     except ValueError:  # whatever lies there may be its work
         return _UNKNOWN_START
-
-
-def _paid_renders(store: Store) -> frozenset[str]:
-    """Render fingerprints with a task in the journal: to make such a master again is to pay again, or cannot be."""
-    return frozenset(found[1] for found in map(_TASK.fullmatch, store.list(SPEND)) if found)

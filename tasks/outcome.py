@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import chain
 from shlex import quote
 from typing import Any
 
-from catalogs.assets.commits import Status, covers_hash, identity_of
+from catalogs.assets.commits import Status, covers_hash, identity_of, pair_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.history import Known
 from catalogs.assets.starts import ordered_at
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row, is_master, with_identity
-from catalogs.identity import run_key
 from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
@@ -84,7 +84,7 @@ def _count_unwanted(outcome: Outcome, index: Delivered, row: Row) -> None:
 
 
 def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: datetime) -> None:
-    digest, fingerprint = identity_of(row).digest(), bytes.fromhex(row["fingerprint"])
+    digest, fingerprint = pair_of(row)
     known, current = index.known(digest, fingerprint), index.current(digest)
     is_current = current is not None and current[0] == fingerprint
     # One that was withdrawn before the plan was made is wanted again: its right was renewed.
@@ -121,18 +121,25 @@ def latest_run(store: Store, campaign: Campaign) -> str:
     Raises:
         CampaignError: nothing was planned yet.
     """
-    for run_id, _ in _plans(store, campaign):
-        return run_id
-    raise campaign.problem("output", "nothing was planned here yet", f"run `packshot plan {quote(campaign.source)}`")
+    return next(_plans(store, campaign))[0]
 
 
 def _plans(store: Store, campaign: Campaign) -> Iterator[tuple[str, PlanFile]]:
-    """Starts and plans of a campaign, the newest first."""
+    """Starts and plans of a campaign, the newest first.
+
+    Raises:
+        CampaignError: there is none.
+    """
     keys = [key for key in store.list("runs") if key.endswith(f"/{PLAN_NAME}")]
+    found = False
     for key in sorted(keys, reverse=True):
         plan = PlanFile(store, key)
         if plan.header.campaign == campaign.name:
+            found = True
             yield key.split("/")[1], plan
+    if not found:
+        fix = f"run `packshot plan {quote(campaign.source)}`"
+        raise campaign.problem("output", "nothing was planned here yet", fix)
 
 
 def newest_outcome(path: str) -> dict[str, Any]:
@@ -145,9 +152,10 @@ def newest_outcome(path: str) -> dict[str, Any]:
         CampaignError: nothing was planned yet.
     """
     campaign, store = open_campaign(path)
-    run_id = latest_run(store, campaign)
-    whole = next(((run, plan) for run, plan in _plans(store, campaign) if not plan.header.partial), None)
-    run_id, plan = whole or (run_id, PlanFile(store, run_key(run_id, PLAN_NAME)))
+    plans = _plans(store, campaign)
+    newest = next(plans)
+    whole = next((item for item in chain([newest], plans) if not item[1].header.partial), None)
+    run_id, plan = whole or newest
     outcome = outcome_of(store, plan)
     found = {"campaign": campaign.name, "run_id": run_id, **outcome.as_dict()}
     if whole is None:

@@ -19,7 +19,7 @@ from catalogs.assets.history import History, covers_of
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, PackshotError, ReferenceImageError, StorageError
-from catalogs.identity import MASTER_CHANNEL, Identity
+from catalogs.identity import Identity
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
 from catalogs.inputs.reader import Batch, Catalog
 from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject
@@ -336,7 +336,7 @@ def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[R
     if doubtful and not left_out.nameless:
         covers = covers_of(inputs.store, inputs.history, doubtful) if left_out.products else {}
         doubtful = {identity for identity in doubtful if left_out.products.intersection(covers.get(identity, ()))}
-    left_out.kept = sum(not identity.channel.startswith(MASTER_CHANNEL) for identity in doubtful)
+    left_out.kept = sum(not identity.is_master for identity in doubtful)
     return [comparison.retired_row(*item) for item in unwanted if item[0] not in doubtful]
 
 
@@ -345,7 +345,7 @@ def _is_gone(identity: Identity, campaign: Campaign) -> bool:
     if identity.shot not in campaign.shots or identity.variation >= campaign.variations:
         return True
     names = {channel.name for channel in campaign.channels_of(identity.shot)}
-    return identity.channel not in names and not identity.channel.startswith(MASTER_CHANNEL)
+    return identity.channel not in names and not identity.is_master
 
 
 def write(

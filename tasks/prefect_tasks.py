@@ -34,6 +34,13 @@ from tasks.shard_job import ShardJob
 from tasks.verify import MuchIsGone, is_due, verify
 
 RETRY_DELAYS = [5.0, 30.0]
+# What is committed twice counts once, and so is tried again whatever went wrong.
+_COMMITS_ROWS: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": RETRY_DELAYS,
+}
 
 
 def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -133,40 +140,19 @@ def _flow_run() -> UUID | None:
     return context.task_run.flow_run_id if context else None
 
 
-@task(
-    name="withdraw",
-    task_run_name="withdraw",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-)
+@task(name="withdraw", task_run_name="withdraw", **_COMMITS_ROWS)
 def withdraw_ended(store: Store, plan: str, run_id: str) -> int:
     """Commit the withdrawal of what no right covers any more."""
     return withdraw(store, PlanFile(store, plan), run_id)
 
 
-@task(
-    name="restate",
-    task_run_name="restate",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-)
+@task(name="restate", task_run_name="restate", **_COMMITS_ROWS)
 def restate_known(store: Store, plan: str, run_id: str) -> int:
     """Commit the rows that need no pixels."""
     return restate(store, PlanFile(store, plan), run_id)
 
 
-@task(
-    name="retire",
-    task_run_name="retire",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-)
+@task(name="retire", task_run_name="retire", **_COMMITS_ROWS)
 def retire_unwanted(store: Store, plan: str, run_id: str) -> int:
     """Commit tombstones."""
     return retire(store, PlanFile(store, plan), run_id)

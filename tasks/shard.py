@@ -16,7 +16,7 @@ from time import perf_counter
 
 from PIL import Image
 
-from catalogs.assets.commits import Status, Step, commit_all, identity_of
+from catalogs.assets.commits import Status, Step, commit_all, pair_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import Master, adopt_master, read_master
 from catalogs.assets.starts import ordered_at
@@ -80,8 +80,8 @@ def take(job: ShardJob, plan: PlanFile, index: Delivered) -> tuple[list[Row], li
     wanted: list[Row] = []
     again: list[Row] = []
     for row in rows:
-        digest = identity_of(row).digest()
-        known, current = index.known(digest, bytes.fromhex(row["fingerprint"])), index.current(digest)
+        digest, fingerprint = pair_of(row)
+        known, current = index.known(digest, fingerprint), index.current(digest)
         if not known or not known.has_bytes or _is_gone(job.store, row):
             wanted.append(row)
         elif not index.has(digest, row["fingerprint"]) and current and current[1].order[0] < ordered_at(job.run_id):
@@ -96,7 +96,7 @@ def _is_gone(store: Store, row: Row) -> bool:
 
 def say_again(job: ShardJob, plan: PlanFile, rows: Sequence[Row]) -> None:
     """Commit rows of what an earlier start delivers, so that they count for this one."""
-    wanted = {(identity_of(row).digest(), bytes.fromhex(row["fingerprint"])): said_anew(row) for row in rows}
+    wanted = {pair_of(row): said_anew(row) for row in rows}
     commit_again(job.store, plan.header.campaign, job.run_id, Step.RENDER, Status.DELIVERED, wanted)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from shlex import quote
 
-from catalogs.assets.commits import Status, Step
+from catalogs.assets.commits import Pair, Status, Step
 from catalogs.assets.delivered import delivered_in
-from catalogs.assets.history import History, Pair
+from catalogs.assets.history import History
 from catalogs.assets.starts import new_start, ordered_at
 from catalogs.assets.verification import Findings, Named, current_files, last_verify, look, record_verify
 from catalogs.campaigns.campaign import Campaign

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalogs.assets.starts import ordered_at
-from catalogs.columns import ASSETS, COLUMNS, IDENTITY, Row
+from catalogs.columns import ASSETS, IDENTITY, Row, filled
 from catalogs.errors import StorageError
 from catalogs.identity import Identity, canonical_json
 from catalogs.storage.store import Store
@@ -55,6 +55,15 @@ def identity_of(row: Row) -> Identity:
     """The identity in a row of the asset catalog or of a plan."""
     held = cast(Mapping[str, Any], row)
     return Identity(**{name: held[name] for name in IDENTITY})
+
+
+Pair = tuple[bytes, bytes]
+"""An identity's digest and a fingerprint: which asset, and what was asked of it."""
+
+
+def pair_of(row: Row) -> Pair:
+    """The pair in a row of the asset catalog or of a plan."""
+    return identity_of(row).digest(), bytes.fromhex(row["fingerprint"])
 
 
 def covers_hash(covers: Sequence[str] | None) -> bytes:
@@ -118,8 +127,7 @@ def read_commit(store: Store, key: str, columns: Sequence[str] | None = None) ->
         # ends, and that aborts the process (exit code -6 in one of some hundred runs of a busy machine).
         with pq.ParquetFile(pa.BufferReader(store.read(key))) as file:
             table = file.read(columns=wanted, use_threads=False)
-        for name in _LATER.difference(table.column_names).intersection(wanted or ASSETS.names):
-            table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS[name].type))
+        table = filled(table, _LATER.intersection(wanted or ASSETS.names))
         table = table.select(wanted) if wanted else table
     except (pa.ArrowException, KeyError, OSError) as error:
         raise StorageError(f"{store.uri(key)} is not a readable commit: {error}") from None

@@ -19,7 +19,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogs.assets.commits import Status, covers_hash, identity_of, read_commits, rows_of
+from catalogs.assets.commits import Pair, Status, covers_hash, identity_of, pair_of, read_commits, rows_of
 from catalogs.columns import ASSETS, Row, is_master, with_identity
 from catalogs.identity import Identity
 from catalogs.storage.store import Store
@@ -91,8 +91,11 @@ class History:
         campaign: whose rows to hold, None for all.
 
     Attributes:
+        columns: what it needs to know of a row.
         latest: the latest moment that any row names, of whatever campaign.
     """
+
+    columns: Sequence[str] = _KNOWN
 
     def __init__(self, campaign: str | None = None) -> None:
         self._campaign = campaign
@@ -113,8 +116,6 @@ class History:
         for table in read_commits(store, _KNOWN):
             history.add(table)
         return history
-
-    columns: Sequence[str] = _KNOWN
 
     def add(self, table: pa.Table) -> None:
         """Add a commit as `read_commit` gives it with `columns`."""
@@ -249,10 +250,6 @@ def _of_campaign(table: pa.Table, campaign: str | None) -> pa.Table:
     return table if campaign is None else table.filter(pc.equal(table["campaign"], campaign))
 
 
-Pair = tuple[bytes, bytes]
-"""An identity's digest and a fingerprint."""
-
-
 _PLACE = with_identity("fingerprint", *ORDER_COLUMNS)
 
 
@@ -267,7 +264,7 @@ def _tables_at(store: Store, wanted: Mapping[Pair, Order]) -> Iterator[tuple[lis
     for table in read_commits(store, keys={order[-1] for order in wanted.values()}):
         pairs, places = [], []
         for place, row in enumerate(rows_of(table.select([*_PLACE, "commit"]))):
-            pair = (identity_of(row).digest(), bytes.fromhex(row["fingerprint"]))
+            pair = pair_of(row)
             if left.get(pair) == order_of(row):
                 del left[pair]
                 pairs.append(pair)

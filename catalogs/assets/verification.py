@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from catalogs.assets.commits import CATALOG, identity_of, read_commits, rows_of
-from catalogs.assets.history import ORDER_COLUMNS, History, Pair, order_of
+from catalogs.assets.commits import CATALOG, Pair, identity_of, pair_of, read_commits, rows_of
+from catalogs.assets.history import ORDER_COLUMNS, History, order_of
 from catalogs.assets.starts import latest_start
 from catalogs.columns import Row, with_identity
 from catalogs.storage.store import MissingKey, Store
@@ -99,8 +99,7 @@ def _keys_since(store: Store, since: datetime) -> list[str]:
 
 
 def _named(row: Row, is_missing: bool) -> Named:
-    pair = (identity_of(row).digest(), bytes.fromhex(row["fingerprint"]))
-    return Named(pair, str(row["asset_key"]), row["sha256"], row["bytes"], row["render_key"], is_missing)
+    return Named(pair_of(row), str(row["asset_key"]), row["sha256"], row["bytes"], row["render_key"], is_missing)
 
 
 def look(store: Store, campaign: str, files: Sequence[Named], deep: bool = False, by_listing: bool = False) -> Findings:

@@ -235,6 +235,12 @@ def read_spent(store: Store, campaign: str) -> Spent:
     return spent
 
 
+def tasked_renders(store: Store) -> frozenset[str]:
+    """Render fingerprints that any task of an output was paid for, whatever came of it."""
+    names = filter(None, map(_parse, store.list(SPEND)))
+    return frozenset(name.fingerprint for name in names if name.kind == "task")
+
+
 def _add(spent: Spent, store: Store, campaign: str, parts: Mapping[str, _Name]) -> None:
     task, end = parts.get("task"), parts.get("end")
     if task:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalogs.columns import COLUMNS, PLAN, Row
+from catalogs.columns import PLAN, Row, filled
 from catalogs.errors import CampaignError, StorageError
 from catalogs.storage.store import MissingKey, Store
 
@@ -221,9 +221,7 @@ class PlanFile:
         with self._open() as file:
             # In this thread alone: see catalogs/assets/commits.py: read_commit.
             table = file.read_row_group(number, columns=wanted, use_threads=False)
-        for name in _LATER.difference(table.column_names).intersection(wanted):
-            table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS[name].type))
-        return table.select(wanted)
+        return filled(table, _LATER.intersection(wanted)).select(wanted)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Its row groups in order, one in memory at a time."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from catalogs.assets.commits import Status, Step, commit_all, identity_of
-from catalogs.assets.history import History, Pair, rows_at
+from catalogs.assets.commits import Pair, Status, Step, commit_all, pair_of
+from catalogs.assets.history import History, rows_at
 from catalogs.assets.verification import GONE, stored_sizes
 from catalogs.columns import Row, part, with_identity
 from catalogs.plans.decision import Action, Work
@@ -20,7 +20,7 @@ _COLUMNS = (*with_identity("fingerprint", "action", "work"), *_SAID_ANEW)
 def restate(store: Store, plan: PlanFile, run_id: str) -> int:
     """Commit the rows of a plan that need no pixels. Returns how many."""
     wanted = {
-        _pair(row): said_anew(row)
+        pair_of(row): said_anew(row)
         for row in plan.rows(_COLUMNS)
         if row["work"] == Work.COMMIT and row["action"] != Action.WITHDRAW
     }
@@ -46,7 +46,7 @@ def withdraw(store: Store, plan: PlanFile, run_id: str) -> int:
 
 
 def _end(store: Store, plan: PlanFile, run_id: str, action: Action, step: Step, status: Status) -> int:
-    wanted: dict[Pair, Row] = {_pair(row): {} for row in plan.rows(_COLUMNS) if row["action"] == action}
+    wanted: dict[Pair, Row] = {pair_of(row): {} for row in plan.rows(_COLUMNS) if row["action"] == action}
     return commit_again(store, plan.header.campaign, run_id, step, status, wanted)
 
 
@@ -86,7 +86,3 @@ def commit_again(
 def _is_whole(row: Row, sizes: Mapping[str, int]) -> bool:
     size = sizes.get(str(row["asset_key"]))
     return size is not None and row["bytes"] in (size, None)
-
-
-def _pair(row: Row) -> Pair:
-    return identity_of(row).digest(), bytes.fromhex(row["fingerprint"])

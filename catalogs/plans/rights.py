@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogs.assets.commits import identity_of, read_commits, rows_of
-from catalogs.assets.history import ORDER_COLUMNS, History, Pair, order_of
+from catalogs.assets.commits import Pair, identity_of, pair_of, read_commits, rows_of
+from catalogs.assets.history import ORDER_COLUMNS, History, order_of
 from catalogs.columns import ReferenceRow, Row, is_master, with_identity
 from catalogs.errors import UserError
 from catalogs.identity import Identity
@@ -25,6 +26,7 @@ from catalogs.inputs.reader import Catalog
 from catalogs.plans.decision import UNWANTED
 from catalogs.plans.expansion import photo_problem
 from catalogs.plans.file import PlanFile
+from catalogs.plans.rows import parents_of
 from catalogs.references.book import ReferenceProbe, rights_problem
 from catalogs.requests import RENDER_SCHEME
 from catalogs.storage.store import Store, resolve_uri
@@ -121,7 +123,7 @@ def read_rights(
 def ended_assets(store: Store, history: History, rights: RightsToday) -> dict[Identity, str]:
     """Delivered assets, with their fingerprints, that no right covers any more."""
     ended: dict[Identity, str] = {}
-    for row in _over(of_record(store), rights, [*_COLUMNS, *ORDER_COLUMNS, "commit"]):
+    for row in _over(of_record(store), rights, [*_COLUMNS, *ORDER_COLUMNS]):
         current = history.current(identity_of(row).digest())
         if current and current[1].stands and current[1].order == order_of(row):
             ended[identity_of(row)] = row["fingerprint"]
@@ -131,14 +133,12 @@ def ended_assets(store: Store, history: History, rights: RightsToday) -> dict[Id
 def refused_rows(plan: PlanFile, rights: RightsToday) -> set[Pair]:
     """Wanted assets of a plan that no right covers any more."""
     rows = _over(plan.tables, rights, [*_COLUMNS, "action"])
-    return {
-        (identity_of(row).digest(), bytes.fromhex(row["fingerprint"])) for row in rows if row["action"] not in UNWANTED
-    }
+    return {pair_of(row) for row in rows if row["action"] not in UNWANTED}
 
 
 def of_record(store: Store) -> Tables:
     """The tables of the asset catalog."""
-    return lambda columns: read_commits(store, [name for name in columns if name != "commit"])
+    return partial(read_commits, store)
 
 
 def _over(tables: Tables, rights: RightsToday, columns: Sequence[str]) -> Iterator[Row]:
@@ -207,7 +207,7 @@ class _Behind:
     def photos(self, row: Row) -> list[ReferenceRow]:
         if row["upstream_references"] is not None:
             return []
-        return [photo for parent in _parents(row) for photo in self._of(parent)]
+        return [photo for parent in parents_of(row) for photo in self._of(parent)]
 
     def _of(self, render: str) -> list[ReferenceRow]:
         if self._references is None:
@@ -228,10 +228,6 @@ class _Behind:
             for row in rows_of(table.filter(pc.is_in(table["render_fingerprint"], value_set=wanted))):
                 found[row["render_fingerprint"]] = row["references"] or []
         return found
-
-
-def _parents(row: Row) -> list[str]:
-    return [photo["sha256"] for photo in row["references"] or () if photo["uri"].startswith(RENDER_SCHEME)]
 
 
 def _images(products: Catalog) -> Iterator[tuple[str, str, Right]]:

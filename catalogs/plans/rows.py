@@ -8,10 +8,10 @@ from typing import cast
 from catalogs.assets.commits import Status, covers_hash, identity_of
 from catalogs.assets.history import History, Known
 from catalogs.columns import PLAN, ReferenceRow, Row, is_master
-from catalogs.identity import MASTER_CHANNEL, Identity
+from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Wanted, Work
 from catalogs.plans.wanted import Estimator, Member, Planned
-from catalogs.requests import Reason, Reference, RenderRequest
+from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
@@ -94,8 +94,13 @@ def wanted_of_row(row: Row) -> Wanted:
         render_fingerprint=row["render_fingerprint"],
         covers=row["covers"] or (),
         is_master=is_master(row),
-        parents=tuple(reference.sha256 for reference in request_of(row).references if reference.is_render),
+        parents=tuple(parents_of(row)),
     )
+
+
+def parents_of(row: Row) -> list[str]:
+    """Render fingerprints of the shots that a row's picture builds on."""
+    return [reference["sha256"] for reference in row["references"] or () if reference["uri"].startswith(RENDER_SCHEME)]
 
 
 def _identified(identity: Identity) -> Row:
@@ -149,7 +154,7 @@ def kept_row(identity: Identity, member: Member, fingerprint: str, known: Known,
     return {
         **cast(Row, dict.fromkeys(PLAN.names)),
         **_identified(identity),
-        "master": identity.channel.startswith(MASTER_CHANNEL),
+        "master": identity.is_master,
         "product_id": member.row["product_id"],
         "covers": list(member.covers),
         "take": 0,
@@ -173,7 +178,7 @@ def unwanted_row(identity: Identity, fingerprint: str, engine: str, action: Acti
     return {
         **cast(Row, dict.fromkeys(PLAN.names)),
         **_identified(identity),
-        "master": identity.channel.startswith(MASTER_CHANNEL),
+        "master": identity.is_master,
         "covers": [],
         "take": 0,
         "fingerprint": fingerprint,

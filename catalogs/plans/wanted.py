@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from catalogs.columns import ReferenceRow
-from catalogs.identity import MASTER_CHANNEL, Identity, Kind
+from catalogs.identity import Identity, Kind
 from catalogs.inputs.reject_file import Code
 from catalogs.references.book import ReferenceProbe
 from catalogs.requests import PromptCompiler, Reference, RenderRequest
@@ -125,7 +125,7 @@ class Planned:
 
     @property
     def is_master(self) -> bool:
-        return self.identity.channel.startswith(MASTER_CHANNEL)
+        return self.identity.is_master
 
     @property
     def upstream(self) -> list[ReferenceRow]:
