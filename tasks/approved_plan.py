@@ -94,7 +94,7 @@ def _rights(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
         products = Catalog.open(campaign.catalogs.products, "products")
     except UserError:  # a plan is rendered without its catalogs too: then its own rows tell the rights
         products = None
-    book = ReferenceBook(max_pixels=plan.header.max_reference_pixels)
+    book = ReferenceBook(max_pixels=plan.header.max_reference_pixels, places=plan.header.places)
     territories = {name: spec.get("territory") for name, spec in plan.header.channels.items()}
     return read_rights(products, book.try_probe, territories, options.today, [of_record(store), plan.tables])
 

@@ -15,8 +15,8 @@ from catalogs.columns import Row
 from catalogs.errors import PackshotError, UserError
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
-from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
+from tasks.plan_inputs import book_of
 from tasks.planning import ended_of
 from tasks.prepare import Prepared, prepare
 from tasks.verify import MuchIsGone, verify_recent
@@ -85,7 +85,7 @@ def withdraw_ended_of(campaign: Campaign) -> int:
     store = Store.at(campaign.output)
     history = History.read(store, campaign.name)
     products = Catalog.open(campaign.catalogs.products, "products")
-    book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
+    book = book_of(campaign)
     ended = ended_of(campaign, store, history, products, book, datetime.now(UTC).date())
     if not ended:
         return 0

@@ -16,6 +16,7 @@ from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.rows import LostPictures
 from catalogs.references.book import ReferenceBook
+from catalogs.references.places import Places
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings
@@ -56,13 +57,13 @@ def read_inputs(
         UserError: a catalog that cannot be used, or a shot that cannot be made from these columns.
     """
     history = History.read(store, campaign.name)
-    book = ReferenceBook(max_pixels=campaign.max_reference_pixels)
+    book = book_of(campaign)
     spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
     brands = Catalog.open(campaign.catalogs.brands, "brands")
     products = Catalog.open(campaign.catalogs.products, "products")
     if problem := unknown_look_column(campaign, products.columns):
         raise problem
-    expander = Expander(campaign, model, book.probe, products.columns, brands.columns, options.today)
+    expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today)
     return Inputs(
         campaign=campaign,
         model=model,
@@ -77,6 +78,12 @@ def read_inputs(
         book=book,
         expander=expander,
     )
+
+
+def book_of(campaign: Campaign) -> ReferenceBook:
+    """A look at the photos that a campaign may use."""
+    places = Places.of(campaign.reference_roots, campaign.source)
+    return ReferenceBook(max_pixels=campaign.max_reference_pixels, places=places)
 
 
 def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: bool) -> frozenset[str] | None:
@@ -106,6 +113,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         masters=campaign.finishing.masters,
         reference_background=campaign.reference_background,
         max_reference_pixels=campaign.max_reference_pixels,
+        reference_roots=campaign.reference_roots,
         channels={channel.name: channel.model_dump(mode="json") for channel in campaign.channels},
         partial=inputs.options.partial,
         hosted=hosted_header(model.spec, campaign, inputs.options, inputs.spent.total),

@@ -149,7 +149,7 @@ def check_references(rows: Iterable[CleanRow], inputs: Inputs, left_out: LeftOut
         problems = []
         for image in clean.row.get("reference_images") or ():
             try:
-                inputs.book.probe(inputs.campaign.catalogs.products, image["uri"])
+                inputs.book.usable(inputs.campaign.catalogs.products, image["uri"])
             except ReferenceImageError as error:
                 problems.append(_reject(clean, Problem("reference_images", image["uri"], str(error), _code(error))))
         left_out.add(problems)
@@ -374,6 +374,7 @@ def count_rows(
         )
         summary.warnings.append(f"{stay} ({Code.REFERENCE_MISSING})")
         summary.warnings += left_out.unreachable[:SHOWN]
+    summary.warnings += inputs.expander.doubts.lines()
     summary.warnings += inputs.lost.lines()
     if left_out.kept:
         what = f"{left_out.kept} delivered assets may belong to rows that were left out, and are not retired"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -20,6 +18,7 @@ from catalogs.plans.decision import Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.summary import COUNTED, PlanSummary
+from catalogs.storage.local_files import work_folder
 from catalogs.storage.store import Store, split_uri, write_uri
 from tasks.approved_plan import known_of, take_up
 from tasks.engines import ChosenModel, choose_model
@@ -82,8 +81,7 @@ def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: Pla
     Raises:
         UserError: as `prepare`; the plan may also be over its budget.
     """
-    with tempfile.TemporaryDirectory(prefix="packshot-") as name:
-        folder = Path(name)
+    with work_folder() as folder:
         summary = write_plan(campaign, model, store, options, folder, Thorough())
         check_budget(summary, campaign)
         # The plan last: it makes the start one that others read, and must not be silent of what it leaves out.
@@ -115,8 +113,8 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOp
         CampaignError: it is no plan, another campaign's or output's, was changed by hand, or is over the budget.
     """
     folder, file = split_uri(plan_file)
-    with tempfile.TemporaryDirectory(prefix="packshot-") as name:
-        path = Path(name) / PLAN_NAME
+    with work_folder() as temporary:
+        path = temporary / PLAN_NAME
         summary = take_up(PlanFile(Store.at(folder), file), campaign, store, options, path)
         check_budget(summary, campaign)
         store.write_file(summary.plan_key, str(path))
@@ -147,8 +145,8 @@ def check_catalogs(campaign_path: str, all_references: bool) -> tuple[list[Rejec
     """
     campaign = load_campaign(campaign_path)
     thorough = Thorough(columns=True, references=all_references)
-    with tempfile.TemporaryDirectory(prefix="packshot-") as name:
-        folder, nothing_left, warnings = Path(name), False, []
+    with work_folder() as folder:
+        nothing_left, warnings = False, []
         model, store = choose_model(campaign), Store.at(campaign.output)
         try:
             warnings = write_plan(campaign, model, store, PlanOptions(), folder, thorough).warnings

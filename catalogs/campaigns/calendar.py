@@ -10,6 +10,7 @@ from pathlib import Path
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.campaigns.schedule import Schedule
 from catalogs.errors import CampaignError, PackshotError
+from catalogs.storage.local_files import open_file
 from catalogs.storage.store import Store
 from catalogs.storage.uris import split_uri
 
@@ -125,7 +126,8 @@ def input_stamp(entry: Entry) -> str:
 
 def _bytes_or_nothing(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open_file(path) as file:
+            return file.read()
     except OSError:
         return b""
 

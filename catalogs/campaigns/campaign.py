@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +16,7 @@ from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Fini
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
 from catalogs.campaigns.yaml_file import read_yaml
 from catalogs.errors import CampaignError, nearest
-from catalogs.storage.uris import resolve_uri
+from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
 NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digit, at most 64"
@@ -48,6 +48,7 @@ class Campaign:
     prompt_style: Literal["json", "prose"]
     reference_background: str
     max_reference_pixels: int
+    reference_roots: tuple[str, ...]
     shots: dict[str, Shot]
     channels: tuple[Channel, ...]
     finishing: Finishing
@@ -80,6 +81,10 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
     except ValidationError as error:
         raise _first_problem(error, source) from None
     _check_names(file, source)
+    catalogs = CatalogPaths(
+        brands=_placed(file.catalogs.brands, source), products=_placed(file.catalogs.products, source)
+    )
+    output = _placed(file.output, source)
     channels = tuple(resolve_channels(list(file.channels), source))
     references = {name: shot_references(name, shot, source) for name, shot in file.shots.items()}
     check_links(file.shots, channels, references, source)
@@ -87,10 +92,8 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         source=source,
         name=file.name,
         model=_placed_model(file.model, source),
-        catalogs=CatalogPaths(
-            brands=_placed(file.catalogs.brands, source), products=_placed(file.catalogs.products, source)
-        ),
-        output=_placed(file.output, source),
+        catalogs=catalogs,
+        output=output,
         select=file.select,
         look_by=file.look_by,
         seed=file.seed,
@@ -102,6 +105,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         prompt_style=file.prompt_style,
         reference_background=file.reference_background.upper(),
         max_reference_pixels=int(file.max_reference_megapixels * 1_000_000),
+        reference_roots=_reference_roots(file.reference_roots, catalogs, output, source),
         shots=file.shots,
         channels=channels,
         finishing=file.finishing,
@@ -166,7 +170,15 @@ def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:
     return choice.model_copy(update={"name": name, "lora": lora})
 
 
+def _reference_roots(named: Iterable[str], catalogs: CatalogPaths, output: str, source: str) -> tuple[str, ...]:
+    """Where photos may come from: what the campaign names, its folder, those of its catalogs, and their buckets."""
+    folders = [split_uri(path)[0] for path in (os.path.realpath(source), catalogs.brands, catalogs.products)]
+    buckets = [bucket_of(uri) for uri in (catalogs.brands, catalogs.products, output)]
+    own = [folder for folder in folders if not bucket_of(folder)] + [bucket for bucket in buckets if bucket]
+    return tuple(dict.fromkeys([*own, *(_placed(root, source) for root in named)]))
+
+
 def _placed(uri: str, source: str) -> str:
     """Relative paths are relative to the campaign file, wherever packshot is started."""
-    placed = resolve_uri(str(Path(source).resolve()), uri)
-    return placed if "://" in placed else str(Path(placed).resolve())
+    placed = resolve_uri(os.path.realpath(source), uri)
+    return placed if "://" in placed else os.path.realpath(placed)

@@ -163,6 +163,8 @@ class CampaignFile(_Section):
         prompt_style: compact JSON, or plain sentences.
         reference_background: what a transparent reference is laid on, as #RRGGBB.
         max_reference_megapixels: larger references are refused before they are decoded.
+        reference_roots: folders and buckets that references may come from, beside the folders of the campaign file
+            and of its catalogs and the buckets of catalogs and output.
         shots: the scenes, by name.
         channels: names of `packshot channels`, or channels spelled out.
         finishing: what happens between a master and its assets.
@@ -184,6 +186,7 @@ class CampaignFile(_Section):
     prompt_style: Literal["json", "prose"] = "json"
     reference_background: str = Field(default="#FFFFFF", pattern=r"^#[0-9A-Fa-f]{6}$")
     max_reference_megapixels: float = Field(default=100, gt=0, le=1000)
+    reference_roots: tuple[str, ...] = ()
     shots: dict[str, Shot] = Field(min_length=1)
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pyarrow.fs as pafs
 
 from catalogs.errors import CatalogError, OptionError
 from catalogs.inputs.schemas import CatalogKind, conform
+from catalogs.storage.local_files import file_status
 from catalogs.storage.store import MissingKey, Store
 
 FORMAT = ds.ParquetFileFormat()
@@ -47,8 +49,12 @@ def find_files(store: Store, uri: str) -> list[CatalogFile]:
         root = store.path()
         found = store.filesystem.info(root)
         if found["type"] != "directory":
+            if store.is_local:
+                file_status(root)  # raises where it is no file
             return [_file(store, root, uri, {})]
         paths = [str(path) for path in sorted(store.filesystem.find(root))]
+        if store.is_local:
+            paths = [path for path in paths if os.path.isfile(path)]
     relative = [path[len(root) :].strip("/") for path in paths]
     names = [name for name in relative if name.lower().endswith(_EXTENSIONS) and not _is_hidden(name)]
     if not names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -99,8 +100,12 @@ class RejectWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *failure: object) -> None:
-        self.close()
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is None:
+            self.close()
+            return
+        with suppress(pa.ArrowException, OSError):  # on a full disk it would hide why
+            self._writer.close()
 
     def write(self, rejects: Iterable[Reject]) -> None:
         for reject in rejects:
@@ -148,8 +153,8 @@ class LeftOut:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+    def __exit__(self, failure: type[BaseException] | None, *more: object) -> None:
+        self._writer.__exit__(failure, *more)
 
     def add(self, rejects: Sequence[Reject], of_products: bool = True) -> None:
         """Leave rows out; all problems of a row come in one call, one after the other.

@@ -23,6 +23,7 @@ from catalogs.inputs.reject_file import Code
 from catalogs.plans.shot_sizes import ShotSizes, Size
 from catalogs.plans.wanted import Member, Photos, Planned, PlanningModel, Probe, Resolved, RowProblem
 from catalogs.references.book import ReferenceProbe, pick, rights_problem
+from catalogs.references.fitness import Doubts
 from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 
 # (shot, variation, size) -> the render fingerprint and the photos its children build on
@@ -44,6 +45,9 @@ class Expander:
     Args:
         probe: (base URI, reference URI) to the measured reference; raises ReferenceImageError.
         today: the day rights are judged on.
+
+    Attributes:
+        doubts: of the photos met so far.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Expander:
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]
+        self.doubts = Doubts()
         self._templates = self._compile(list(product_columns), list(brand_columns))
         self._sizes = ShotSizes(campaign)
         for shot in self._order:
@@ -157,6 +162,9 @@ class Expander:
             seed = seed_for(self._campaign.seed, member.look, shot, variation, 0)
             for size in self._sizes.of(shot):
                 resolved = self._with_parents(named, variation, size, made)
+                for item in resolved:
+                    if item.probe is not None:
+                        self.doubts.look(item.probe, *size)
                 references = tuple(item.reference for item in resolved)
                 label = f"{member.brand['brand_id']}/{member.look}/{shot}"
                 request = self._request(shot, prompt, references, size, seed, 0, label)
@@ -321,7 +329,7 @@ def _resolved(probe: ReferenceProbe, role: str, rights: Mapping[str, Any]) -> Re
         "licence_end": rights.get("licence_end"),
         "territories": rights.get("territories"),
     }
-    return Resolved(Reference(probe.uri, probe.sha256, role, probe.width, probe.height), (photo,))
+    return Resolved(Reference(probe.uri, probe.sha256, role, probe.width, probe.height), (photo,), probe)
 
 
 def unknown_look_column(campaign: Campaign, columns: Iterable[str]) -> CampaignError | None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from catalogs.columns import PLAN, Row, filled
 from catalogs.errors import CampaignError, StorageError
+from catalogs.references.places import Places
 from catalogs.storage.store import MissingKey, Store
 
 ROW_GROUP = 16_384
@@ -26,6 +27,7 @@ NUMBERS_KEY = b"packshot.numbers"
 DIGEST_KEY = b"packshot.digest"
 _LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory"))
 """Columns that plans of this format have only since 2026-11-21."""
+_LISTS = frozenset(("lora", "reference_roots"))
 _FORMER = frozenset(("clock_floor",))
 """Keys that headers of this format had until then."""
 
@@ -39,6 +41,7 @@ class PlanHeader:
         channels: finishing rules of every channel, by name.
         partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
+        reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
 
@@ -61,6 +64,12 @@ class PlanHeader:
     format: int = PLAN_FORMAT
     hosted: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
+    reference_roots: tuple[str, ...] | None = None
+
+    @property
+    def places(self) -> Places:
+        """Where its photos may come from."""
+        return Places.of(self.reference_roots, self.source)
 
     def encode(self) -> dict[bytes, bytes]:
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
@@ -79,10 +88,16 @@ class PlanWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._writer.close()
-        self._file.close()
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is None:
+            self._flush()
+            self._writer.close()
+            self._file.close()
+            return
+        # What is written so far is of no use, and to close it on a full disk would hide why.
+        for file in (self._writer, self._file):
+            with suppress(pa.ArrowException, OSError):
+                file.close()
 
     def note(self, numbers: Mapping[str, Any]) -> None:
         """End the file: what the plan comes to, which its rows alone cannot say, and a digest of all."""
@@ -150,11 +165,18 @@ class PlanFile:
     def __init__(self, store: Store, key: str) -> None:
         self._store, self._key = store, key
         self.uri = store.uri(key)
+        if store.is_local:
+            self._refuse_what_is_no_file()
         with self._open() as file:
             self.row_groups: int = file.num_row_groups
             self.header = self._read_header(file.schema_arrow.metadata or {})
             self._check_columns(file.schema_arrow)
             self.numbers = self._read_numbers(file.metadata.metadata or {})
+
+    def _refuse_what_is_no_file(self) -> None:
+        """Arrow would wait for the writer of a FIFO."""
+        with suppress(MissingKey):
+            self._store.stat(self._key)
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
@@ -182,7 +204,8 @@ class PlanFile:
             raise self._problem("was written by another version of packshot")
         try:
             known = {name: value for name, value in header.items() if name not in _FORMER}
-            return PlanHeader(**{**known, "lora": tuple(header.get("lora", ()))})
+            lists = {name: tuple(known[name]) for name in _LISTS.intersection(known) if known[name] is not None}
+            return PlanHeader(**{**known, **lists})
         except TypeError:  # a key too many, or one too few
             raise self._problem("has a header of another version of packshot, or was changed by hand") from None
 

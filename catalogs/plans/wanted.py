@@ -94,10 +94,12 @@ class Resolved:
 
     Attributes:
         photos: itself with its rights; for another shot's picture all photos behind that.
+        probe: None for another shot's picture.
     """
 
     reference: Reference
     photos: Photos
+    probe: ReferenceProbe | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,14 @@ from typing import Any
 from PIL import Image
 
 from catalogs.errors import ReferenceImageError, StorageError, UserError
+from catalogs.references.fitness import unfit
+from catalogs.references.memory import FILES
 from catalogs.references.pictures import MAX_PIXELS, BadPicture, measure, to_rgb
+from catalogs.references.places import ANYWHERE, Places
 from catalogs.references.probes import ProbeCache, ReferenceProbe, cache_folder
 from catalogs.requests import Reason, Reference
 from catalogs.storage.store import MissingKey, Stamp, read_uri, resolve_uri, stat_uri
+from catalogs.storage.uris import bucket_of
 
 __all__ = [
     "ChangedReference",
@@ -32,6 +36,8 @@ __all__ = [
 ]
 
 REMEMBERED = 65_536
+_BYTES_A_PIXEL = 4
+_LEAST_LIMIT = 64 * 2**20  # a phone's photo, however few pixels are allowed
 WORLD = frozenset({"*", "WORLD"})
 HERO = "hero"
 
@@ -61,14 +67,15 @@ class ReferenceBook:
     Threads may share it; two that ask for the same image wait for one measurement.
     """
 
-    def __init__(self, cache: Path | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, cache: Path | None = None, max_pixels: int = MAX_PIXELS, places: Places = ANYWHERE) -> None:
         """
         Args:
             cache: folder of the SQLite file, None for `cache_folder()`.
             max_pixels: larger images are refused before they are decoded.
+            places: where images may lie.
         """
         self._cache = ProbeCache(cache if cache is not None else cache_folder())
-        self._max_pixels = max_pixels
+        self._max_pixels, self._places = max_pixels, places
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Future[ReferenceProbe | ReferenceImageError]] = OrderedDict()
         self._silent: dict[str, StorageError] = {}  # stores that did not answer, by their root
@@ -77,11 +84,12 @@ class ReferenceBook:
         """Measure the image `uri` as written in the file `base_uri`.
 
         Raises:
-            ReferenceImageError: missing, no image, damaged, too large, or a kind of URI that is not read.
+            ReferenceImageError: missing, no image, damaged, too large, or where no image may come from.
             StorageError: the store failed; a bucket that did not answer once is not asked again by this book.
         """
         absolute = _absolute(base_uri, uri)
-        if silent := self._silent.get(_bucket(absolute)):
+        _refuse_place(absolute, self._places)
+        if silent := self._silent.get(bucket_of(absolute)):
             raise copy.copy(silent)
         future, is_mine = self._future(absolute)
         if is_mine:
@@ -91,16 +99,23 @@ class ReferenceBook:
             raise copy.copy(outcome)  # one exception raised twice would pile up tracebacks
         return outcome
 
+    def usable(self, base_uri: str, uri: str) -> ReferenceProbe:
+        """`probe` of a photo that a model may be shown.
+
+        Raises:
+            InvalidReference: also where the models' own pipelines would refuse its size.
+        """
+        probe = self.probe(base_uri, uri)
+        if refusal := unfit(probe.width, probe.height):
+            raise InvalidReference(probe.uri, "", *refusal)
+        return probe
+
     def try_probe(self, base_uri: str, uri: str) -> ReferenceProbe | None:
         """`probe`, or None for an image that cannot be used, or be had now."""
         try:
             return self.probe(base_uri, uri)
         except (ReferenceImageError, StorageError):
             return None
-
-    def load(self, reference: Reference, background: str = "#FFFFFF") -> Image.Image:
-        """See `load_reference`."""
-        return load_reference(reference, background, self._max_pixels)
 
     def close(self) -> None:
         self._cache.close()
@@ -125,8 +140,8 @@ class ReferenceBook:
         except BaseException as error:
             with self._lock:
                 self._known.pop(absolute, None)
-                if isinstance(error, StorageError) and _bucket(absolute):
-                    self._silent[_bucket(absolute)] = error
+                if isinstance(error, StorageError) and bucket_of(absolute):
+                    self._silent[bucket_of(absolute)] = error
             future.set_exception(error)
 
     def _measured(self, absolute: str) -> ReferenceProbe:
@@ -134,26 +149,33 @@ class ReferenceBook:
         found = self._cache.get(absolute, stamp)
         if found is not None and found.width * found.height <= self._max_pixels:
             return found
-        data = _read(absolute)
-        try:
-            probe = ReferenceProbe(absolute, _sha256(data), *measure(data, self._max_pixels))
-        except BadPicture as bad:
-            raise InvalidReference(absolute, "", bad.problem, bad.fix) from None
+        _refuse_bytes(absolute, stamp.size, self._max_pixels)
+        with FILES.holding(stamp.size):
+            data = _read(absolute)
+            try:
+                probe = ReferenceProbe(absolute, _sha256(data), *measure(data, self._max_pixels))
+            except BadPicture as bad:
+                raise InvalidReference(absolute, "", bad.problem, bad.fix) from None
         if _stamp(absolute) == stamp:  # else it changed while it was read
             self._cache.put(probe, stamp)
         return probe
 
 
-def load_reference(reference: Reference, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_reference(
+    reference: Reference, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS, places: Places = ANYWHERE
+) -> Image.Image:
     """The pixels of a reference outside the store: upright sRGB, transparency laid on `background`.
 
     Raises:
         MissingReference: the file is gone.
         ChangedReference: its bytes are not those that were planned with.
-        InvalidReference: it cannot be decoded.
+        InvalidReference: it cannot be decoded, or lies where no image may come from.
         StorageError: the store failed.
     """
-    data = _read(reference.uri)
+    absolute = _absolute("/", reference.uri)
+    _refuse_place(absolute, places)
+    _refuse_bytes(absolute, _stamp(absolute).size, max_pixels)
+    data = _read(absolute)
     if _sha256(data) != reference.sha256:
         fix = "plan again, or restore the file"
         raise ChangedReference(reference.uri, "", "the image has changed since the plan was made", fix)
@@ -197,17 +219,24 @@ def rights_problem(image: Mapping[str, Any], territory: str | None, on: date) ->
     return None
 
 
-def _bucket(absolute: str) -> str:
-    """The bucket or host of a URI, "" for a path on a disk."""
-    scheme, mark, rest = absolute.partition("://")
-    return f"{scheme}://{rest.partition('/')[0]}" if mark else ""
-
-
 def _absolute(base_uri: str, uri: str) -> str:
     try:
         return resolve_uri(base_uri, uri)
     except UserError as error:
         raise InvalidReference(uri or base_uri, "", error.problem, error.fix) from None
+
+
+def _refuse_place(absolute: str, places: Places) -> None:
+    if refusal := places.refusal(absolute):
+        raise InvalidReference(absolute, "", *refusal)
+
+
+def _refuse_bytes(absolute: str, size: int, max_pixels: int) -> None:
+    """Refuse a file that is larger than its pixels may be, before it is read."""
+    limit = max(max_pixels * _BYTES_A_PIXEL, _LEAST_LIMIT)
+    if size > limit:
+        fix = "scale it down, or raise max_reference_megapixels"
+        raise InvalidReference(absolute, "", f"is {size / 1e6:.0f} MB, over the limit of {limit / 1e6:.0f} MB", fix)
 
 
 def _stamp(absolute: str) -> Stamp:

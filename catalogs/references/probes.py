@@ -11,19 +11,22 @@ import threading
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from catalogs.storage.store import Stamp
 
-_NAME = "references-1.sqlite"  # the number counts layouts of the table
+_NAME = "references-2.sqlite"  # the number counts layouts of the table
 _WAIT_SECONDS = 10.0
 _TABLE = """
 create table if not exists probes (
     uri text primary key, size integer, tag text,
-    sha256 text, width integer, height integer, format text, mode text
+    sha256 text, width integer, height integer, format text, mode text, is_clear integer, is_blank integer
 ) without rowid
 """
-_FIND = "select uri, sha256, width, height, format, mode from probes where uri = ? and size = ? and tag = ?"
-_KEEP = "insert or replace into probes values (?, ?, ?, ?, ?, ?, ?, ?)"
+_FIND = """
+select uri, sha256, width, height, format, mode, is_clear, is_blank from probes where uri = ? and size = ? and tag = ?
+"""
+_KEEP = "insert or replace into probes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,8 @@ class ReferenceProbe:
     Attributes:
         uri: absolute path or URI.
         sha256: hex digest of the file's bytes.
-        width: pixels, after EXIF transposition.
-        height: pixels, after EXIF transposition.
-        format: "JPEG", "PNG", ...
-        mode: Pillow's name of the pixel layout as stored, e.g. "RGB", "RGBA", "CMYK".
+
+    The others are as in `catalogs.references.pictures.Measures`.
     """
 
     uri: str
@@ -45,6 +46,8 @@ class ReferenceProbe:
     height: int
     format: str
     mode: str
+    is_clear: bool = False
+    is_blank: bool = False
 
 
 def cache_folder() -> Path:
@@ -64,7 +67,10 @@ class ProbeCache:
     def get(self, uri: str, stamp: Stamp) -> ReferenceProbe | None:
         """The probe of an unchanged file, or None."""
         rows = self._run(_FIND, (uri, stamp.size, stamp.tag))
-        return ReferenceProbe(*rows[0]) if rows else None
+        if not rows:
+            return None
+        found, sha256, width, height, format_, mode, clear, blank = rows[0]
+        return ReferenceProbe(found, sha256, width, height, format_, mode, bool(clear), bool(blank))
 
     def put(self, probe: ReferenceProbe, stamp: Stamp) -> None:
         uri, *measures = astuple(probe)
@@ -78,7 +84,7 @@ class ProbeCache:
         # A book may be dropped anywhere; since Python 3.13 SQLite complains of open connections.
         self._disconnect()
 
-    def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[str, str, int, int, str, str]]:
+    def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connected().execute(statement, values).fetchall()

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalogs.storage.local_files import NotAFile
+
 _SECRET_OPTION = re.compile(r"key|secret|token|passw|sas|credential|connection_string", re.IGNORECASE)
 _SECRET_ENV = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _NO_CREDENTIALS = frozenset(
@@ -23,6 +25,13 @@ _NO_CREDENTIALS = frozenset(
         "UnauthorizedSSOTokenError",
     }
 )
+_FULL = "free some space, then run again: what is committed stays"
+_TOLD = {
+    errno.ENAMETOOLONG: ("the path is too long", "give a shorter one"),
+    errno.ELOOP: ("is a link that leads back to itself, not a file", "give a file"),
+    errno.ENOSPC: ("the disk is full", _FULL),
+    errno.EDQUOT: ("the disk quota is used up", _FULL),
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,10 @@ def mendable(error: Exception, reason: str) -> tuple[str, str] | None:
         return f"permission was denied ({reason})", "allow this user to read and write there"
     if isinstance(error, NotADirectoryError):
         return "a file is in the place of a folder", "move it, or choose another folder"
+    if isinstance(error, NotAFile):
+        return f"is {error.strerror}", "give a file"
+    if (told := _TOLD.get(getattr(error, "errno", None) or 0)) is not None:
+        return told
     if type(error).__name__ == "ParamValidationError":
         return "the bucket's name is not valid", "correct it"
     return None

@@ -22,6 +22,7 @@ import fsspec
 
 from catalogs.errors import OptionError
 from catalogs.storage.errors import answer_of, reason_of, secrets_of
+from catalogs.storage.local_files import NotAFile, file_status, is_folder, open_file
 
 TEMPORARY = ".tmp-"
 
@@ -62,7 +63,7 @@ class Folder:
     root: str
 
     def read(self, key: str) -> bytes:
-        with _as_missing(), open(join_key(self.root, key), "rb") as file:
+        with _as_missing(), open_file(join_key(self.root, key)) as file:
             return file.read()
 
     def write(self, key: str, data: bytes, content_type: str | None) -> None:
@@ -92,11 +93,8 @@ class Folder:
         return True
 
     def stat(self, key: str) -> Entry:
-        path = join_key(self.root, key)
         with _as_missing():
-            if os.path.isdir(path):
-                raise IsADirectoryError(path)
-            return _local_entry(os.stat(path))
+            return _local_entry(file_status(join_key(self.root, key)))
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -118,11 +116,11 @@ class Folder:
                 raise
             for entry in entries:
                 key = posixpath.join(folder, entry.name)
-                if entry.is_dir():
+                if is_folder(entry):
                     pending.append(key)
                 elif entry.name.startswith(TEMPORARY) == temporary:
-                    with suppress(FileNotFoundError):
-                        found[key] = _local_entry(entry.stat())
+                    with suppress(FileNotFoundError, NotAFile):
+                        found[key] = _local_entry(file_status(entry.path))
         return found
 
     def list_names(self, prefix: str) -> dict[str, Entry]:
@@ -130,14 +128,14 @@ class Folder:
         found: dict[str, Entry] = {}
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(join_key(self.root, folder)) as entries:
             for entry in entries:
-                if entry.name.startswith(name) and not entry.name.startswith(TEMPORARY) and entry.is_file():
-                    with suppress(FileNotFoundError):
-                        found[posixpath.join(folder, entry.name)] = _local_entry(entry.stat())
+                if entry.name.startswith(name) and not entry.name.startswith(TEMPORARY) and not is_folder(entry):
+                    with suppress(FileNotFoundError, NotAFile):
+                        found[posixpath.join(folder, entry.name)] = _local_entry(file_status(entry.path))
         return found
 
     def folders(self, prefix: str) -> Sequence[str]:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(join_key(self.root, prefix)) as entries:
-            return [entry.name for entry in entries if entry.is_dir()]
+            return [entry.name for entry in entries if is_folder(entry)]
         return []
 
 
@@ -362,7 +360,7 @@ def _open_other(root: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         fs, base = fsspec.core.url_to_fs(root, skip_instance_cache=True, **options)
     except (ImportError, ValueError) as error:
         problem = reason_of(error, secrets_of(options))
-        raise OptionError(root, "", problem, "use a local path or s3://") from error
+        raise OptionError(root, "", problem, "install what it names, or use a local path or s3://") from error
     return fs, str(base).rstrip("/")
 
 

@@ -85,6 +85,8 @@ def _seconds(alike: ModelSpec, family: Family) -> float:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():  # a FIFO would never answer
+        return None
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

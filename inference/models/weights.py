@@ -57,7 +57,7 @@ def lora_hash(path: str, source: str) -> str:
     file = Path(path)
     try:
         problem = _safetensors_problem(file)
-        digest = _file_digests([file])[str(file)]
+        digest = "" if problem else _file_digests([file])[str(file)]
     except OSError as error:
         raise ModelError(source, "model.lora", f"{path} cannot be read ({error.strerror})", "correct it") from None
     if problem:
@@ -67,6 +67,8 @@ def lora_hash(path: str, source: str) -> str:
 
 def _safetensors_problem(file: Path) -> str | None:
     """What is wrong with the header: eight bytes that count, then so many of JSON."""
+    if file.exists() and not file.is_file():  # a FIFO would never answer
+        return "is no file"
     with file.open("rb") as opened:
         count = int.from_bytes(opened.read(8), "little")
         try:

@@ -53,7 +53,7 @@ class Project:
     @classmethod
     def of(cls, folder: Path, products: int = 4, **campaign: Any) -> Project:
         folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (80, 60), "#AA3344").save(folder / "photo.png")
+        draw_photo(folder / "photo.png", "#AA3344")
         made = [
             {
                 "product_id": f"p{number:03}",
@@ -108,6 +108,13 @@ class Project:
         return {
             tuple(row[name] for name in names): row for row in read_current(self.store, masters=masters).to_pylist()
         }
+
+
+def draw_photo(path: Path, colour: str | tuple[int, int, int]) -> None:
+    """A photo that no plan has doubts about."""
+    photo = Image.new("RGB", (96, 72), colour)
+    photo.paste("#552233", (32, 24, 64, 48))
+    photo.save(path)
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -263,7 +263,7 @@ def test_nothing_is_made_for_a_shot_that_no_right_covers(tmp_path: Path) -> None
 
 def test_a_delivered_look_stays_as_it_is_while_its_photos_are_out_of_reach(tmp_path: Path, flaky_s3: FlakyS3) -> None:
     """A store of photos that does not answer stops nothing that is delivered; what is new waits for it."""
-    project = Project.of(tmp_path, 3, shots=PLAIN)
+    project = Project.of(tmp_path, 3, shots=PLAIN, reference_roots=["s3://photos"])
     photo = (tmp_path / "photo.png").read_bytes()
     for product in project.products:
         uri = f"s3://photos/{product['product_id']}.png"

@@ -10,13 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from catalogs.errors import UserError
 from tasks.before_render import prepare_render
 from tasks.outcome import newest_outcome
 from tasks.prepare import Prepared, prepare
-from tests.flows.projects import Project, make, plan_rows
+from tests.flows.projects import Project, draw_photo, make, plan_rows
 
 ENDED, TO_COME = date(2020, 1, 1), datetime.now(UTC).date() + timedelta(days=400)
 
@@ -26,7 +25,7 @@ def project(tmp_path: Path) -> Project:
     """Three looks, each with a photo of its own, all delivered while their licences held."""
     project = Project.of(tmp_path, products=3)
     for number, product in enumerate(project.products):
-        Image.new("RGB", (80, 60), (40 * number, 60, 90)).save(tmp_path / f"photo{number}.png")
+        draw_photo(tmp_path / f"photo{number}.png", (40 * number, 60, 90))
         product["reference_images"] = [{"uri": f"photo{number}.png", "role": "hero", "licence_end": TO_COME}]
     project.write()
     project.render()

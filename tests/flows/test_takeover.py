@@ -13,12 +13,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image
 
 from catalogs.errors import CampaignError
 from catalogs.plans.file import METADATA_KEY, PlanFile
 from tasks.takeover import refuse_another
-from tests.flows.projects import Project
+from tests.flows.projects import Project, draw_photo
 from tests.flows.test_left_out import PLAIN
 from tests.flows.test_one_name import command
 
@@ -242,12 +241,12 @@ def test_the_form_has_it() -> None:
 
 def test_a_refusal_keeps_no_ended_licence(tmp_path: Path) -> None:
     first, second = two(tmp_path, shots=OTHER_SHOTS)
-    Image.new("RGB", (80, 60), "#777777").save(second.folder / "photo.png")
+    draw_photo(second.folder / "photo.png", "#777777")
     second.render()
     first.products[0]["reference_images"] = [{"uri": "photo.png", "role": "hero", "licence_end": date(2020, 1, 1)}]
     for product in first.products[1:]:
         product["reference_images"] = [{"uri": "other.png", "role": "hero"}]
-    Image.new("RGB", (80, 60), "#336699").save(first.folder / "other.png")
+    draw_photo(first.folder / "other.png", "#336699")
     first.write()
     done = command(tmp_path, "render", first.path, "--retire")
     assert done.returncode == 2, done.stdout + done.stderr

@@ -12,8 +12,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from catalogs.assets.masters import LEAST_GRACE
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import CampaignError, UserError
@@ -25,7 +23,7 @@ from tasks.outcome import outcome_of
 from tasks.planning import NothingLeft
 from tasks.prepare import Prepared, copy_plan, prepare
 from tasks.verify import MuchIsGone, verify
-from tests.flows.projects import Project, steps
+from tests.flows.projects import Project, draw_photo, steps
 from tests.trials.checked import check_agrees
 from tests.trials.faults import Faults, Killed, new_process
 from tests.trials.forged import write_forged
@@ -81,7 +79,7 @@ class World:
         self.titles = dict.fromkeys(BRANDS, "Mug")
         self.ends: dict[str, date | None] = dict.fromkeys(BRANDS)
         for number, group in enumerate(BRANDS):
-            Image.new("RGB", (80, 60), (40 * number, 90, 120)).save(self.photo(group))
+            draw_photo(self.photo(group), (40 * number, 90, 120))
         self.rival = rival_of(self.folder)
         self.rival_rows = [Product("r0", "g0"), Product("r1", "g2")]
         self.output = Output(self.folder / "output")

@@ -42,7 +42,9 @@ def test_an_image_of_each_format_is_measured(tmp_path: Path, book: ReferenceBook
     image = photo("P" if kind == "GIF" else "RGB", colour=0 if kind == "GIF" else RED)
     reference = saved(tmp_path / "photo.bin", encoded(image, kind))
     probe = book.probe(str(tmp_path / "products.parquet"), "photo.bin")
-    assert probe == ReferenceProbe(reference.uri, reference.sha256, 6, 4, kind, "P" if kind == "GIF" else "RGB")
+    assert probe == ReferenceProbe(
+        reference.uri, reference.sha256, 6, 4, kind, "P" if kind == "GIF" else "RGB", is_blank=True
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -124,7 +126,7 @@ def test_what_is_no_reference_is_refused_in_one_line(
         assert caught.value.reason is Reason.REFERENCE_INVALID
     assert book.try_probe("", str(path)) is None
     with pytest.raises(InvalidReference):
-        book.load(reference)
+        load_reference(reference)
 
 
 def half_clear(mode: str) -> Image.Image:

@@ -45,11 +45,11 @@ def test_an_unchanged_file_is_read_once_and_a_changed_one_again(
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"", b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_broken_cache_is_rebuilt(tmp_path: Path, content: bytes) -> None:
     reference = saved(tmp_path / "p.png", encoded(photo()))
-    (tmp_path / "references-1.sqlite").write_bytes(content)
+    (tmp_path / "references-2.sqlite").write_bytes(content)
     broken = ReferenceBook(tmp_path)
     assert broken.probe("", reference.uri).width == 6
     broken.close()
-    connection = sqlite3.connect(tmp_path / "references-1.sqlite")
+    connection = sqlite3.connect(tmp_path / "references-2.sqlite")
     assert connection.execute("select sha256 from probes").fetchall() == [(reference.sha256,)]
     connection.close()
 

@@ -71,7 +71,7 @@ def test_a_failed_write_leaves_no_temporary(tmp_path: Path, monkeypatch: pytest.
     store = Store.at(str(tmp_path))
     store.write("a", b"old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match="a: cannot write: No space left on device"):
+    with pytest.raises(OptionError, match="a: the disk is full; free some space"):
         store.write("a", b"new")
     assert os.listdir(tmp_path) == ["a"]
     assert store.read("a") == b"old"

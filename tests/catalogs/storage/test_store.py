@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from catalogs.errors import StorageError
+from catalogs.errors import OptionError, StorageError
 from catalogs.storage import filesystems
+from catalogs.storage.filesystems import Objects
 from catalogs.storage.store import MissingKey, Store, read_uri, stat_uri
 from tests.servers import S3Server
 
@@ -239,14 +241,22 @@ def test_options_name_an_endpoint_without_the_environment(moto_s3: S3Server, mon
     assert moto_s3.secret not in repr(store)
 
 
-def test_any_fsspec_protocol_is_a_store() -> None:
-    store = Store.at("memory://packshot/tests")
-    assert store.create("a/b", b"1")
-    assert not store.create("a/b", b"2")
-    assert store.commit("a/b", b"2") == "exists-other"
-    assert list(store.list("a")) == ["a/b"]
-    store.delete(["a/b", "a/b"])
-    assert store.read_or_none("a/b") is None
+def test_other_filesystems_of_fsspec_keep_the_promises() -> None:
+    files = Objects(fsspec.filesystem("memory"), "/packshot/tests")
+    assert files.create("a/b", b"1", None)
+    assert not files.create("a/b", b"2", None)
+    assert files.read("a/b") == b"1"
+    assert list(files.list("a")) == ["a/b"]
+    files.delete(["a/b", "a/b"])
+    assert files.list("a") == {}
+
+
+@pytest.mark.parametrize(
+    ("uri", "package"), [("gs://shop/out", "gcsfs"), ("gcs://shop/out", "gcsfs"), ("az://shop/out", "adlfs")]
+)
+def test_a_protocol_whose_package_is_missing_is_told(uri: str, package: str) -> None:
+    with pytest.raises(OptionError, match=package):
+        Store.at(uri).list()
 
 
 def test_a_relative_root_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
