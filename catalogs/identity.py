@@ -19,6 +19,8 @@ from catalogs.requests import RenderRequest
 # Raise it when the same request means other pixels: sizes, seeds, reference handling.
 PIXEL_RECIPE = 1
 MASTER_CHANNEL = "master-"
+_PLAIN_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST_PART = 128
 Kind = Literal["proof", "render"]
 
 
@@ -130,9 +132,23 @@ def master_channel(width: int, height: int) -> str:
     return f"{MASTER_CHANNEL}{width}x{height}"
 
 
+def key_part(identifier: str) -> str:
+    """An id as one part of an object key: the same on every system, and never the same for two ids.
+
+    Bytes outside [A-Za-z0-9._-] and a leading "." become ~ and two hex digits; over 128 bytes the first 60 stay,
+    then ~~ and 24 hex digits of the id's SHA-256. An id of those bytes alone is its own part.
+    """
+    escaped = "".join(chr(b) if b in _PLAIN_BYTES else f"~{b:02X}" for b in identifier.encode())
+    if escaped.startswith("."):
+        escaped = f"~2E{escaped[1:]}"
+    if len(escaped) > _LONGEST_PART:
+        return f"{escaped[:60]}~~{hashlib.sha256(identifier.encode()).hexdigest()[:24]}"
+    return escaped
+
+
 def asset_key(identity: Identity, fingerprint: str, sha256: str, extension: str) -> str:
     """Immutable key of a finished asset: the same key always holds the same bytes."""
-    folder = f"assets/{identity.campaign}/{identity.brand_id}/{identity.look}/{identity.shot}"
+    folder = f"assets/{identity.campaign}/{key_part(identity.brand_id)}/{key_part(identity.look)}/{identity.shot}"
     name = f"{identity.channel}-{identity.variation}.{fingerprint[:12]}.{sha256[:12]}.{extension}"
     return f"{folder}/{name}"
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.identity import run_key
+from catalogs.inputs.ids import normal_form
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
 from catalogs.journal.lease import CLOCKS_DIFFER, live_leases
 from catalogs.plans.budget import check_budget
@@ -68,6 +69,7 @@ def prepare(
     if run_id is not None:
         return _stored(store, run_id)
     asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
+    asked = replace(asked, only=tuple(map(normal_form, asked.only)))
     if options.get("force"):
         asked = replace(asked, beside=bool(live_leases(store, campaign.name)))
     if plan_file is not None:

@@ -18,19 +18,19 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.types as pt
 
+from catalogs.inputs import ids
 from catalogs.inputs.reader import Batch, Catalog, Unreadable
 from catalogs.inputs.reject_file import Code, Reject, shown
-from catalogs.inputs.schemas import BRANDS, PRODUCTS
+from catalogs.inputs.schemas import BRANDS, PALETTE_COLOUR, PRODUCTS, REFERENCE_IMAGE
 from catalogs.inputs.text import clean_text
 
 Row = dict[str, Any]
 Check = Callable[[Any], Any]
 Problem = tuple[str, object, str, Code]
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?=$|[T ])")
-_ID_RULE = "use letters A-Z a-z, digits, '.', '_' and '-', first a letter or digit, 128 at most"
+_FIELDS = frozenset(field.name for struct in (PALETTE_COLOUR, REFERENCE_IMAGE) for field in struct)
 # Verbatim: an address or a code is not prose, and "&lt=1" in a link no entity.
 _VERBATIM = frozenset({"logo_uri", "font_uri", "url", "gtin", "currency", "product_group"})
 
@@ -165,8 +165,10 @@ def _check(
 
 def _named(raw: Row) -> str:
     """The product of a row that is left out, "" where no product can have such an id."""
-    held = raw.get("product_id")
-    return held if isinstance(held, str) and _IDENTIFIER.fullmatch(held) else ""
+    try:
+        return _identifier(raw.get("product_id"))
+    except BadValue:
+        return ""
 
 
 def _checks(batch: Batch, contract: pa.Schema) -> list[tuple[str, Check]]:
@@ -196,12 +198,22 @@ def _readable(value: Any) -> Any:
 
 
 def _identifier(value: Any) -> str:
-    text = _readable(value)
+    text = _digits(value, Code.BAD_ID)
     if text is None or not text.strip():
         raise BadValue(text, "is empty; every row needs one", Code.EMPTY)
-    if _IDENTIFIER.fullmatch(text) is None:
-        raise BadValue(text, f"cannot name a stored file; {_ID_RULE}", Code.BAD_ID)
-    return str(text)
+    normal = ids.normal_form(text)
+    if problem := ids.refusal(normal):
+        raise BadValue(text, problem, Code.BAD_ID)
+    return normal
+
+
+def _digits(value: Any, code: Code = Code.BAD_VALUE) -> str | None:
+    """Text of a column that may hold numbers."""
+    readable = _readable(value)
+    try:
+        return ids.as_text(readable)
+    except ValueError as error:
+        raise BadValue(readable, str(error), code) from None
 
 
 def _text(value: Any) -> str | None:
@@ -217,7 +229,7 @@ def _required_text(value: Any) -> str:
 
 
 def _verbatim(value: Any) -> str | None:
-    text = _readable(value)
+    text = _digits(value)
     return (text.strip() or None) if text else None
 
 
@@ -300,7 +312,16 @@ def _structs(value: Any, key: str) -> Iterator[tuple[int, Row]]:
     """(1-based position, struct) of a list; a plain text stands for a struct of `key` alone."""
     for index, item in enumerate(_readable(value) or (), start=1):
         if item is not None:
-            yield index, ({key: item} if isinstance(item, str) else item)
+            yield index, ({key: item} if isinstance(item, str) else _filled(index, item))
+
+
+def _filled(index: int, struct: Row) -> Row:
+    """A struct without the NaN that pandas puts where nothing is."""
+    filled = {name: None if isinstance(item, float) and math.isnan(item) else item for name, item in struct.items()}
+    for name, item in filled.items():
+        if isinstance(item, float) and name in _FIELDS:
+            raise BadValue(item, f"item {index}: its {name} is a number, not a text")
+    return filled
 
 
 _SPECIAL: Mapping[str, Check] = {

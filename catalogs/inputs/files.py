@@ -6,16 +6,19 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from catalogs.errors import CatalogError, OptionError
-from catalogs.inputs.schemas import CatalogKind, conform
+from catalogs.inputs.schemas import CatalogKind, conform, fits_column
 from catalogs.storage.local_files import file_status
 from catalogs.storage.store import MissingKey, Store
 
@@ -35,12 +38,14 @@ class CatalogFile:
     Attributes:
         name: for people and rejects.
         keys: values of the partition folders it lies in.
+        empty: columns of the contract that hold nothing but null or NaN, and are not read: their type says nothing.
     """
 
     path: str
     name: str
     keys: Mapping[str, Any]
     fragment: Any
+    empty: frozenset[str] = frozenset()
 
 
 def find_files(store: Store, uri: str) -> list[CatalogFile]:
@@ -98,8 +103,8 @@ def _typed_keys(keys: list[dict[str, str | None]]) -> list[dict[str, Any]]:
     return [{name: int(v) if name in numeric and v is not None else v for name, v in values.items()} for values in keys]
 
 
-def read_footer(store: Store, file: CatalogFile, kind: CatalogKind) -> pa.Schema:
-    """The columns of a file and of the folders it lies in; checked."""
+def read_footer(store: Store, file: CatalogFile, kind: CatalogKind) -> tuple[CatalogFile, pa.Schema]:
+    """The columns of a file and of the folders it lies in, checked; the file with its empty columns."""
     with readable(file.name, store):
         try:
             file.fragment.ensure_complete_metadata()
@@ -109,9 +114,32 @@ def read_footer(store: Store, file: CatalogFile, kind: CatalogKind) -> pa.Schema
                 raise
             raise _not_parquet(store, file) from error
     keys = [pa.field(name, pa.int64() if isinstance(value, int) else pa.string()) for name, value in file.keys.items()]
-    schema = pa.schema([*(column for column in physical if column.name not in file.keys), *keys])
+    empty = frozenset(_empty_columns(store, file, physical, kind.schema))
+    columns = [kind.schema.field(column.name) if column.name in empty else column for column in physical]
+    schema = pa.schema([*(column for column in columns if column.name not in file.keys), *keys])
     conform(schema, kind.schema, file.name)
-    return schema
+    return replace(file, empty=empty), schema
+
+
+def _empty_columns(store: Store, file: CatalogFile, physical: pa.Schema, contract: pa.Schema) -> Iterator[str]:
+    """Columns that have another type than the contract's because there is nothing in them, as pandas writes them."""
+    for wanted in contract:
+        name = wanted.name
+        if name in file.keys or physical.names.count(name) != 1 or fits_column(physical.field(name), wanted):
+            continue
+        with (
+            readable(file.name, store),
+            open_stream(store, file.path) as stream,
+            pq.ParquetFile(stream, metadata=file.fragment.metadata) as parquet,
+        ):
+            if all(_is_empty(batch.column(0)) for batch in parquet.iter_batches(columns=[name], use_threads=False)):
+                yield name
+
+
+def _is_empty(values: pa.Array) -> bool:
+    if pt.is_floating(values.type) and not pt.is_float16(values.type):
+        return bool(pc.all(pc.is_null(values, nan_is_null=True)).as_py() is not False)
+    return bool(values.null_count == len(values))
 
 
 def _not_parquet(store: Store, file: CatalogFile) -> CatalogError:

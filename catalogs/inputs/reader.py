@@ -114,14 +114,22 @@ class Catalog:
             store = Store.at(uri, options)
         files = find_files(store, uri)
         with ThreadPoolExecutor(READERS) as pool:
-            schemas = list(pool.map(lambda file: read_footer(store, file, kind), files))
+            described = list(pool.map(lambda file: read_footer(store, file, kind), files))
         types: dict[str, pa.Field] = {}
-        for schema in schemas:
+        for _, schema in described:
             for column in schema:
                 types.setdefault(column.name, column)
         missing = [column for column in kind.schema if column.name not in types]
         rows = sum(file.fragment.metadata.num_rows for file in files)
-        return cls(uri, kind, pa.schema([*types.values(), *missing]), tuple(types), rows, store, files)
+        return cls(
+            uri,
+            kind,
+            pa.schema([*types.values(), *missing]),
+            tuple(types),
+            rows,
+            store,
+            [file for file, _ in described],
+        )
 
     def scan(
         self,
@@ -175,7 +183,7 @@ class _FileReader:
         self._wanted, self._selection = wanted, selection
         names = file.fragment.physical_schema.names
         needed = wanted | (selection.columns if selection else frozenset())
-        self._columns = [name for name in names if name in needed and name not in file.keys]
+        self._columns = [name for name in names if name in needed and name not in file.keys and name not in file.empty]
 
     def batches(self, batch_rows: int) -> Iterator[Batch]:
         groups = self._row_groups()

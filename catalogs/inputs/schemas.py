@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from catalogs.errors import CatalogError
+from catalogs.inputs.ids import NUMBERED
 
 TEXTS = pa.list_(pa.string())
+_NUMBER = pa.decimal128(38)
 COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string())])
 PALETTE_COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string()), ("role", pa.string())])
 REFERENCE_IMAGE = pa.struct(
@@ -117,11 +119,17 @@ def conform(schema: pa.Schema, contract: pa.Schema, source: str) -> pa.Schema:
     if missing:
         raise _missing(missing, schema, source)
     for field in contract:
-        if field.name in schema.names and not fits(schema.field(field.name).type, field.type):
+        if field.name in schema.names and not fits_column(schema.field(field.name), field):
             found = schema.field(field.name).type
             problem = f"is {found}, wanted {describe(field.type)}"
             raise CatalogError(source, f"column {field.name!r}", problem, "cast the column")
     return pa.schema([*schema, *(field for field in contract if field.name not in schema.names)])
+
+
+def fits_column(found: pa.Field, wanted: pa.Field) -> bool:
+    """True when a file's column can stand for one of the contract."""
+    numbers = wanted.name in NUMBERED and not pt.is_boolean(found.type) and fits(found.type, _NUMBER)
+    return numbers or fits(found.type, wanted.type)
 
 
 def fits(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -184,7 +192,12 @@ def _fits_struct(found: pa.DataType, wanted: pa.DataType) -> bool:
     if not pt.is_struct(found):
         return False
     types = {field.name: field.type for field in found}
-    return all(fits(types[field.name], field.type) if field.name in types else field.nullable for field in wanted)
+    return all(_fits_field(types[field.name], field) if field.name in types else field.nullable for field in wanted)
+
+
+def _fits_field(found: pa.DataType, wanted: pa.Field) -> bool:
+    # pandas writes a field that is empty everywhere as NaN; what else it may hold is refused row by row.
+    return fits(found, wanted.type) or (wanted.nullable and bool(pt.is_floating(found)))
 
 
 def _refuse_twins(schema: pa.Schema, source: str) -> None:

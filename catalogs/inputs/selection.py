@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,8 +12,11 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from catalogs.errors import CampaignError, nearest
+from catalogs.inputs import ids
 
 OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in")
+_LISTED = {"=": "in", "==": "in", "in": "in", "!=": "not in", "not in": "not in"}
+_DIGITS = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _SHAPE = "write [[column, operator, value], ...] for AND, a list of such lists for OR"
 
 Select = Sequence[Any]
@@ -103,8 +107,22 @@ def _triple(triple: Any, types: pa.Schema, where: str, source: str) -> tuple[str
     values = list(value) if takes_list else [value]
     if None in values:
         raise CampaignError(source, where, "nothing compares with null", "name a value")
-    plain = [_comparable(item, types.field(column).type) for item in values]
+    found = types.field(column).type
+    if column in ids.COLUMNS and operator in _LISTED:
+        forms = [form for item in values for form in _id_forms(item, found)]
+        if takes_list or len(forms) > 1:
+            return column, _LISTED[operator], forms
+        values = forms
+    plain = [_comparable(item, found) for item in values]
     return column, operator, plain if takes_list else plain[0]
+
+
+def _id_forms(value: Any, found: pa.DataType) -> list[Any]:
+    """What stands in a column for an id: either spelling of a text, the text of a number, the number of a text."""
+    if not (pt.is_integer(found) or pt.is_decimal(found) or pt.is_floating(found)):
+        return ids.spellings(value if isinstance(value, str) else str(value))
+    number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+    return [_comparable(number, found)]
 
 
 def _comparable(value: Any, found: pa.DataType) -> Any:

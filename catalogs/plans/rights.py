@@ -21,6 +21,7 @@ from catalogs.assets.history import ORDER_COLUMNS, History, order_of
 from catalogs.columns import ReferenceRow, Row, is_master, with_identity
 from catalogs.errors import UserError
 from catalogs.identity import Identity
+from catalogs.inputs import ids
 from catalogs.inputs.checks import BadValue, reference_images
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.decision import UNWANTED
@@ -237,11 +238,12 @@ def _images(products: Catalog) -> Iterator[tuple[str, str, Right]]:
     for batch in products.scan({"product_id", "reference_images"}):
         for row in batch.rows:
             try:
-                images = reference_images(row["reference_images"])
-            except BadValue:
+                images = reference_images(row.get("reference_images"))
+                product = ids.as_text(row["product_id"])
+            except (BadValue, ValueError):
                 continue
             for image in images:
                 try:
-                    yield str(row["product_id"]), resolve_uri(products.uri, image["uri"]), image
+                    yield ids.normal_form(product or ""), resolve_uri(products.uri, image["uri"]), image
                 except UserError:
                     continue

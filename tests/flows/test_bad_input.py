@@ -143,7 +143,7 @@ CAMPAIGN = [
     ("catalog missing", file("products.parquet", None), ["products.parquet"]),
     ("catalog not Parquet", file("products.parquet", b"a,b\n1,2\n"), ["products.parquet", "Parquet"]),
     ("catalog column missing", table("products.parquet", {"product_id": ["a"]}), ["products.parquet", "brand_id"]),
-    ("brand column type", table("brands.parquet", {"brand_id": [1], "name": ["x"]}), ["brands.parquet", "brand_id"]),
+    ("brand column type", table("brands.parquet", {"brand_id": [True], "name": ["x"]}), ["brands.parquet", "brand_id"]),
     ("output under a file", setting("output", "photo.png/out"), ["photo.png"]),
     ("output with one slash", setting("output", "s3:/bucket/out"), ["campaign.yaml", "s3:/bucket/out", "two slashes"]),
 ]
@@ -209,8 +209,8 @@ def long_prompt(project: Project) -> None:
 
 ENDED = date(2020, 1, 1)
 ROWS = [
-    ("id no key can hold", product(product_id="a/b"), "product_id", "a/b"),
-    ("id that climbs", product(product_id=".."), "product_id", ".."),
+    ("id with a tab", product(product_id="a\tb"), "product_id", "a b"),
+    ("id too long", product(product_id="x" * 201), "product_id", "xxx"),
     ("id twice", product(product_id="p000"), "product_id", "p000"),
     ("no id", product(product_id=None), "product_id", ""),
     ("no title", product(title="  "), "title", ""),

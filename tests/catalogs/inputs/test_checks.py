@@ -98,16 +98,7 @@ def test_a_reference_image_is_cleaned(image: Any, expected: dict[str, Any]) -> N
     [
         ("product_id", None, "", "is empty; every row needs one"),
         ("product_id", " ", "", "is empty; every row needs one"),
-        *(
-            (
-                "product_id",
-                bad,
-                bad,
-                "cannot name a stored file; use letters A-Z a-z, digits, '.'",
-            )
-            for bad in ["a/b", "..", ".", "a b", "-x", "_x", "caf\u00e9", "x" * 129, "a\\b", "a%2fb"]
-        ),
-        ("product_id", "A1\n", "A1", "cannot name a stored file"),
+        ("product_id", "A1\n", "A1", "holds a control or format character; write it without"),
         ("product_id", Unreadable("is not valid UTF-8"), "", "is not valid UTF-8"),
         ("brand_id", "nobody", "nobody", "the brand catalog has no usable brand of this id"),
         ("title", "<p>&nbsp;</p>", "<p>&nbsp;</p>", "is empty; every row needs one"),
@@ -149,7 +140,7 @@ def test_a_bad_value_rejects_its_row_alone(column: str, raw: Any, value: str, re
 
 
 def test_every_problem_of_a_row_is_told() -> None:
-    _, rejects = check({"product_id": "a/b", "title": "", "price": -1})
+    _, rejects = check({"product_id": "a\tb", "title": "", "price": -1})
     assert [reject.column for reject in rejects] == ["product_id", "title", "price"]
 
 
