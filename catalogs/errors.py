@@ -45,7 +45,7 @@ class UserError(PackshotError):
     def __str__(self) -> str:
         place = f"{self.source}: {self.where}" if self.where else self.source
         line = f"{place}: {self.problem}" + (f"; {self.fix}" if self.fix else "")
-        return " ".join(line.split())
+        return one_line(line)
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str, str]]:
         return type(self), (self.source, self.where, self.problem, self.fix)
@@ -95,6 +95,18 @@ class StoppedError(WorkError):
     """The run was told to stop and did, in order."""
 
     exit_code = 130
+
+
+def one_line(text: str) -> str:
+    """Text in one line that a terminal shows as it is."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Text with escapes for what a terminal would obey, or show in another order."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(wrong: str, allowed: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from catalogs.errors import PackshotError, WorkError
+from catalogs.errors import PackshotError, WorkError, one_line, printable
 from flows.cli_output import outcome_lines, plan_lines, reject_lines, table_lines, verified_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {one_line(message)}", err=True)
     if "--json" in sys.argv:
         with suppress(OSError):  # which may be the error
             click.echo(json.dumps({"error": message, "exit_code": code}))
@@ -376,7 +376,7 @@ def _no_telemetry() -> None:
 
 
 def _answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
-    text = json.dumps(data, indent=2, default=str) if as_json else "\n".join(lines)
+    text = json.dumps(data, indent=2, default=str) if as_json else "\n".join(map(printable, lines))
     try:
         click.echo(text, nl=bool(text))
     except BrokenPipeError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -130,6 +132,9 @@ def open_runner(name: RunnerName, address: str | None, workers: int, engine: str
 
 @contextmanager
 def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
+    if address is None:
+        _demand_token()
+    # Ray reads its environment when it is imported.
     from prefect.settings import get_current_settings
     from prefect_ray import RayTaskRunner
 
@@ -148,6 +153,13 @@ def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
             yield runner
         finally:
             runner.__exit__(None, None, None)
+
+
+def _demand_token() -> None:
+    """Let a cluster of our own demand a token: its processes listen on every address of the machine."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _keep_sigterm(handler: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalogs.errors import one_line
 from catalogs.storage.local_files import NotAFile
 
 _SECRET_OPTION = re.compile(r"key|secret|token|passw|sas|credential|connection_string", re.IGNORECASE)
@@ -98,7 +99,7 @@ def reason_of(error: Exception, secrets: Iterable[str]) -> str:
         text = str(error) or type(error).__name__
     for secret in secrets:
         text = text.replace(secret, "***")
-    return " ".join(text.split())[:300]
+    return one_line(text)[:300]
 
 
 def secrets_of(options: Mapping[str, Any]) -> list[str]:
