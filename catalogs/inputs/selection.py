@@ -43,7 +43,7 @@ class Selection:
         try:
             self.expression: ds.Expression = pq.filters_to_expression(groups)
             _empty(types, self.columns).filter(self.expression)
-        except (pa.ArrowException, ValueError, TypeError) as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             fix = "compare a column with values of its type"
             raise CampaignError(source, "select", str(error).splitlines()[0], fix) from None
 
@@ -103,7 +103,10 @@ def _triple(triple: Any, types: pa.Schema, where: str, source: str) -> tuple[str
     values = list(value) if takes_list else [value]
     if None in values:
         raise CampaignError(source, where, "nothing compares with null", "name a value")
-    plain = [_comparable(item, types.field(column).type) for item in values]
+    try:
+        plain = [_comparable(item, types.field(column).type) for item in values]
+    except OverflowError:
+        raise CampaignError(source, where, "a number is beyond what a column can hold", "correct it") from None
     return column, operator, plain if takes_list else plain[0]
 
 
