@@ -133,7 +133,7 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         return Failed(message=str(error), data=[])
     now = options.at or datetime.now(UTC)
     now = now if now.tzinfo else now.replace(tzinfo=UTC)
-    results = [_settle(entry, now, options) for entry in entries]
+    results = [_settled(entry, now, options) for entry in entries]
     for _ in range(options.tries - 1):
         results = [_again(e, r, now, options) for e, r in zip(entries, results, strict=True)]
     _show(results)
@@ -161,6 +161,15 @@ def engine_of(campaign: Campaign) -> EngineChoice:
     """What makes the campaign's pictures, without opening a model."""
     spec = MODELS.get(campaign.model.name)
     return EngineChoice(spec.engine) if spec else EngineChoice.LOCAL
+
+
+def _settled(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignResult:
+    """What became of one campaign, whatever it met: the others are still to come."""
+    try:
+        return _settle(entry, now, options)
+    except Exception as error:
+        get_run_logger().exception("%s failed", entry.name)
+        return _line(entry, Result.FAILED, " ".join(f"{type(error).__name__}: {error}".split()), again=True)
 
 
 def _settle(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignResult:
@@ -221,7 +230,7 @@ def _again(entry: Entry, result: CampaignResult, now: datetime, options: Marketi
     if not result.again:
         return result
     get_run_logger().warning("%s is tried again: %s", entry.name, result.detail)
-    return _settle(entry, now, options)
+    return _settled(entry, now, options)
 
 
 def _line(entry: Entry, result: Result, detail: str = "", run: str = "", again: bool = False) -> CampaignResult:

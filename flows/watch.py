@@ -8,7 +8,7 @@ that follows finds out that there is nothing to do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prefect.events import emit_event
@@ -30,6 +30,7 @@ class Watcher:
     _told: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, str] = field(default_factory=dict)
     _problem: str = ""
+    _unread: dict[str, str] = field(default_factory=dict)
     _doubles: frozenset[str] = frozenset()
 
     def changed(self) -> list[Entry]:
@@ -37,16 +38,14 @@ class Watcher:
         those of one name and output logged once.
 
         Lying still: a catalog that is being copied must not be read half. At the beginning all count as changed.
-        A folder or store that cannot be read now is logged once and looked at again.
+        A folder, or a campaign's catalog, that cannot be read now is logged once and looked at again.
         """
         try:
             entries = {entry.path: entry for entry in read_calendar(self.folder)}
-            stamps = {path: input_stamp(entry) for path, entry in entries.items()}
-        except PackshotError as error:
-            if str(error) != self._problem:
-                _log.error("%s", error)
-            self._problem = str(error)
+        except Exception as error:  # the next look may find the folder in order
+            self._tell_folder(error)
             return []
+        stamps = self._stamps(entries)
         self._tell_doubles(entries.values())
         still = {path: stamp for path, stamp in stamps.items() if self._seen.get(path) == stamp}
         found = [entries[path] for path, stamp in still.items() if self._told.get(path) != stamp]
@@ -54,11 +53,34 @@ class Watcher:
         self._told.update(still)
         return [entry for entry in found if entry.campaign]
 
+    def _stamps(self, entries: Mapping[str, Entry]) -> dict[str, str]:
+        """The stamps of those campaigns whose catalogs can be looked at: one that cannot holds up no other."""
+        stamps, unread = {}, {}
+        for path, entry in entries.items():
+            try:
+                stamps[path] = input_stamp(entry)
+            except Exception as error:  # a catalog may lie wherever its URI says
+                unread[path] = _one_line(error)
+                if self._unread.get(path) != unread[path]:
+                    _log.error("%s is not watched: %s", path, unread[path])
+        self._unread = unread
+        return stamps
+
+    def _tell_folder(self, error: Exception) -> None:
+        said = _one_line(error)
+        if said != self._problem:
+            _log.error("%s", said)
+        self._problem = said
+
     def _tell_doubles(self, entries: Iterable[Entry]) -> None:
         problems = frozenset(entry.problem for entry in entries if entry.doubles)
         for problem in sorted(problems - self._doubles):
             _log.error("%s", problem)
         self._doubles = problems
+
+
+def _one_line(error: Exception) -> str:
+    return str(error) if isinstance(error, PackshotError) else " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def send_changed(entry: Entry) -> None:
@@ -78,6 +100,9 @@ def watch(folder: str, seconds: float, wait: Callable[[float], bool], say: Calla
     while True:
         for entry in watcher.changed():
             say(f"changed      {entry.name}")
-            send_changed(entry)
+            try:
+                send_changed(entry)
+            except Exception as error:  # of one campaign: the others are watched on
+                _log.error("%s: its event was not sent: %s", entry.name, _one_line(error))
         if wait(seconds):
             return

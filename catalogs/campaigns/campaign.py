@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -15,10 +16,10 @@ from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Finishing, Hosted, ModelChoice, Shot
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
 from catalogs.campaigns.yaml_file import read_yaml
-from catalogs.errors import CampaignError, nearest
+from catalogs.errors import CampaignError, PackshotError, nearest
 from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
 
-NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digit, at most 64"
 NOT_YET = {
     "quality": "quality checks are not built yet; leave the key out",
@@ -68,9 +69,15 @@ def load_campaign(path: str) -> Campaign:
     """Read and check a campaign file.
 
     Raises:
-        CampaignError: one line naming the key that is wrong and what to do.
+        UserError: one line naming the key that is wrong and what to do, whatever the file holds.
     """
-    return check_campaign(read_yaml(path), path)
+    try:
+        return check_campaign(read_yaml(path), path)
+    except PackshotError:
+        raise
+    except Exception as error:  # one file may stop neither a watcher nor a night of other campaigns
+        said = _clipped(str(error)) or "no more is known"
+        raise CampaignError(path, "", f"cannot be used ({type(error).__name__}: {said})", "correct the file") from error
 
 
 def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
@@ -127,16 +134,22 @@ def _first_problem(error: ValidationError, source: str) -> CampaignError:
     # A wrong key explains more than the missing one it usually causes.
     problems = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     item = problems[0]
-    where = ".".join(str(part) for part in item["loc"])
+    where = ".".join(_clipped(str(part)) for part in item["loc"] if part != "[key]")
     if item["type"] == "extra_forbidden":
-        wrong, allowed = str(item["loc"][-1]), _keys_at(item["loc"][:-1])
+        wrong, allowed = _clipped(str(item["loc"][-1])), _keys_at(item["loc"][:-1])
         return CampaignError(source, where, f"unknown key {wrong!r}", nearest(wrong, allowed))
     if item["type"] == "missing":
         return CampaignError(source, where, "is missing", f"add `{item['loc'][-1]}:`")
-    message = item["msg"].removeprefix("Value error, ")
-    shown = repr(item.get("input"))
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return CampaignError(source, where, f"{message[0].lower()}{message[1:]} (found {shown})", "correct the value")
+    message, found = item["msg"].removeprefix("Value error, "), item.get("input")
+    fix = "correct the value"
+    if item["type"] in ("string_type", "invalid_key") and isinstance(found, bool | int | float | date):
+        fix = "put it into quotes"  # YAML reads NO, 12 and 2026-12-24 as something else than text
+    problem = f"{message[0].lower()}{message[1:]} (found {_clipped(repr(found))})"
+    return CampaignError(source, where, problem, fix)
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -154,11 +167,13 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _check_names(file: CampaignFile, source: str) -> None:
-    if not NAME.match(file.name):
-        raise CampaignError(source, "name", f"{file.name!r} cannot be part of an object key", NAME_RULE)
+    if not NAME.fullmatch(file.name):
+        raise CampaignError(source, "name", f"{_clipped(repr(file.name))} cannot be part of an object key", NAME_RULE)
     for shot in file.shots:
-        if not NAME.match(shot):
-            raise CampaignError(source, f"shots.{shot}", "the name cannot be part of an object key", NAME_RULE)
+        if not NAME.fullmatch(shot):
+            raise CampaignError(
+                source, f"shots.{_clipped(repr(shot))}", "the name cannot be part of an object key", NAME_RULE
+            )
 
 
 def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:

@@ -228,5 +228,5 @@ def _first_problem(error: ValidationError, values: Mapping[str, Any], source: st
         fix = f"write `base: {values['name']}` to change that channel" if in_table else f"add `{key}:`"
         return CampaignError(source, place, "is missing", fix)
     message = item["msg"].removeprefix("Value error, ")
-    found = f" (found {values[key]!r})" if key in values else ""
+    found = f" (found {repr(values[key])[:60]})" if key in values else ""
     return CampaignError(source, place, f"{message[0].lower()}{message[1:]}{found}", "correct the value")

@@ -73,6 +73,8 @@ class Schedule(BaseModel):
     def ends(self) -> datetime | None:
         if self.valid_to is None or isinstance(self.valid_to, datetime):
             return None if self.valid_to is None else self._moment(self.valid_to)
+        if self.valid_to == date.max:  # no day follows it
+            return None
         return self._moment(self.valid_to + timedelta(days=1))
 
     def _moment(self, value: date | datetime) -> datetime:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from catalogs.campaigns.schedule import Schedule
 
-SIZE = re.compile(r"^(\d{2,5})x(\d{2,5})$")
+SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 MAX_VARIATIONS = 100
 
 
@@ -130,16 +130,23 @@ class Shot(_Section):
     after: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
 
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _prompt(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError('a prompt is a section of keys, for example `prompt: {scene: "a mug on a table"}`')
+        return value
+
     @field_validator("size")
     @classmethod
     def _size(cls, value: str | None) -> str | None:
-        if value is not None and not SIZE.match(value):
+        if value is not None and not SIZE.fullmatch(value):
             raise ValueError("write a size as WIDTHxHEIGHT in pixels, for example 1024x1024")
         return value
 
     @property
     def master_size(self) -> tuple[int, int] | None:
-        match = SIZE.match(self.size or "")
+        match = SIZE.fullmatch(self.size or "")
         return (int(match[1]), int(match[2])) if match else None
 
 

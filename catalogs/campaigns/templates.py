@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 
-from catalogs.campaigns.colour_wording import bind_colour
+from catalogs.campaigns.template_language import ENVIRONMENT, FUNCTIONS
+from catalogs.campaigns.template_limits import SPENT, OverLimit, measured
+from catalogs.campaigns.template_tree import NotAllowed, refuse_what_is_not_listed, with_counting
 from catalogs.errors import CampaignError, nearest
 
 SCOPES = ("product", "brand")
-MAX_REPEAT = 10_000
+MAX_TEMPLATE = 20_000
 
 
 class EmptyField(Exception):
@@ -24,47 +24,13 @@ class EmptyField(Exception):
         super().__init__(reason)
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """Dots read columns (a column may be called "items"), and an empty column is as good as none."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, Mapping):
-            return self._column(obj, attribute)
-        return super().getattr(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(obj, Mapping):
-            return self._column(obj, argument)
-        return super().getitem(obj, argument)
-
-    def _column(self, obj: Mapping[Any, Any], name: Any) -> Any:
-        value = obj.get(name)
-        if value is None or value == "" or value == []:
-            return self.undefined(obj=obj, name=str(name))
-        return value
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        # 'x' * 10**9 in a prompt would take the planner's memory.
-        sizes = [v for v in (left, right) if isinstance(v, int)]
-        if len(sizes) < 2 and any(abs(v) > MAX_REPEAT for v in sizes):
-            raise SecurityError(f"repeats text more than {MAX_REPEAT} times")
-        if operator == "**" and any(abs(v) > 64 for v in sizes):
-            raise SecurityError("raises a number too high")
-        return super().call_binop(context, operator, left, right)
+class OverlongField(ValueError):
+    """A row holds so much that its text cannot be made."""
 
 
-class _Empty(StrictUndefined):
-    """Strict about being written, but `{% if product.materials %}` may ask whether it is there."""
-
-    def __bool__(self) -> bool:  # type: ignore[override]
-        return False
-
-
-_ENVIRONMENT = _Environment(undefined=_Empty, autoescape=False, keep_trailing_newline=False)
-_ENVIRONMENT.filters["bind"] = bind_colour
-_FREE_NAMES = {"image", "loop", *_ENVIRONMENT.globals}
+# From here on a field, and not the template, is what is too long.
+LONG_FIELD = 10_000
+_FREE_NAMES = {"image", "loop", *FUNCTIONS}
 
 Node = Callable[[Mapping[str, Any]], Any]
 
@@ -99,6 +65,7 @@ class PromptTemplate:
 
         Raises:
             EmptyField: the row leaves empty what a text needs.
+            OverlongField: the row holds more than a text can be made of.
             CampaignError: a template fails for another reason.
         """
         context = {"product": product, "brand": brand, "image": _image_namer(references, optional)}
@@ -130,30 +97,65 @@ class PromptTemplate:
         return lambda context: value
 
     def _text(self, text: str, where: str) -> Node:
+        if len(text) > MAX_TEMPLATE:
+            problem = f"template: is longer than {MAX_TEMPLATE:,} characters"
+            raise CampaignError(self._source, where, problem, "a prompt is read to a few thousand; shorten it")
         try:
-            tree = _ENVIRONMENT.parse(text)
+            tree = ENVIRONMENT.parse(text)
+            refuse_what_is_not_listed(tree)
             self._columns.update(_columns_read(tree))
-            template = _ENVIRONMENT.from_string(text)
+            template = ENVIRONMENT.from_string(with_counting(ENVIRONMENT.parse(text)))
+        except NotAllowed as error:
+            raise CampaignError(self._source, where, f"template: {error}", error.fix) from None
         except TemplateSyntaxError as error:
             raise CampaignError(self._source, where, f"template: {error.message}", "correct the template") from None
         except _UnknownName as error:
             raise CampaignError(
                 self._source, where, f"template: {error}", "use product.*, brand.* or image('...')"
             ) from None
+        except Exception as error:  # the parser and Python's own compiler have limits that they tell in many ways
+            raise CampaignError(self._source, where, f"template: {_said(error)}", "make it simpler") from None
 
         def render(context: Mapping[str, Any]) -> str:
+            SPENT.reset()
             try:
-                return " ".join(template.render(context).split())
+                made = " ".join(template.render(context).split())
+                if not made.isascii():
+                    made.encode()  # a lone surrogate ends here
+                return made
             except UndefinedError as error:
                 raise _empty_field(tree, context, where, error) from None
             except _AbsentReference as error:
                 raise EmptyField("reference_images", f"{where} names {error}, which this row does not have") from None
             except _NoSuchReference as error:
                 raise CampaignError(self._source, where, str(error), "list it under references") from None
-            except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-                raise CampaignError(self._source, where, f"template: {error}", "correct the template") from None
+            except OverLimit as error:
+                if field := _long_field(tree, context):
+                    raise OverlongField(f"{where} {error}, and {field} is very long") from None
+                raise CampaignError(self._source, where, f"template: {error}", "make it simpler") from None
+            except Exception as error:  # a filter may raise anything
+                raise CampaignError(self._source, where, f"template: {_said(error)}", "correct the template") from None
 
         return render
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return f"writes half a character, {error.object[error.start]!r}"
+    return str(error)[:500] or type(error).__name__
+
+
+def _long_field(tree: nodes.Template, context: Mapping[str, Any]) -> str:
+    """The first column of a template's that holds so much that the row is to blame, "" where none does."""
+    for scope, column in _columns_read(tree):
+        held = context[scope] if column == "*" else context[scope].get(column)
+        try:
+            is_long = measured(held) > LONG_FIELD
+        except OverLimit:
+            is_long = True
+        if is_long:
+            return scope if column == "*" else f"{scope}.{column}"
+    return ""
 
 
 class _UnknownName(Exception):

@@ -2,54 +2,203 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from pathlib import Path
-from typing import Any
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import yaml
 
 from catalogs.errors import CampaignError
 
+MAX_BYTES = 1_000_000
+# Counted with every alias written out: a few lines of aliases can stand for more than any memory holds.
+MAX_VALUES = 100_000
+MAX_CHARACTERS = 4_000_000
+MAX_DEPTH = 50
+MAX_DIGITS = 400
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A key written twice would silently lose the first value."""
+_TAG = "tag:yaml.org,2002:"
+_MERGE = _TAG + "merge"
+_SCALARS = {
+    _TAG + "null": "null",
+    _TAG + "bool": "true or false",
+    _TAG + "int": "whole number",
+    _TAG + "float": "number",
+    _TAG + "str": "text",
+    _TAG + "timestamp": "date",
+}
+_KINDS = {*_SCALARS, _TAG + "seq", _TAG + "map", _MERGE}
+# No path, no key and no message can be written with them.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+_TOO_MUCH = f"more than {MAX_VALUES:,} values or {MAX_CHARACTERS:,} characters, with aliases written out"
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+
+class _Problem(yaml.MarkedYAMLError):
+    """What this file adds to YAML's own rules."""
+
+    def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
+        super().__init__(None, None, problem, mark)
+
+
+class _Weight(NamedTuple):
+    """A value with all its aliases written out."""
+
+    values: int
+    characters: int
+    depth: int
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader of plain values only, of bounded size, that says the line of whatever cannot be read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._open = self._values = self._characters = 0
+        self._weights: dict[int, _Weight] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Weighs while it reads: a file of aliases must not even be read to its end."""
+        is_alias = self.check_event(yaml.AliasEvent)
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self._open >= MAX_DEPTH:
+            raise _Problem(_TOO_DEEP, mark)
+        before = self._values, self._characters
+        self._open += 1
+        node = super().compose_node(parent, index)
+        self._open -= 1
+        if is_alias:
+            self._add_alias(node, mark)
+        else:
+            self._add(node, before, mark)
+        if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS:
+            raise _Problem(_TOO_MUCH, mark)
+        return node
+
+    def _add_alias(self, node: yaml.Node | None, mark: yaml.Mark) -> None:
+        weight = self._weights.get(id(node))
+        if weight is None:
+            raise _Problem("an alias names what it stands in itself", mark)
+        if self._open + weight.depth > MAX_DEPTH:
+            raise _Problem(_TOO_DEEP, mark)
+        self._values += weight.values
+        self._characters += weight.characters
+
+    def _add(self, node: Any, before: tuple[int, int], mark: yaml.Mark) -> None:
+        _refuse_tag(node)
+        self._values += 1
+        depth = 1
+        if isinstance(node, yaml.ScalarNode):
+            _refuse_text(node)
+            self._characters += len(node.value)
+        else:
+            depth += max((self._weights[id(child)].depth for child in _children(node)), default=0)
+        if isinstance(node, yaml.MappingNode):
+            self._refuse_twins(node)
+        self._weights[id(node)] = _Weight(self._values - before[0], self._characters - before[1], depth)
+
+    def _refuse_twins(self, node: yaml.MappingNode) -> None:
+        """A key written twice would silently lose the first value. Merged keys are no twins: they may be overridden."""
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is written twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, Hashable) else id(key))
-        return super().construct_mapping(node, deep)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _Problem("a key is one word, no list and no section", key_node.start_mark)
+            key = _MERGE if key_node.tag == _MERGE else self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise _Problem(f"the key {_shown(key_node)} is written twice", key_node.start_mark)
+            seen.add(key)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:  # each kind of scalar raises what its own parsing happens to
+            kind = _SCALARS.get(node.tag, node.tag)
+            raise _Problem(f"{_shown(node)} cannot be read as {kind}; put text into quotes", node.start_mark) from error
 
 
 def read_yaml(path: str) -> Mapping[str, Any]:
     """The keys of a campaign file.
 
     Raises:
-        CampaignError: it cannot be read, or is no YAML, with the line.
+        CampaignError: it cannot be read, is no YAML of plain values, with the line, or stands for too much.
     """
+    text = _text(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise CampaignError(path, "", "there is no such file", "give the path of a campaign.yaml") from None
-    except IsADirectoryError:
-        raise CampaignError(path, "", "is a folder", "give the path of a campaign.yaml") from None
-    except UnicodeDecodeError:
-        raise CampaignError(path, "", "is not UTF-8 text", "save it as UTF-8") from None
-    except OSError as error:
-        raise CampaignError(path, "", f"cannot be read ({error.strerror})", "check its permissions") from None
-    try:
-        content = yaml.load(text, Loader=_UniqueKeys)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            content = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise CampaignError(path, where, f"is not valid YAML ({error.problem})", "correct the line") from None
+    except yaml.reader.ReaderError as error:
+        where = f"line {text.count(chr(10), 0, error.position) + 1}"
+        problem = f"is not valid YAML (the character U+{error.character:04X} may not stand in it)"
+        raise CampaignError(path, where, problem, "take it out") from None
     except yaml.YAMLError as error:
         raise CampaignError(path, "", f"is not valid YAML ({error})", "correct the file") from None
     if not isinstance(content, dict):
         raise CampaignError(path, "", "holds no keys", "start from `packshot init DIR`")
     return content
+
+
+def _text(path: str) -> str:
+    fix = "give the path of a campaign.yaml"
+    try:
+        # Opened without waiting: a FIFO would wait for a writer that never comes.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CampaignError(path, "", "is a pipe or a device, and no file", fix)
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise CampaignError(path, "", "there is no such file", fix) from None
+    except IsADirectoryError:
+        raise CampaignError(path, "", "is a folder", fix) from None
+    except OSError as error:
+        raise CampaignError(path, "", f"cannot be read ({error.strerror})", "check its permissions") from None
+    except ValueError:  # NUL, or what no file name can be written with
+        raise CampaignError(repr(path), "", "is no path", fix) from None
+    if len(content) > MAX_BYTES:
+        problem = f"is larger than {MAX_BYTES // 1_000_000} MB"
+        raise CampaignError(path, "", problem, "a campaign names its products by `select` and catalogs, not one by one")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CampaignError(path, "", "is not UTF-8 text", "save it as UTF-8") from None
+
+
+def _refuse_tag(node: yaml.Node) -> None:
+    if node.tag == _TAG + "value":
+        raise _Problem("a lone = has a meaning of its own; put it into quotes", node.start_mark)
+    if node.tag not in _KINDS:
+        tag = str(node.tag).replace(_TAG, "!!")
+        raise _Problem(f"the tag {tag[:60]!r} has no meaning in a campaign", node.start_mark)
+
+
+def _refuse_text(node: yaml.ScalarNode) -> None:
+    if found := _NO_TEXT.search(node.value):
+        raise _Problem(f"the character U+{ord(found[0]):04X} may not stand in a text", node.start_mark)
+    if len(node.value) > MAX_DIGITS and node.tag != _TAG + "str":
+        raise _Problem(f"{_shown(node)} is too long for a {_SCALARS.get(node.tag, 'value')}", node.start_mark)
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    for item in node.value:
+        if isinstance(item, tuple):
+            yield from item
+        else:
+            yield item
+
+
+def _shown(node: yaml.Node) -> str:
+    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "this"
+    return repr(text if len(text) <= 60 else text[:57] + "...")

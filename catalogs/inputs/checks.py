@@ -1,8 +1,8 @@
 """Catalog rows: raw values into clean ones, or into rejects that say what is wrong. Bad values never raise.
 
 A clean row has the columns it was read with. Texts are plain and in one line, None where empty; lists are
-empty where null; attributes are a dict; colours are `{"hex": "#RRGGBB", "name": ...}`; a price is a
-Decimal; the end of a licence is a date.
+empty where null; attributes are a dict; colours are `{"hex": "#RRGGBB", "name": ...}` with a hex, a
+name or both; a price is a Decimal; the end of a licence is a date.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ Check = Callable[[Any], Any]
 Problem = tuple[str, object, str, Code]
 
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
+# "12GG45" and "0x123456" are slips; "RAL 5010" and "\u8d64" are names.
+_WORD = re.compile(r"[^\W\d_]{3}|[^\W\d_a-zA-Z]")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?=$|[T ])")
 _FIELDS = frozenset(field.name for struct in (PALETTE_COLOUR, REFERENCE_IMAGE) for field in struct)
 # Verbatim: an address or a code is not prose, and "&lt=1" in a link no entity.
@@ -261,16 +263,29 @@ def _attributes(value: Any) -> dict[str, str]:
 
 
 def _colours(value: Any) -> list[Row]:
-    return [_colour(i, item) for i, item in _structs(value, "hex")]
+    # A word in the place of a code is a name.
+    named = [{"hex": None, "name": item} if _is_name(item) else item for item in _readable(value) or ()]
+    return [_colour(i, item) for i, item in _structs(named, "hex")]
 
 
 def _colour(index: int, colour: Row) -> Row:
-    code = colour.get("hex")
-    normal = hex_colour(code) if code else None
-    if normal is None:
-        raise BadValue(code, f"colour {index}: is no hex colour; write #RRGGBB")
+    code = (colour.get("hex") or "").strip()
     others = {key: _text(item) if isinstance(item, str) else item for key, item in colour.items()}
+    if not code:
+        if not others.get("name"):
+            raise BadValue(None, f"colour {index}: has neither hex nor name; write #RRGGBB, or what it is called")
+        return {**others, "hex": None}
+    normal = hex_colour(code)
+    if normal is None:
+        raise BadValue(code, f"colour {index}: {code[:40]!r} is no hex colour; write #RRGGBB, or a name without hex")
     return {**others, "hex": normal}
+
+
+def _is_name(text: Any) -> bool:
+    """Whether a text that stands for a colour is a word, and neither a code nor a code with a slip in it."""
+    if not isinstance(text, str) or "#" in text or hex_colour(text):
+        return False
+    return _WORD.search(text) is not None
 
 
 def reference_images(value: Any) -> list[Row]:

@@ -19,8 +19,8 @@ from catalogs.inputs.ids import NUMBERED
 
 TEXTS = pa.list_(pa.string())
 _NUMBER = pa.decimal128(38)
-COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string())])
-PALETTE_COLOUR = pa.struct([pa.field("hex", pa.string(), nullable=False), ("name", pa.string()), ("role", pa.string())])
+COLOUR = pa.struct([("hex", pa.string()), ("name", pa.string())])
+PALETTE_COLOUR = pa.struct([("hex", pa.string()), ("name", pa.string()), ("role", pa.string())])
 REFERENCE_IMAGE = pa.struct(
     [
         pa.field("uri", pa.string(), nullable=False),
@@ -48,7 +48,7 @@ class InputColumn(NamedTuple):
 BRAND_COLUMNS = {
     "brand_id": InputColumn(pa.string(), "names the brand; products say it", required=True),
     "name": InputColumn(pa.string(), "for people, and in the metadata of files", required=True),
-    "palette": InputColumn(pa.list_(PALETTE_COLOUR), "the brand's colours as #RRGGBB, with names and roles"),
+    "palette": InputColumn(pa.list_(PALETTE_COLOUR), "the brand's colours: #RRGGBB, name or both, and roles"),
     "style": InputColumn(pa.string(), "for prompts: how its pictures look"),
     "mood": InputColumn(pa.string(), "for prompts"),
     "lighting": InputColumn(pa.string(), "for prompts"),
@@ -66,7 +66,7 @@ PRODUCT_COLUMNS = {
     "title": InputColumn(pa.string(), "for prompts and people", required=True),
     "description": InputColumn(pa.string(), "for prompts; HTML becomes plain text"),
     "category": InputColumn(pa.string(), "for `select` and prompts"),
-    "colors": InputColumn(pa.list_(COLOUR), "its colours as #RRGGBB, with their names; plain codes will do"),
+    "colors": InputColumn(pa.list_(COLOUR), "its colours as #RRGGBB, with their names; plain codes or names will do"),
     "materials": InputColumn(TEXTS, "for prompts"),
     "attributes": InputColumn(pa.map_(pa.string(), pa.string()), "anything else of it, by name"),
     "reference_images": InputColumn(pa.list_(REFERENCE_IMAGE), "its photos, with roles and rights; plain URIs will do"),
@@ -192,6 +192,8 @@ def _fits_struct(found: pa.DataType, wanted: pa.DataType) -> bool:
     if not pt.is_struct(found):
         return False
     types = {field.name: field.type for field in found}
+    if not any(field.name in types for field in wanted):
+        return False
     return all(_fits_field(types[field.name], field) if field.name in types else field.nullable for field in wanted)
 
 

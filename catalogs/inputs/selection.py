@@ -47,7 +47,7 @@ class Selection:
         try:
             self.expression: ds.Expression = pq.filters_to_expression(groups)
             _empty(types, self.columns).filter(self.expression)
-        except (pa.ArrowException, ValueError, TypeError) as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             fix = "compare a column with values of its type"
             raise CampaignError(source, "select", str(error).splitlines()[0], fix) from None
 
@@ -108,13 +108,20 @@ def _triple(triple: Any, types: pa.Schema, where: str, source: str) -> tuple[str
     if None in values:
         raise CampaignError(source, where, "nothing compares with null", "name a value")
     found = types.field(column).type
+    try:
+        plain = _plain(values, column, operator, found)
+    except OverflowError:
+        raise CampaignError(source, where, "a number is beyond what a column can hold", "correct it") from None
+    if len(plain) != 1 or takes_list:
+        return column, _LISTED[operator], plain
+    return column, operator, plain[0]
+
+
+def _plain(values: Sequence[Any], column: str, operator: str, found: pa.DataType) -> list[Any]:
+    """What a column is compared with; an id with all that may stand for it."""
     if column in ids.COLUMNS and operator in _LISTED:
-        forms = [form for item in values for form in _id_forms(item, found)]
-        if takes_list or len(forms) > 1:
-            return column, _LISTED[operator], forms
-        values = forms
-    plain = [_comparable(item, found) for item in values]
-    return column, operator, plain if takes_list else plain[0]
+        return [form for value in values for form in _id_forms(value, found)]
+    return [_comparable(value, found) for value in values]
 
 
 def _id_forms(value: Any, found: pa.DataType) -> list[Any]:

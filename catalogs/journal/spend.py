@@ -26,7 +26,7 @@ from catalogs.journal.lease import is_alive
 from catalogs.storage.store import Store
 
 SPEND = "spend"
-_KEY = re.compile(r"(\d{4})(?:\.(task|end)\.(.+))?\.json$")
+_KEY = re.compile(r"(\d{4})(?:\.(task|end)\.(.+))?\.json")
 # An intent younger than this may be a live process's that waits for its answer.
 SUBMIT_GRACE = timedelta(seconds=90)
 _WRITE_RETRIES = (0.2, 1.0, 5.0)
@@ -189,7 +189,7 @@ class _Name:
 
 def _parse(key: str) -> _Name | None:
     folder, _, name = key.rpartition("/")
-    match = _KEY.match(name)
+    match = _KEY.fullmatch(name)
     if not match:
         return None
     return _Name(key, folder.rpartition("/")[2], int(match[1]), match[2] or "intent", match[3] or "")

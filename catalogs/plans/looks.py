@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
+from catalogs.errors import CampaignError
 from catalogs.identity import canonical_json, look_name
 from catalogs.inputs.checks import CleanRow
 from catalogs.plans.accounts import Rows, row_mark
 from catalogs.plans.wanted import Member
 
 Row = Mapping[str, Any]
+
+
+SHOWN = 5  # columns, of those that differ
+
+
+@dataclass(slots=True)
+class _Conflict:
+    """A column that differs inside looks: two products of the first such look, and how many rows differ in all."""
+
+    products: tuple[str, str]
+    rows: int = 0
 
 
 @dataclass(slots=True)
@@ -50,7 +62,7 @@ class Looks:
         """Each look once; can be asked for once.
 
         Raises:
-            CampaignError: a column that templates or references read differs inside a look.
+            CampaignError: columns that templates or references read differ inside looks, all of them in one line.
         """
         if not self._campaign.look_by:
             for clean in self._rows:
@@ -74,28 +86,39 @@ class Looks:
 
     def _gathered(self) -> dict[str, _Look]:
         looks: dict[str, _Look] = {}
+        conflicts: dict[str, _Conflict] = {}
         with self._spool.open("wb") as file:
             for clean in self._rows:
                 name = look_name(clean.row["brand_id"], self._campaign.look_by, clean.row)
                 pickle.dump((name, *clean), file, protocol=pickle.HIGHEST_PROTOCOL)
-                self._join(looks, name, clean)
+                self._join(looks, name, clean, conflicts)
+        if conflicts:
+            raise self._refused(conflicts)
         return looks
 
-    def _join(self, looks: dict[str, _Look], name: str, clean: CleanRow) -> None:
+    def _join(self, looks: dict[str, _Look], name: str, clean: CleanRow, conflicts: dict[str, _Conflict]) -> None:
         product = str(clean.row["product_id"])
         digests = tuple(_digest(clean.row.get(column)) for column in self._must_agree)
         look = looks.setdefault(name, _Look(product, digests))
         for column, before, now in zip(self._must_agree, look.digests, digests, strict=True):
             if before != now:
-                raise self._campaign.problem(
-                    "look_by",
-                    f"products {look.first!r} and {product!r} are one look but differ in {column!r}, "
-                    "which a shot reads",
-                    f"add {column} to look_by, or take it out of the shots",
-                )
+                conflicts.setdefault(column, _Conflict((look.first, product))).rows += 1
         look.products.append(product)
         look.first = min(look.first, product)
         look.rows.add(clean.file, clean.number)
+
+    def _refused(self, conflicts: Mapping[str, _Conflict]) -> CampaignError:
+        """Every column that differs at once: found one by one, each would cost a run."""
+        said = [
+            f"{' and '.join(map(repr, conflict.products))} {'are one look but differ ' * (not i)}in {column!r}"
+            + (f" ({conflict.rows} rows)" if conflict.rows > 1 else "")
+            for i, (column, conflict) in enumerate(list(conflicts.items())[:SHOWN])
+        ]
+        if len(conflicts) > SHOWN:
+            said.append(f"others in {len(conflicts) - SHOWN} more columns")
+        names = ", ".join(list(conflicts)[:SHOWN])
+        problem = f"products {', '.join(said)}, which a shot reads"
+        return self._campaign.problem("look_by", problem, f"add {names} to look_by, or take it out of the shots")
 
 
 def _digest(value: object) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from catalogs.references.memory import PIXELS
 MAX_PIXELS = 100_000_000
 # Pillow only warns, on stderr, of what is a little over its limit; ours is asked of every picture before it is decoded.
 Image.MAX_IMAGE_PIXELS = None
+# Broken metadata of a photo that can be used is nobody's business, and its warning names no file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow's names of what is read; what they are called for people.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
@@ -40,6 +43,7 @@ _DECODED_WHOLE = frozenset({"WEBP", "AVIF"})
 _MODES = _GREY | _DEEP_GREY | {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 
 
+_STRIP = 512  # rows
 _SAMPLE = 256  # a side, of the grid of pixels that tells blank pictures
 _BLANK = 8  # of 255: what noise and compression make of one colour
 _CLEAR = 8  # of 255
@@ -98,18 +102,28 @@ def to_rgb(data: bytes, background: str = "#FFFFFF", max_pixels: int = MAX_PIXEL
     Raises:
         BadPicture: as `measure`.
     """
-    with _opened(data, max_pixels) as picture:
+    with _opened(data, max_pixels) as picture, PIXELS.holding(2 * _memory(picture, picture.width * picture.height)):
         _load(picture)
         method = _UPRIGHT.get(_orientation(picture))
-        profile = picture.info.get("icc_profile")
-        colours, alpha = _split(_eight_bit(picture))
-        opaque = _to_srgb(colours, profile)
-        if alpha is not None:
-            ground = Image.new("RGB", opaque.size, background)
-            opaque = Image.composite(opaque, ground, alpha)
+        opaque = _opaque(picture, background)
         upright = opaque.transpose(method) if method is not None else opaque
         upright.info.clear()
         return upright
+
+
+def _opaque(picture: Image.Image, background: str) -> Image.Image:
+    """A picture in sRGB on its background, strip by strip: whole, its steps would be in memory several times."""
+    opaque = Image.new("RGB", picture.size)
+    profile = picture.info.get("icc_profile")
+    for top in range(0, picture.height, _STRIP):
+        strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
+        strip.info.update(picture.info)
+        colours, alpha = _split(_eight_bit(strip))
+        colours = _to_srgb(colours, profile)
+        if alpha is not None:
+            colours = Image.composite(colours, Image.new("RGB", colours.size, background), alpha)
+        opaque.paste(colours, (0, top))
+    return opaque
 
 
 @contextmanager

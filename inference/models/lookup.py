@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def resolve_model(name: str, source: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     folder = Path(source).parent / Path(name).expanduser()
-    if folder.is_dir():
+    if os.path.isdir(folder):  # False for what no folder can be called
         return _local_model(folder.resolve(), source)
     raise ModelError(source, "model", f"there is no model {name!r}", _nearest(name))
 

@@ -10,11 +10,13 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import PIL
 from PIL import Image, ImageDraw
 
@@ -70,13 +72,22 @@ class Copy:
     backdrop: Colour
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Picture:
-    """A reference image with its role and the number the prompt knows it by."""
+    """A reference image with its role and the number the prompt knows it by.
 
-    image: Image.Image
+    It is loaded where it is drawn: of photos of a hundred megapixels only one is in memory.
+    """
+
+    read: Callable[[], Image.Image]
     role: str
     number: int
+    is_read: bool = False
+
+    def load(self) -> Image.Image:
+        """The pixels, RGB; raises what reading raises."""
+        self.is_read = True
+        return self.read()
 
 
 class ProofEngine(Engine):
@@ -100,22 +111,28 @@ class ProofEngine(Engine):
     def _render(self, request: RenderRequest, batch_size: int) -> Rendered | Failed:
         start = time.perf_counter()
         try:
-            pictures = [self._picture(ref, i) for i, ref in enumerate(request.references, start=1)]
+            pixels = self._drawn(request)
         except ReferenceImageError as error:
             return failed_reference(request, error)
         except FileNotFoundError as error:
             return Failed(request, Reason.REFERENCE_MISSING, _one_line(error), final=False)
         except (UserError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             return Failed(request, Reason.REFERENCE_INVALID, _one_line(error), final=True)
-        pixels = np.array(draw_proof(request, pictures))
         return Rendered(request, pixels, time.perf_counter() - start, batch_size)
 
-    def _picture(self, reference: Reference, number: int) -> Picture:
+    def _drawn(self, request: RenderRequest) -> npt.NDArray[np.uint8]:
+        numbered = enumerate(request.references, start=1)
+        pictures = [Picture(partial(self._read, ref), "shot" if ref.is_render else ref.role, i) for i, ref in numbered]
+        drawn = np.array(draw_proof(request, pictures))
+        for picture in pictures:
+            if not picture.is_read:  # there is no room for it, and it may still be one that cannot be used
+                picture.load()
+        return drawn
+
+    def _read(self, reference: Reference) -> Image.Image:
         image = flattened(self._load(reference))
-        if reference.is_render:
-            # Another shot's master is itself a proof: its stage is the picture, its panel is not.
-            return Picture(image.crop(layout(*image.size)[0]), "shot", number)
-        return Picture(image, reference.role, number)
+        # Another shot's master is itself a proof: its stage is the picture, its panel is not.
+        return image.crop(layout(*image.size)[0]) if reference.is_render else image
 
 
 def draw_proof(request: RenderRequest, pictures: Sequence[Picture]) -> Image.Image:
@@ -220,18 +237,21 @@ def _hero(pictures: Sequence[Picture]) -> Picture | None:
 
 def _draw_stage(canvas: Image.Image, stage: Box, copy: Copy, hero: Picture | None) -> None:
     canvas.paste(backdrop(size_of(stage), copy.backdrop), stage[:2])
-    if hero is not None and hero.role == "shot":
-        # The other shot's proof has its own mark in the middle: two across each other are unreadable.
-        edge = stage[3] - round(size_of(stage)[1] * 0.27)
-        place_card(canvas, inset((stage[0], stage[1], stage[2], edge), 0.06), hero.image)
-        stamp(canvas, (stage[0], edge, stage[2], stage[3]), "PROOF")
-        return
     if hero is None:
         _draw_placeholder(canvas, stage, copy)
-    elif hero.role != "logo" and stands_on_white(hero.image):
-        blend_photo(canvas, inset(stage, 0.02), hero.image)
+        stamp(canvas, stage, "PROOF")
+        return
+    image = hero.load()
+    if hero.role == "shot":
+        # The other shot's proof has its own mark in the middle: two across each other are unreadable.
+        edge = stage[3] - round(size_of(stage)[1] * 0.27)
+        place_card(canvas, inset((stage[0], stage[1], stage[2], edge), 0.06), image)
+        stamp(canvas, (stage[0], edge, stage[2], stage[3]), "PROOF")
+        return
+    if hero.role != "logo" and stands_on_white(image):
+        blend_photo(canvas, inset(stage, 0.02), image)
     else:
-        place_card(canvas, inset(stage, 0.12), hero.image)
+        place_card(canvas, inset(stage, 0.12), image)
     stamp(canvas, stage, "PROOF")
 
 
@@ -257,7 +277,7 @@ def _draw_companions(canvas: Image.Image, stage: Box, pictures: Sequence[Picture
         shadow(canvas, (x, y), (side, side), max(2, side // 12))
         card = Image.new("RGB", (side, side), WHITE)
         label = round(unit * 1.2)
-        thumb = contained(picture.image, (side - gap, side - gap - label))
+        thumb = contained(picture.load(), (side - gap, side - gap - label))
         card.paste(thumb, ((side - thumb.width) // 2, (side - label - thumb.height) // 2 + 1))
         text = f"image {picture.number} · {picture.role}"
         _write(card, (gap // 2, side - label - gap // 4), text, unit * 0.62, GREY, side - gap)

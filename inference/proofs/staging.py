@@ -189,4 +189,4 @@ def flattened(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         page: Any = Image.new("RGBA", layer.size, WHITE)
         return Image.alpha_composite(page, layer).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

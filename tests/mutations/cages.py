@@ -57,7 +57,8 @@ class Ended:
         if "Warning: " in self.errors:
             return "a warning of a library"
         last = self.errors.strip().splitlines()[-1:]
-        if self.code and not (last and last[0].startswith("error: ")):
+        told = (last and last[0].startswith("error: ")) or "which a plan leaves out" in self.output
+        if self.code and not told:
             return "an exit code without its line"
         return ""
 
@@ -83,10 +84,12 @@ class Cages:
 
     def run(self, folder: Path, arguments: Sequence[str]) -> Ended:
         """Run `packshot ARGUMENTS` in a folder; "@make" for "packshot" renders without Prefect."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps([str(folder), list(arguments)]) + "\n")
-        self._process.stdin.flush()
-        return Ended(**json.loads(self._process.stdout.readline()))
+        to, back = self._process.stdin, self._process.stdout
+        assert to is not None
+        assert back is not None
+        to.write(json.dumps([str(folder), list(arguments)]) + "\n")
+        to.flush()
+        return Ended(**json.loads(back.readline()))
 
 
 def main() -> None:
