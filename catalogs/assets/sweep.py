@@ -90,6 +90,7 @@ def _named(store: Store) -> set[str]:
     for asset_key, render_key, sha256 in named_content(store):
         if asset_key:
             named.add(asset_key)
+        if sha256:
             named.add(thumbnail_key(sha256))
         if render_key:
             named.update((render_key, render_key.removesuffix(".png") + ".json"))
