@@ -21,11 +21,11 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalogs.assets.shapes import JUDGED, NoCommit, conformed, refuse_bad_rows
+from catalogs.assets.shapes import JUDGED, OF_BAD_BYTES, NoCommit, conformed, refuse_bad_rows, refuse_other_kinds
 from catalogs.assets.starts import ordered_at
 from catalogs.columns import ASSETS, IDENTITY, Row, filled
 from catalogs.errors import NewerFormat, StorageError, UserError
-from catalogs.identity import Identity, canonical_json
+from catalogs.identity import Identity, canonical_json, thumbnail_key
 from catalogs.storage.store import Store
 
 CATALOG = "catalog/"
@@ -34,8 +34,6 @@ ROWS_A_COMMIT = 5_000
 COMMIT_FORMAT = 1
 """The newest format of a commit that is read here, and the one that is written; a file without one is of the first."""
 FORMAT_KEY = b"packshot.format"
-# All that Arrow and its Thrift reader were seen to raise of bytes that are no Parquet.
-_OF_BAD_BYTES = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 _LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step"))
 """Columns that rows have only since 2026-11-21."""
 
@@ -184,8 +182,9 @@ def decode_commit(data: bytes, columns: Sequence[str] | None = None) -> pa.Table
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             refuse_newer(file.schema_arrow.metadata or {})
             _refuse_foreign(file.schema_arrow.names)
+            refuse_other_kinds(file.schema_arrow)
             table = file.read(columns=needed, use_threads=False)
-    except _OF_BAD_BYTES as error:
+    except OF_BAD_BYTES as error:
         raise NoCommit(str(error) or type(error).__name__) from None
     table = conformed(filled(table, _LATER.intersection(needed)).select(needed))
     refuse_bad_rows(table, [status.value for status in Status])
@@ -216,9 +215,10 @@ def read_commits(
     """Every commit, or some of them, in the order of their keys, a few read at a time.
 
     Args:
-        unread: takes those that cannot be read, each once; where it is None, the first of them is raised.
+        unread: takes those that cannot be read, and those in it are passed over; where it is None, the first is raised.
     """
-    wanted = commit_keys(store) if keys is None else sorted(keys)
+    passed = {error.key for error in unread or ()}
+    wanted = [key for key in (commit_keys(store) if keys is None else sorted(keys)) if key not in passed]
     with ThreadPoolExecutor(READERS) as pool:
         # Windows of a few files: a million rows must not sit in a queue of futures.
         for start in range(0, len(wanted), 4 * READERS):
@@ -228,7 +228,7 @@ def read_commits(
                     yield found
                 elif unread is None:
                     raise found
-                elif found.key not in {error.key for error in unread}:
+                else:
                     unread.append(found)
 
 
@@ -253,8 +253,38 @@ def rows_of(table: pa.Table) -> Iterator[Row]:
         yield from batch.to_pylist()
 
 
-def named_content(store: Store) -> Iterator[tuple[str | None, str | None, str]]:
-    """(asset key, master key, SHA-256 of the asset) of every row of every commit, current or not."""
-    columns = ("asset_key", "render_key", "sha256")
-    for table in read_commits(store, columns):
-        yield from zip(*(table[column].to_pylist() for column in columns), strict=True)
+def named_keys(store: Store) -> set[str]:
+    """Keys of assets, masters, their records and thumbnails that any row of any commit names, current or not.
+
+    Raises:
+        UnreadCommit: what it names cannot be known.
+    """
+    named: set[str] = set()
+    for table in read_commits(store, _NAMING):
+        named |= _keys_in(table)
+    return named
+
+
+def keys_named(data: bytes) -> set[str] | None:
+    """What the bytes of a file that is no commit name all the same; None where that cannot be known."""
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            table = file.read(columns=list(_NAMING), use_threads=False)
+        return _keys_in(conformed(table.select(_NAMING)))
+    except (NoCommit, *OF_BAD_BYTES):
+        return None
+
+
+_NAMING = ("asset_key", "render_key", "sha256")
+
+
+def _keys_in(table: pa.Table) -> set[str]:
+    named: set[str] = set()
+    for asset_key, render_key, sha256 in zip(*(table[column].to_pylist() for column in _NAMING), strict=True):
+        if asset_key:
+            named.add(asset_key)
+        if sha256:
+            named.add(thumbnail_key(sha256))
+        if render_key:
+            named.update((render_key, render_key.removesuffix(".png") + ".json"))
+    return named

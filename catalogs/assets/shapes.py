@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as types
 
-from catalogs.columns import COLUMNS, IDENTITY
+from catalogs.columns import ASSETS, COLUMNS, IDENTITY
 
 _NUMBERS = (types.is_integer, types.is_floating, types.is_decimal)
 _ONE_OF: Mapping[Callable[[Any], bool], tuple[Callable[[Any], bool], ...]] = {
@@ -30,8 +30,12 @@ _ONE_OF: Mapping[Callable[[Any], bool], tuple[Callable[[Any], bool], ...]] = {
     types.is_floating: _NUMBERS,
     types.is_boolean: (types.is_boolean,),
     types.is_timestamp: (types.is_timestamp,),
+    types.is_date: (types.is_date,),
 }
 """Kinds of types, and from which others their values may come."""
+
+# All that Arrow and its Thrift reader were seen to raise of bytes that are no Parquet.
+OF_BAD_BYTES = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 
 JUDGED = (*IDENTITY, "status", "fingerprint", "render_key", "render_fingerprint", "run_id", "created_at", "ordered_at")
 """Columns that tell whether rows are a commit's, whatever else is wanted of them."""
@@ -45,12 +49,43 @@ class NoCommit(Exception):
     """These bytes are no commit's rows; says why in a few words."""
 
 
+def refuse_other_kinds(schema: pa.Schema) -> None:
+    """Raises NoCommit where a column of ours holds, by its type alone, another kind of value."""
+    for field in schema:
+        if field.name in ASSETS.names and not _can_be(field.type, COLUMNS[field.name].type):
+            raise NoCommit(f"column {field.name!r} is of type {field.type}, not {COLUMNS[field.name].type}")
+
+
+def _can_be(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if types.is_dictionary(found):
+        return _can_be(found.value_type, wanted)
+    if types.is_null(found) or found.equals(wanted):
+        return True
+    if types.is_map(wanted):
+        # As pairs, as structs of key and value, or as one struct whose fields are the keys.
+        of_pairs = _is_list(found) and (types.is_nested(found.value_type) or types.is_null(found.value_type))
+        return of_pairs or types.is_map(found) or types.is_struct(found)
+    if types.is_list(wanted):
+        return _is_list(found) and _can_be(found.value_type, wanted.value_type)
+    if types.is_struct(wanted):
+        names = {field.name: field.type for field in found} if types.is_struct(found) else None
+        return names is not None and all(_can_be(names.get(field.name, pa.null()), field.type) for field in wanted)
+    kinds = next(kinds for kind, kinds in _ONE_OF.items() if kind(wanted))
+    return any(kind(found) for kind in kinds)
+
+
+def _is_list(found: pa.DataType) -> bool:
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+    return any(is_one(found) for is_one in lists)
+
+
 def conformed(table: pa.Table) -> pa.Table:
-    """A table with the same values in columns of our own types.
+    """A table of columns of ours with the same values in our own types.
 
     Raises:
         NoCommit: a column holds something else, or a value that would have to change.
     """
+    refuse_other_kinds(table.schema)
     arrays = [_conformed(name, table[name]) for name in table.column_names]
     return pa.table(arrays, names=table.column_names)
 
@@ -60,9 +95,8 @@ def _conformed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         column.validate(full=True)  # that texts are texts
         return _cast(column, wanted)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        problem = f"column {name!r} of type {column.type} holds no {wanted}"
-        raise NoCommit(f"{problem}: {error}") from None
+    except OF_BAD_BYTES as error:
+        raise NoCommit(f"column {name!r} of type {column.type} is not {wanted}: {error}") from None
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -77,11 +111,10 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
         # Rare and small: by way of Python, which takes no value for another.
         plain = _pairs if types.is_map(wanted) else _same
         return pa.chunked_array([pa.array(list(map(plain, column.to_pylist())), wanted)])
-    kinds = next(kinds for kind, kinds in _ONE_OF.items() if kind(wanted))
-    if not any(kind(found) for kind in kinds):
-        raise TypeError("another kind of value")
     if types.is_fixed_size_binary(found):
         column = column.cast(pa.binary())
+    if types.is_floating(found) and types.is_integer(wanted) and (pc.max(pc.abs(column)).as_py() or 0) >= 2**53:
+        raise ValueError("a number that may have been another one before it was a fraction")
     return column.cast(wanted)  # a time without a zone is UTC
 
 
