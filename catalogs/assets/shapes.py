@@ -59,12 +59,12 @@ def refuse_other_kinds(schema: pa.Schema) -> None:
 def _can_be(found: pa.DataType, wanted: pa.DataType) -> bool:
     if types.is_dictionary(found):
         return _can_be(found.value_type, wanted)
-    if types.is_null(found) or found.equals(wanted):
+    if types.is_null(found) or bool(found.equals(wanted)):
         return True
     if types.is_map(wanted):
         # As pairs, as structs of key and value, or as one struct whose fields are the keys.
         of_pairs = _is_list(found) and (types.is_nested(found.value_type) or types.is_null(found.value_type))
-        return of_pairs or types.is_map(found) or types.is_struct(found)
+        return bool(of_pairs or types.is_map(found) or types.is_struct(found))
     if types.is_list(wanted):
         return _is_list(found) and _can_be(found.value_type, wanted.value_type)
     if types.is_struct(wanted):
