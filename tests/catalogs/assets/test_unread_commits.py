@@ -1,0 +1,215 @@
+"""A commit that cannot be read is raised by whoever needs the whole record, and told by whoever only reads on."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalogs.assets.commits import Step, UnreadCommit, commit, commit_keys, named_keys, read_commits, unread_commits
+from catalogs.assets.delivered import Delivered
+from catalogs.assets.history import History, read_current, rows_at
+from catalogs.assets.quarantine import held_by_quarantine, move_aside
+from catalogs.assets.verification import current_files
+from catalogs.columns import ASSETS
+from catalogs.storage.store import MissingKey, Store
+from tests.catalogs.assets.test_commits import IDENTITY, ONE, RUN, TWO, asset, put, row
+from tests.flows.drawn import ROOT
+
+BAD = "catalog/r2/bad.parquet"
+GOOD = pa.Table.from_pylist([row(TWO, run_id="r2")], schema=ASSETS)
+
+
+def encoded(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def flipped(data: bytes) -> bytes:
+    """Every seventh byte of the pages is another one; the footer is whole."""
+    changed = bytearray(data)
+    for place in range(100, len(data) // 3, 7):
+        changed[place] ^= 0x55
+    return bytes(changed)
+
+
+def with_format(data: bytes, format: bytes) -> bytes:
+    return encoded(pq.read_table(pa.BufferReader(data)).replace_schema_metadata({b"packshot.format": format}))
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "torn": lambda data: b"PAR1 torn",
+    "cut": lambda data: data[:-20],
+    "flipped": flipped,
+    "foreign": lambda data: encoded(pa.table({"campaign": ["spring"]})),
+    "another type": lambda data: encoded(GOOD.set_column(1, "kind", pa.array([7]))),
+    "newer": lambda data: with_format(data, b"2"),
+}
+READERS: dict[str, Callable[..., Any]] = {
+    "history": lambda store, **told: History.read(store, **told),
+    "view": lambda store, **told: read_current(store, **told),
+    "index": lambda store, **told: Delivered(store, "spring").refresh(**told),
+    "commits": lambda store, **told: list(read_commits(store, **told)),
+}
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Store:
+    store = Store.at(str(tmp_path))
+    put(store, row())
+    return store
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_it_is_raised_or_told(output: Store, damage: str, reader: str) -> None:
+    output.write(BAD, DAMAGES[damage](encoded(GOOD)))
+    with pytest.raises(UnreadCommit) as raised:
+        READERS[reader](output)
+    assert raised.value.exit_code == 2
+    assert (raised.value.key, raised.value.is_newer) == (BAD, damage == "newer")
+    advice = "upgrade packshot" if damage == "newer" else "move it aside with `packshot verify CAMPAIGN --quarantine`"
+    assert str(raised.value).startswith(f"{output.uri(BAD)}: ")
+    assert str(raised.value).endswith(f"; {advice}")
+    unread: list[UnreadCommit] = []
+    READERS[reader](output, unread=unread)
+    assert [error.key for error in unread] == [BAD]
+    assert [error.key for error in unread_commits(output)] == [BAD]
+
+
+def test_what_stands_beside_it_counts(output: Store) -> None:
+    output.write(BAD, b"")
+    unread: list[UnreadCommit] = []
+    assert read_current(output, unread=unread)["fingerprint"].to_pylist() == [ONE]
+    history = History.read(output, "spring", unread)
+    assert history.has(IDENTITY.digest(), ONE)
+    assert len(unread) == 1  # told once
+    assert [file.key for file in current_files_of(output, history)] == ["assets/11.jpg"]
+
+
+def current_files_of(store: Store, history: History) -> list[Any]:
+    keys = [key for key in commit_keys(store) if key != BAD]
+    files = Store.at(store.uri("copy"))
+    for key in keys:
+        files.write(key, store.read(key))
+    return list(current_files(files, history))
+
+
+def test_a_column_that_only_whole_rows_need_is_told_too(output: Store) -> None:
+    """The history does not read prompts: the row counts in it, and is passed over where whole rows are wanted."""
+    bad = GOOD.set_column(ASSETS.get_field_index("prompt"), "prompt", pa.array([b"\xff"], pa.binary()))
+    output.write(BAD, encoded(bad))
+    history = History.read(output)
+    known = history.known(IDENTITY.digest(), bytes.fromhex(TWO))
+    assert known is not None
+    with pytest.raises(UnreadCommit, match="'prompt'"):
+        list(rows_at(output, {(IDENTITY.digest(), bytes.fromhex(TWO)): known.order}))
+    unread: list[UnreadCommit] = []
+    assert read_current(output, unread=unread)["fingerprint"].to_pylist() == [ONE]
+    assert [error.key for error in unread] == [BAD]
+
+
+def test_the_index_takes_it_up_once_it_is_mended(output: Store) -> None:
+    index = Delivered(output, "spring")
+    output.write(BAD, b"PAR1")
+    index.refresh(unread=[])
+    assert not index.known(IDENTITY.digest(), bytes.fromhex(TWO))
+    output.write(BAD, encoded(GOOD))
+    index.refresh()
+    assert index.known(IDENTITY.digest(), bytes.fromhex(TWO))
+
+
+def test_one_that_is_gone_is_no_bad_one(output: Store) -> None:
+    with pytest.raises(MissingKey):
+        list(read_commits(output, keys=[BAD], unread=[]))
+
+
+def test_nobody_knows_what_is_left_over(output: Store) -> None:
+    output.write(BAD, b"")
+    with pytest.raises(UnreadCommit):
+        named_keys(output)
+
+
+def test_it_travels_between_processes(output: Store) -> None:
+    error = UnreadCommit(output.uri(BAD), BAD, "is bad", False).naming("my campaign.yaml")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.key, again.is_newer) == (str(error), BAD, False)
+    assert str(again).endswith("`packshot verify 'my campaign.yaml' --quarantine`")
+
+
+def test_the_same_outcome_can_be_committed_again_once_it_was_moved(output: Store) -> None:
+    key = commit(output, RUN, Step.RENDER, [asset(TWO)])
+    output.write(key, b"PAR1")
+    assert commit(output, RUN, Step.RENDER, [asset(TWO)]) == key
+    (error,) = unread_commits(output)  # a name is taken by what lies there
+    assert move_aside(output, error, {}) == key.replace("catalog/", "quarantine/")
+    assert commit(output, RUN, Step.RENDER, [asset(TWO)]) == key
+    assert unread_commits(output) == []
+    assert held_by_quarantine(output).before is not None
+
+
+def test_two_may_move_it_at_once(output: Store) -> None:
+    output.write(BAD, b"PAR1")
+    (error,) = unread_commits(output)
+    with ThreadPoolExecutor(4) as pool:
+        moved = set(pool.map(lambda _: move_aside(output, error, {}), range(4)))
+    assert moved <= {BAD.replace("catalog/", "quarantine/"), None}
+    assert unread_commits(output) == []
+
+
+def test_one_that_was_mended_meanwhile_stays(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    output.write(BAD, b"PAR1")
+    (error,) = unread_commits(output)
+    written = Store.write
+
+    def mended(store: Store, key: str, data: bytes, content_type: str | None = None) -> None:
+        written(store, key, data, content_type)
+        if key.startswith("quarantine/") and key.endswith(".parquet"):
+            written(store, BAD, encoded(GOOD))
+
+    monkeypatch.setattr(Store, "write", mended)
+    move_aside(output, error, {})
+    assert unread_commits(output) == []
+    assert output.exists(BAD)
+
+
+END = """
+import sys
+from catalogs.assets.history import History
+from catalogs.errors import PackshotError
+from catalogs.storage.store import Store
+try:
+    History.read(Store.at(sys.argv[1]))
+except PackshotError:
+    sys.exit(2)
+"""
+
+
+def ends(output: Store, count: int) -> list[int]:
+    """How so many processes end that meet a bad commit among good ones."""
+    for number in range(40):
+        put(output, *(row(look=f"l{number}-{n}") for n in range(50)))
+    output.write(BAD, b"PAR1 torn")
+    command = [sys.executable, "-c", END, output.root]
+    return [subprocess.run(command, cwd=ROOT, capture_output=True).returncode for _ in range(count)]
+
+
+def test_a_command_that_meets_it_ends_in_order(output: Store) -> None:
+    """Arrow's own threads freed Python's bytes while the interpreter ended, and aborted one command of ten."""
+    assert ends(output, 8) == [2] * 8
+
+
+@pytest.mark.slow
+def test_two_hundred_commands_that_meet_it_end_in_order(output: Store) -> None:
+    assert ends(output, 200) == [2] * 200
