@@ -177,8 +177,8 @@ def decode_commit(data: bytes, columns: Sequence[str] | None = None) -> pa.Table
     wanted = list(columns) if columns else ASSETS.names
     needed = [name for name in ASSETS.names if name in {*wanted, *JUDGED}]
     try:
-        # In this thread alone: what Arrow's own threads hold of Python's bytes they may free while the interpreter
-        # ends, and that aborts the process (exit code -6 in one of some hundred runs of a busy machine).
+        # In this thread alone, and from memory: what Arrow's own threads hold of Python's bytes they may free while the
+        # interpreter ends, and that aborts the process ("terminate called without an active exception", exit code -6).
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             refuse_newer(file.schema_arrow.metadata or {})
             _refuse_foreign(file.schema_arrow.names)

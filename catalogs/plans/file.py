@@ -163,7 +163,10 @@ class PlanFile:
     def _open(self) -> Iterator[pq.ParquetFile]:
         try:
             with self._store.seam("read", self._key):
-                file = pq.ParquetFile(self._store.path(self._key), filesystem=self._store.filesystem)
+                # A local file is Arrow's own: a thread of Arrow's reads it, and one that holds a Python file while the
+                # interpreter ends aborts the process, see catalogs/assets/commits.py: decode_commit.
+                filesystem = None if self._store.is_local else self._store.filesystem
+                file = pq.ParquetFile(self._store.path(self._key), filesystem=filesystem)
         except MissingKey:
             raise self._problem("there is no such plan") from None
         except (StorageError, pa.ArrowException):
@@ -225,7 +228,7 @@ class PlanFile:
         """One row group; columns that the plan is too old for are null."""
         wanted = list(columns) if columns else PLAN.names
         with self._open() as file:
-            # In this thread alone: see catalogs/assets/commits.py: decode_commit.
+            # In this thread, as far as Arrow lets us: see `_open`.
             table = file.read_row_group(number, columns=wanted, use_threads=False)
         return filled(table, _LATER.intersection(wanted)).select(wanted)
 
