@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from catalogs.assets.commits import CATALOG
-from catalogs.assets.quarantine import QUARANTINE
 from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import CampaignError, OptionError
 from catalogs.identity import canonical_json, run_key
@@ -95,8 +94,7 @@ def _another(store: Store, header: PlanHeader, run_id: str) -> tuple[str, PlanHe
     plan is its own that is like any of its later ones.
     """
     ours: list[Signature] = [header.signature]
-    # What a start committed and cannot be read was made all the same.
-    made: set[str] = {*store.folders(CATALOG), *store.folders(QUARANTINE)}
+    made: set[str] = set(store.folders(CATALOG))
     keys = store.list("runs")
     starts = [key.split("/")[1] for key in keys if key.endswith(f"/{PLAN_NAME}")]
     for start, found in _headers(store, sorted(set(starts) - {run_id}, reverse=True)):

@@ -146,6 +146,8 @@ def test_what_only_tells_goes_on_and_says_so(packshot: Packshot, project: Projec
         assert_named(found.err, project, said)
         unread = found.answer["unread"]
         assert [entry["commit"] for entry in unread] == [project.store.uri(BAD)]
+        if command == "report":
+            assert "Commits that could not be read" in Path(found.answer["gallery"]).read_text()
     found = packshot("status", project.path, "--json")
     assert (found.answer["delivered"], found.answer["planned"]) == (8, 8)  # the good commits count
     assert found.answer["complete"] is False

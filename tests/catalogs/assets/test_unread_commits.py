@@ -150,15 +150,15 @@ def test_it_travels_between_processes(output: Store) -> None:
     assert str(again).endswith("`packshot verify 'my campaign.yaml' --quarantine`")
 
 
-def test_the_same_outcome_can_be_committed_again_once_it_was_moved(output: Store) -> None:
-    key = commit(output, RUN, Step.RENDER, [asset(TWO)])
-    output.write(key, b"PAR1")
-    assert commit(output, RUN, Step.RENDER, [asset(TWO)]) == key
-    (error,) = unread_commits(output)  # a name is taken by what lies there
-    assert move_aside(output, error, {}) == key.replace("catalog/", "quarantine/")
-    assert commit(output, RUN, Step.RENDER, [asset(TWO)]) == key
-    assert unread_commits(output) == []
-    assert held_by_quarantine(output).before is not None
+def test_the_same_outcome_can_be_committed_again_once_it_was_moved(store: Store) -> None:
+    key = commit(store, RUN, Step.RENDER, [asset(TWO)])
+    store.write(key, b"PAR1")
+    assert commit(store, RUN, Step.RENDER, [asset(TWO)]) == key
+    (error,) = unread_commits(store)  # a name is taken by what lies there
+    assert move_aside(store, error, {}) == key.replace("catalog/", "quarantine/")
+    assert commit(store, RUN, Step.RENDER, [asset(TWO)]) == key
+    assert unread_commits(store) == []
+    assert held_by_quarantine(store).before is not None
 
 
 def test_two_may_move_it_at_once(output: Store) -> None:
