@@ -140,7 +140,7 @@ def _encode(table: pa.Table) -> bytes:
     """Parquet bytes in memory: a writer streaming into a store commits half a file on an exception."""
     buffer = io.BytesIO()
     versioned = table.replace_schema_metadata({FORMAT_KEY: str(COMMIT_FORMAT).encode()})
-    pq.write_table(versioned, buffer, compression="zstd")
+    pq.write_table(versioned, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -179,7 +179,7 @@ def decode_commit(data: bytes, columns: Sequence[str] | None = None) -> pa.Table
     try:
         # In this thread alone, and from memory: what Arrow's own threads hold of Python's bytes they may free while the
         # interpreter ends, and that aborts the process ("terminate called without an active exception", exit code -6).
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             refuse_newer(file.schema_arrow.metadata or {})
             _refuse_foreign(file.schema_arrow.names)
             refuse_other_kinds(file.schema_arrow)
