@@ -109,6 +109,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class NewerFormat(Exception):
+    """A file of a format that a newer packshot writes; whoever reads it says which file.
+
+    Args:
+        what: the kind of file.
+        found: the format it names.
+        known: the newest that is read here.
+    """
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        super().__init__(f"was written by a newer packshot ({what} format {found}, this one reads up to {known})")
+
+
 def nearest(wrong: str, allowed: Iterable[str]) -> str:
     """What to say of an unknown word: the nearest known ones, or all of them."""
     known = list(allowed)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
-from catalogs.errors import PackshotError, WorkError, one_line, printable
-from flows.cli_output import outcome_lines, plan_lines, reject_lines, table_lines, verified_lines
+from catalogs.errors import PackshotError, one_line
+from flows.cli_output import answer as _answer
+from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, table_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
@@ -131,10 +132,12 @@ def check(campaign: str, all_references: bool, everything: bool, strict: bool, a
 
     from tasks.prepare import check_catalogs
 
-    rejects, nothing_left, warnings = check_catalogs(campaign, all_references)
-    found = {"problems": [asdict(reject) for reject in rejects], "warnings": warnings}
+    checked = check_catalogs(campaign, all_references)
+    rejects, warnings = checked.rejects, checked.warnings
+    found = {"problems": [asdict(reject) for reject in rejects], "warnings": warnings, "unread": checked.unread}
+    say_unread(checked.unread)
     _answer(as_json, found, [*(f"warning: {line}" for line in warnings), *reject_lines(rejects, everything)])
-    if nothing_left or (strict and rejects):
+    if checked.is_nothing_left or (strict and rejects):
         sys.exit(2)
 
 
@@ -153,6 +156,7 @@ def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> No
     prepared = prepare(campaign, options)
     if output:
         copy_plan(prepared, output)
+    say_unread(prepared.summary["unread"])
     _answer(as_json, prepared.summary, plan_lines(prepared.summary))
 
 
@@ -195,9 +199,12 @@ def status(campaign: str, as_json: bool) -> None:
     from tasks.outcome import newest_outcome
 
     found = newest_outcome(campaign)
-    lines = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict)]
+    lines = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict | list)]
     lines += [f"  {count} {reason}" for reason, count in found["reasons"].items()]
+    say_unread(found["unread"])
     _answer(as_json, found, lines)
+    if found["unread"]:  # how much is delivered is not known
+        sys.exit(1)
 
 
 @cli.command()
@@ -209,25 +216,27 @@ def report(campaign: str, as_json: bool) -> None:
     from tasks.outcome import latest_run, open_campaign
 
     opened, store = open_campaign(campaign)
-    page = make_gallery(store, opened.name, latest_run(store, opened))
-    _answer(as_json, {"gallery": page}, [page])
+    unread: list[Any] = []
+    page = make_gallery(store, opened.name, latest_run(store, opened), unread)
+    told = [error.naming(campaign).as_dict() for error in unread]
+    say_unread(told)
+    _answer(as_json, {"gallery": page, "unread": told}, [page])
 
 
 @cli.command()
 @CAMPAIGN
 @click.option("--deep", is_flag=True, help="Also read every file and compare its content.")
 @click.option("--yes", is_flag=True, help="Record what is gone however much it is.")
+@click.option("--quarantine", "move_aside", is_flag=True, help="Only move commits aside that cannot be read.")
 @JSON
-def verify(campaign: str, deep: bool, yes: bool, as_json: bool) -> None:
+def verify(campaign: str, deep: bool, yes: bool, move_aside: bool, as_json: bool) -> None:
     """Look whether every delivered file is there; what is gone is recorded, and made again by the next render."""
-    from tasks.outcome import open_campaign
-    from tasks.verify import verify as look
+    from flows.upkeep import look
+    from flows.upkeep import move_aside as quarantine
 
-    opened, store = open_campaign(campaign)
-    verified = look(opened, store, deep, yes)
-    _answer(as_json, verified.as_dict(), verified_lines(verified, campaign))
-    if verified.missing or verified.left:
-        sys.exit(1)
+    if move_aside and (deep or yes):
+        raise click.UsageError("--quarantine looks at no file: give it alone")
+    end(as_json, quarantine(campaign) if move_aside else look(campaign, deep, yes))
 
 
 @cli.command()
@@ -240,26 +249,14 @@ def verify(campaign: str, deep: bool, yes: bool, as_json: bool) -> None:
     help="Keep what is younger, or was young when the first run at work here began; 12 at least.",
 )
 @click.option("--delete", "do_delete", is_flag=True, help="Delete what was listed.")
+@click.option("--forget-quarantined", "forget", is_flag=True, help="Keep nothing for commits that were moved aside.")
 @JSON
-def sweep(campaign: str, grace_hours: float, do_delete: bool, as_json: bool) -> None:
+def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_json: bool) -> None:
     """List leftovers (bytes no commit names) in the campaign's output; --delete removes them."""
-    from datetime import timedelta
+    from flows.upkeep import sweep as look_for_leftovers
 
-    from tasks.leftovers import delete_leftovers, find_leftovers
-    from tasks.outcome import open_campaign
-
-    _, store = open_campaign(campaign)
-    found = find_leftovers(store, timedelta(hours=grace_hours))
-    if not as_json:
-        for item in found.leftovers:
-            click.echo(f"{item.bytes:>12} {item.key}")
-    deleted = delete_leftovers(store, found) if do_delete else []
-    keys = [item.key for item in found.leftovers]
-    runs = [str(run) for run in found.runs]
-    answer = {"leftovers": keys, "bytes": found.bytes, "deleted": len(deleted), "runs": runs}
-    lines = [f"{run} is at work: kept is what was younger when it began" for run in runs]
-    said = f"{len(keys)} leftovers, {found.bytes} bytes, older than {grace_hours:g} hours"
-    _answer(as_json, answer, [*lines, said + (f"; {len(deleted)} deleted" if do_delete else "; --delete removes them")])
+    list_one = (lambda line: None) if as_json else click.echo
+    end(as_json, look_for_leftovers(campaign, grace_hours, do_delete, forget, list_one))
 
 
 @cli.command()
@@ -373,13 +370,3 @@ def _no_telemetry() -> None:
     import os
 
     os.environ.setdefault("DO_NOT_TRACK", "1")
-
-
-def _answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
-    text = json.dumps(data, indent=2, default=str) if as_json else "\n".join(map(printable, lines))
-    try:
-        click.echo(text, nl=bool(text))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WorkError(f"the answer cannot be written: {error.strerror}") from None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from catalogs.errors import WorkError, printable
+
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject
+    from tasks.unread import Quarantined
     from tasks.verify import Verified
 
 
@@ -51,6 +59,33 @@ def _place(summary: Mapping[str, Any], key: str) -> str:
     return f"{summary['output'].rstrip('/')}/{key}"
 
 
+def unread_line(unread: Sequence[Mapping[str, str]]) -> str:
+    """What is said of commits that could not be read, "" where there was none: the first of them, and how many."""
+    if not unread:
+        return ""
+    count = "a commit cannot" if len(unread) == 1 else f"{len(unread)} commits cannot"
+    first = unread[0]
+    what = "its" if len(unread) == 1 else "their"
+    return (
+        f"warning: {count} be read, and {what} rows count for nothing here: "
+        f"{first['commit']}: {first['problem']}; {first['fix']}"
+    )
+
+
+def quarantined_lines(done: Quarantined) -> list[str]:
+    """What was moved aside, and what it held."""
+    if not done.moved:
+        return ["every commit can be read" if not done.left else "no commit was moved aside"]
+    lines = [f"{len(done.moved)} commits that cannot be read were moved aside; render again to take up what they named"]
+    for moved in done.moved:
+        lines += [
+            f"  {moved['commit']}: {moved['problem']}",
+            f"    held: {moved['held']}",
+            f"    now {moved['moved_to']}",
+        ]
+    return lines
+
+
 def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     """A run's summary for people."""
     outcome, work = summary["outcome"], summary["work"]
@@ -62,6 +97,8 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     if outcome["missing"]:
         lines.append(f"  {outcome['missing']} missing" + ("" if summary["problems"] else "; run again to go on"))
     lines += [f"  {problem}" for problem in summary["problems"]]
+    if outcome["unread"]:
+        lines.append(f"  {outcome['unread']} commits could not be read, whose rows are not counted")
     if outcome["superseded"]:
         lines.append(f"  {outcome['superseded']} replaced by what a run asked for that was started later")
     if outcome["unwanted"]:
@@ -138,3 +175,45 @@ def reject_lines(rejects: Sequence[Reject], everything: bool) -> list[str]:
             lines.append(f"  ... and {count - SHOWN_A_CODE} more; --all prints them")
     rows = len({(reject.file, reject.row) for reject in rejects})
     return [*lines, f"{len(rejects)} problems in {rows} rows, which a plan leaves out as far as they go"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command says and how it ends.
+
+    Attributes:
+        data: for machines.
+        lines: for people.
+        error: a line for people beside them, "" where nothing is wrong.
+    """
+
+    data: dict[str, Any]
+    lines: list[str]
+    exit_code: int = 0
+    error: str = ""
+
+
+def end(as_json: bool, found: Answer) -> None:
+    """Say what a command found, and end as it says."""
+    answer(as_json, found.data, found.lines)
+    if found.error:
+        click.echo(f"error: {found.error}", err=True)
+    if found.exit_code:
+        sys.exit(found.exit_code)
+
+
+def say_unread(unread: Sequence[Mapping[str, str]]) -> None:
+    """Warn on stderr of commits that could not be read."""
+    if line := unread_line(unread):
+        click.echo(line, err=True)
+
+
+def answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
+    """Answer for machines or for people."""
+    text = json.dumps(data, indent=2, default=str) if as_json else "\n".join(map(printable, lines))
+    try:
+        click.echo(text, nl=bool(text))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WorkError(f"the answer cannot be written: {error.strerror}") from None

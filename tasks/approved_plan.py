@@ -40,6 +40,7 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
 
     Raises:
         CampaignError: it is another campaign's or output's, or was changed by hand.
+        UnreadCommit: what is made by now cannot be known.
     """
     _refuse_foreign(plan, campaign)
     refuse_edits(plan, plan.rows(PLAN.names))
@@ -50,7 +51,7 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     paid = frozenset(spent.tasked if header.hosted.get("resubmit") else spent.claimed)
     rights = _rights(plan, campaign, store, options)
     ended = ended_assets(store, history, rights)
-    summary = PlanSummary.of(header, **known_of(plan) | {"spent": spent.total})
+    summary = PlanSummary.of(header, **known_of(plan) | {"spent": spent.total, "unread": []})
     estimates = estimates_of(PricedModel(resolve_model(header.model, header.source)))
     lost = LostPictures()
     with PlanWriter(path, header) as writer:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from catalogs.assets.commits import Pair, Status, Step
+from catalogs.assets.commits import Pair, Status, Step, UnreadCommit
+from catalogs.assets.delivered import delivered_in
 from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign, load_campaign
@@ -17,8 +18,9 @@ from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
 from tasks.plan_inputs import book_of
-from tasks.planning import ended_of
 from tasks.prepare import Prepared, prepare
+from tasks.unread import naming
+from tasks.unwanted import ended_of
 from tasks.verify import MuchIsGone, verify_recent
 
 
@@ -38,11 +40,14 @@ def prepare_render(
 
     Raises:
         UserError: as `prepare`.
+        UnreadCommit: a commit cannot be read; nothing is rendered, retired or withdrawn on the ground of the others.
         MuchIsGone: so much is gone that somebody must say that it is.
     """
     with withdrawing_all_the_same(path, say):
         if run_id is None:
             _look(path, say)
+        else:
+            _refuse_unread(path)
         return prepare(path, options, plan_file, run_id)
 
 
@@ -50,11 +55,16 @@ def prepare_render(
 def withdrawing_all_the_same(path: str, say: Callable[[str], None]) -> Iterator[None]:
     """Whatever refuses the block, what no right covers any more is withdrawn.
 
+    But for a commit that cannot be read: what stands in it may have been withdrawn, renewed or made anew.
+
     Args:
         say: called with a line about what was withdrawn.
     """
     try:
-        yield
+        with naming(path):
+            yield
+    except UnreadCommit:
+        raise
     except (UserError, MuchIsGone):
         if count := withdraw_if_possible(path):
             say(f"{count} delivered assets withdrawn: a right to a photo has ended")
@@ -66,6 +76,11 @@ def _look(path: str, say: Callable[[str], None]) -> None:
     verified = verify_recent(campaign, Store.at(campaign.output))
     if verified.missing:
         say(f"{verified.missing} of {verified.checked} delivered files are gone or changed, and wanted again")
+
+
+def _refuse_unread(path: str) -> None:
+    campaign = load_campaign(path)
+    delivered_in(Store.at(campaign.output), campaign.name).refresh()
 
 
 def withdraw_if_possible(path: str) -> int:
@@ -81,8 +96,15 @@ def withdraw_ended_of(campaign: Campaign) -> int:
 
     Returns:
         How many; masters, which are no assets, not counted.
+
+    Raises:
+        UnreadCommit: a commit cannot be read; nothing was withdrawn.
     """
-    store = Store.at(campaign.output)
+    with naming(campaign.source):
+        return _withdraw(campaign, Store.at(campaign.output))
+
+
+def _withdraw(campaign: Campaign, store: Store) -> int:
     history = History.read(store, campaign.name)
     products = Catalog.open(campaign.catalogs.products, "products")
     book = book_of(campaign)

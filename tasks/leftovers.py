@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from catalogs.assets.masters import LEAST_GRACE
+from catalogs.assets.quarantine import Hold, forget_quarantined, held_by_quarantine
 from catalogs.assets.starts import ordered_at
 from catalogs.assets.sweep import Bounds, Leftover, delete, leftovers
 from catalogs.errors import OptionError
@@ -24,22 +25,28 @@ class Found:
 
     Attributes:
         runs: who is at work there.
+        held: how many more stay, as a commit in quarantine may name them.
     """
 
     leftovers: list[Leftover]
     grace: timedelta
     runs: list[Lease]
+    held: int = 0
 
     @property
     def bytes(self) -> int:
         return sum(item.bytes for item in self.leftovers)
 
 
-def find_leftovers(store: Store, grace: timedelta) -> Found:
+def find_leftovers(store: Store, grace: timedelta, forget: bool = False) -> Found:
     """Leftovers older than the grace, and beside runs at work older than the first of them by as much.
+
+    Args:
+        forget: keep nothing more for the sake of commits in quarantine, from now on.
 
     Raises:
         OptionError: the grace is too short for a run that nobody sees.
+        UnreadCommit: what a commit names cannot be known.
     """
     if grace < LEAST_GRACE:
         # Two runs by --force share one lease, and that of a slow clock looks over: the grace alone must hold.
@@ -47,7 +54,13 @@ def find_leftovers(store: Store, grace: timedelta) -> Found:
         problem = f"what a run has stored may wait up to {least} hours for its commit"
         raise OptionError("--grace-hours", f"{grace / _HOUR:g}", problem, f"give {least} or more")
     runs = live_leases(store)
-    return Found(leftovers(store, _bounds(store, grace, runs)), grace, runs)
+    bounds = _bounds(store, grace, runs)
+    unnamed = leftovers(store, bounds)
+    if forget:
+        forget_quarantined(store)
+        bounds = replace(bounds, hold=Hold())
+    free = [item for item in unnamed if not bounds.hold.keeps(item.key, item.modified)]
+    return Found(free, grace, runs, len(unnamed) - len(free))
 
 
 def delete_leftovers(store: Store, found: Found) -> list[Leftover]:
@@ -58,7 +71,7 @@ def delete_leftovers(store: Store, found: Found) -> list[Leftover]:
 def _bounds(store: Store, grace: timedelta, runs: Iterable[Lease]) -> Bounds:
     first = min([datetime.now(UTC), *map(_start, runs)])
     # To make a master again that was paid for is to pay again, or cannot be.
-    return Bounds(first - grace, tasked_renders(store))
+    return Bounds(first - grace, tasked_renders(store), held_by_quarantine(store))
 
 
 def _start(lease: Lease) -> datetime:

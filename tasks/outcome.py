@@ -10,7 +10,7 @@ from itertools import chain
 from shlex import quote
 from typing import Any
 
-from catalogs.assets.commits import Status, covers_hash, identity_of, pair_of
+from catalogs.assets.commits import Status, UnreadCommit, covers_hash, identity_of, pair_of
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.history import Known
 from catalogs.assets.starts import ordered_at
@@ -36,6 +36,7 @@ class Outcome:
         to_withdraw: not taken back yet.
         retired: wanted no longer, and taken out; `unwanted` are those that are not.
         reasons: failures by reason, as last committed.
+        unread: commits that could not be read; what they say is in no number, and the plan is never complete.
     """
 
     planned: int = 0
@@ -47,21 +48,27 @@ class Outcome:
     to_withdraw: int = 0
     retired: int = 0
     unwanted: int = 0
+    unread: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
     def complete(self) -> bool:
-        return self.delivered == self.planned and not self.to_withdraw
+        return self.delivered == self.planned and not self.to_withdraw and not self.unread
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "reasons": dict(self.reasons)}
 
 
-def outcome_of(store: Store, plan: PlanFile) -> Outcome:
-    """Compare a plan with what counts now."""
+def outcome_of(store: Store, plan: PlanFile, unread: list[UnreadCommit] | None = None) -> Outcome:
+    """Compare a plan with what counts now.
+
+    Args:
+        unread: takes the commits that cannot be read, which are passed over in any case.
+    """
     index = delivered_in(store, plan.header.campaign)
-    index.refresh()
-    outcome, planned_at = Outcome(), ordered_at(plan.header.run_id)
+    unread = [] if unread is None else unread
+    index.refresh(unread)
+    outcome, planned_at = Outcome(unread=len(unread)), ordered_at(plan.header.run_id)
     for row in plan.rows(_COLUMNS):
         if is_master(row):
             continue
@@ -156,8 +163,10 @@ def newest_outcome(path: str) -> dict[str, Any]:
     newest = next(plans)
     whole = next((item for item in chain([newest], plans) if not item[1].header.partial), None)
     run_id, plan = whole or newest
-    outcome = outcome_of(store, plan)
+    unread: list[UnreadCommit] = []
+    outcome = outcome_of(store, plan, unread)
     found = {"campaign": campaign.name, "run_id": run_id, **outcome.as_dict()}
+    found["unread"] = [error.naming(campaign.source).as_dict() for error in unread]
     if whole is None:
         found["part"] = "planned with --only or --limit; the whole campaign was never planned here"
     return {**found, "complete": outcome.complete and whole is not None}

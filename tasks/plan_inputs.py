@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from catalogs.assets.commits import UnreadCommit
 from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
@@ -31,6 +32,7 @@ class Inputs:
         paid: render fingerprints that the journal holds a task or an unanswered submit of: they cost nothing more.
         columns: product columns to read, None for all.
         lost: paid pictures that are gone, as far as the plan has come.
+        unread: commits that could not be read; what they say is not in the history.
     """
 
     campaign: Campaign
@@ -46,6 +48,7 @@ class Inputs:
     book: ReferenceBook
     expander: Expander
     lost: LostPictures = field(default_factory=LostPictures)
+    unread: list[UnreadCommit] = field(default_factory=list)
 
 
 def read_inputs(
@@ -56,7 +59,8 @@ def read_inputs(
     Raises:
         UserError: a catalog that cannot be used, or a shot that cannot be made from these columns.
     """
-    history = History.read(store, campaign.name)
+    unread: list[UnreadCommit] = []
+    history = History.read(store, campaign.name, unread)
     book = book_of(campaign)
     spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
     brands = Catalog.open(campaign.catalogs.brands, "brands")
@@ -77,6 +81,7 @@ def read_inputs(
         columns=_columns(campaign, products, expander, every_column),
         book=book,
         expander=expander,
+        unread=[error.naming(campaign.source) for error in unread],
     )
 
 

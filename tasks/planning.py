@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from catalogs.assets.commits import identity_of
-from catalogs.assets.history import History, covers_of
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, PackshotError, ReferenceImageError, StorageError
-from catalogs.identity import Identity
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
 from catalogs.inputs.reader import Batch, Catalog
 from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject
@@ -29,14 +25,14 @@ from catalogs.plans.decision import Action, Wishes, Work
 from catalogs.plans.file import PLAN_NAME, PlanWriter
 from catalogs.plans.looks import Looks
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.rights import ended_assets, of_record, read_rights
-from catalogs.plans.rows import add_estimates, estimates_of, unwanted_row
+from catalogs.plans.rows import add_estimates, estimates_of
 from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
-from catalogs.references.book import MissingReference, ReferenceBook
+from catalogs.references.book import MissingReference
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
 from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs
+from tasks.unwanted import unwanted
 
 PROBERS = 8
 SHOWN = 3  # of many lines of one kind
@@ -290,11 +286,7 @@ def compare(
         inputs.lost.add(rows, estimates)
         yield rows
     _leave_out_rows(refused, looks, left_out)
-    today = inputs.options.today
-    ended = ended_of(inputs.campaign, inputs.store, inputs.history, inputs.products, inputs.book, today)
-    yield [unwanted_row(*item, inputs.model.engine, Action.WITHDRAW) for item in ended.items()]
-    if not inputs.options.partial:
-        yield [row for row in retired(comparison, inputs, left_out) if identity_of(row) not in ended]
+    yield unwanted(comparison, inputs, left_out)
 
 
 def _refusals(look: Sequence[Planned]) -> list[Problem]:
@@ -308,44 +300,6 @@ def _refusals(look: Sequence[Planned]) -> list[Problem]:
         Problem("reference_images", "", f"{', '.join(dict.fromkeys(where))}: {reason}", code)
         for reason, where in places.items()
     ]
-
-
-def ended_of(
-    campaign: Campaign, store: Store, history: History, products: Catalog, book: ReferenceBook, today: date
-) -> dict[Identity, str]:
-    """The delivered assets of a campaign that no right covers any more, with their fingerprints."""
-    if not any(history.standing()):
-        return {}
-    territories = {channel.name: channel.territory for channel in campaign.channels}
-    rights = read_rights(products, book.try_probe, territories, today, [of_record(store)])
-    return ended_assets(store, history, rights)
-
-
-def retired(comparison: Comparison, inputs: Inputs, left_out: LeftOut) -> list[Row]:
-    """The rows of delivered assets that are certainly wanted no longer.
-
-    Certain is one whose shot, channel or variation is gone, and one none of whose products stands in a row that was
-    left out: a typing error in a catalog must retire nothing. Where such a row has no readable id, no product is.
-    """
-    unwanted = list(comparison.unwanted(inputs.model.kind))
-    doubtful = {
-        identity
-        for identity, _ in unwanted
-        if not comparison.is_of_a_known_look(identity) and not _is_gone(identity, inputs.campaign)
-    }
-    if doubtful and not left_out.nameless:
-        covers = covers_of(inputs.store, inputs.history, doubtful) if left_out.products else {}
-        doubtful = {identity for identity in doubtful if left_out.products.intersection(covers.get(identity, ()))}
-    left_out.kept = sum(not identity.is_master for identity in doubtful)
-    return [comparison.retired_row(*item) for item in unwanted if item[0] not in doubtful]
-
-
-def _is_gone(identity: Identity, campaign: Campaign) -> bool:
-    """Whether its shot, channel or variation left the campaign, whatever became of its product."""
-    if identity.shot not in campaign.shots or identity.variation >= campaign.variations:
-        return True
-    names = {channel.name for channel in campaign.channels_of(identity.shot)}
-    return identity.channel not in names and not identity.is_master
 
 
 def write(
@@ -376,6 +330,7 @@ def count_rows(
         summary.warnings += left_out.unreachable[:SHOWN]
     summary.warnings += inputs.expander.doubts.lines()
     summary.warnings += inputs.lost.lines()
+    summary.unread = [error.as_dict() for error in inputs.unread]
     if left_out.kept:
         what = f"{left_out.kept} delivered assets may belong to rows that were left out, and are not retired"
         reject = left_out.nameless

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from catalogs.assets.commits import unread_commits
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.identity import run_key
 from catalogs.inputs.ids import normal_form
@@ -136,25 +137,40 @@ def copy_plan(prepared: Prepared, path: str) -> None:
     write_uri(path, prepared.store.read(prepared.plan_key))
 
 
-def check_catalogs(campaign_path: str, all_references: bool) -> tuple[list[Reject], bool, list[str]]:
+@dataclass(frozen=True)
+class Checked:
+    """What planning would find wrong.
+
+    Attributes:
+        is_nothing_left: nothing could be planned.
+        warnings: what a plan would warn of.
+        unread: commits of the output that cannot be read, each with its `problem` and `fix`.
+    """
+
+    rejects: list[Reject]
+    is_nothing_left: bool
+    warnings: list[str]
+    unread: list[dict[str, str]]
+
+
+def check_catalogs(campaign_path: str, all_references: bool) -> Checked:
     """Every problem of a campaign's catalogs and references that planning would find; writes nothing.
 
     Args:
         all_references: read also the pictures that no shot uses.
-
-    Returns:
-        The problems, whether they leave nothing to plan, and what a plan would warn of.
     """
     campaign = load_campaign(campaign_path)
     thorough = Thorough(columns=True, references=all_references)
     with work_folder() as folder:
-        nothing_left, warnings = False, []
+        warnings: list[str] = []
         model, store = choose_model(campaign), Store.at(campaign.output)
         try:
-            warnings = write_plan(campaign, model, store, PlanOptions(), folder, thorough).warnings
+            summary = write_plan(campaign, model, store, PlanOptions(), folder, thorough)
+            is_nothing_left, warnings, unread = False, summary.warnings, summary.unread
         except NothingLeft:
-            nothing_left = True
-        return read_rejects(folder / REJECTS_NAME), nothing_left, warnings
+            is_nothing_left = True
+            unread = [error.naming(campaign.source).as_dict() for error in unread_commits(store)]
+        return Checked(read_rejects(folder / REJECTS_NAME), is_nothing_left, warnings, unread)
 
 
 def _frozen(value: Any) -> Any:

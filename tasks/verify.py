@@ -18,6 +18,7 @@ from catalogs.errors import WorkError
 from catalogs.journal.lease import live_leases
 from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
+from tasks.unread import naming
 
 FULL_EVERY = timedelta(days=1)
 
@@ -62,8 +63,14 @@ def verify(campaign: Campaign, store: Store, deep: bool = False, sure: bool = Fa
 
     Raises:
         MuchIsGone: nothing was committed.
+        UnreadCommit: what is delivered cannot be known; nothing was committed.
         StorageError: the store could not be listed; nothing was committed.
     """
+    with naming(campaign.source):
+        return _verify(campaign, store, deep, sure)
+
+
+def _verify(campaign: Campaign, store: Store, deep: bool, sure: bool) -> Verified:
     history = History.read(store, campaign.name)
     if history.latest is None:
         return Verified(0, 0, 0, 0)

@@ -2,6 +2,9 @@
 
 A commit is one Parquet file under `catalog/<run_id>/`, created exclusively, named by a hash of what it holds. What
 many commits mean together is told in `history`.
+
+Its schema metadata carry the version of its format, which is in no name. One that cannot be read stops whoever would
+write on the ground of the record; who only tells what it says passes it over, and says that.
 """
 
 from __future__ import annotations
@@ -12,20 +15,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
+from shlex import quote
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalogs.assets.shapes import JUDGED, OF_BAD_BYTES, NoCommit, conformed, refuse_bad_rows, refuse_other_kinds
 from catalogs.assets.starts import ordered_at
 from catalogs.columns import ASSETS, IDENTITY, Row, filled
-from catalogs.errors import StorageError
-from catalogs.identity import Identity, canonical_json
+from catalogs.errors import NewerFormat, StorageError, UserError
+from catalogs.identity import Identity, canonical_json, thumbnail_key
 from catalogs.storage.store import Store
 
 CATALOG = "catalog/"
 READERS = 8
 ROWS_A_COMMIT = 5_000
+COMMIT_FORMAT = 1
+"""The newest format of a commit that is read here, and the one that is written; a file without one is of the first."""
+FORMAT_KEY = b"packshot.format"
 _LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step"))
 """Columns that rows have only since 2026-11-21."""
 
@@ -49,6 +57,31 @@ class Step(IntEnum):
     RENDER = 3
     RETIRE = 4
     VERIFY = 5
+
+
+class UnreadCommit(UserError):
+    """A commit that is there and cannot be read: damaged, foreign, or of a newer packshot.
+
+    Attributes:
+        key: its key in the store.
+        is_newer: a newer packshot reads it: it is no case for the quarantine.
+    """
+
+    def __init__(self, uri: str, key: str, problem: str, is_newer: bool, campaign: str = "CAMPAIGN") -> None:
+        self.key, self.is_newer, self.campaign = key, is_newer, campaign
+        fix = "upgrade packshot" if is_newer else f"move it aside with `packshot verify {campaign} --quarantine`"
+        super().__init__(uri, "", problem, fix)
+
+    def naming(self, campaign: str) -> UnreadCommit:
+        """The same, with the campaign's file in its advice."""
+        return UnreadCommit(self.source, self.key, self.problem, self.is_newer, quote(campaign))
+
+    def as_dict(self) -> dict[str, str]:
+        """Which, why, and what to do, for machines."""
+        return {"commit": self.source, "problem": self.problem, "fix": self.fix}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UnreadCommit, (self.source, self.key, self.problem, self.is_newer, self.campaign)
 
 
 def identity_of(row: Row) -> Identity:
@@ -106,7 +139,8 @@ def _commit_name(table: pa.Table) -> str:
 def _encode(table: pa.Table) -> bytes:
     """Parquet bytes in memory: a writer streaming into a store commits half a file on an exception."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    versioned = table.replace_schema_metadata({FORMAT_KEY: str(COMMIT_FORMAT).encode()})
+    pq.write_table(versioned, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -119,31 +153,98 @@ def read_commit(store: Store, key: str, columns: Sequence[str] | None = None) ->
     """One commit with a `commit` column naming its key; columns that it is too old for are null.
 
     Raises:
-        StorageError: it cannot be read.
+        UnreadCommit: what lies there is no commit that can be read.
+        StorageError: the store does not answer, or it is gone.
     """
-    wanted = list(columns) if columns else None
+    data = store.read(key)
     try:
-        # In this thread alone: what Arrow's own threads hold of Python's bytes they may free while the interpreter
-        # ends, and that aborts the process (exit code -6 in one of some hundred runs of a busy machine).
-        with pq.ParquetFile(pa.BufferReader(store.read(key))) as file:
-            table = file.read(columns=wanted, use_threads=False)
-        table = filled(table, _LATER.intersection(wanted or ASSETS.names))
-        table = table.select(wanted) if wanted else table
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise StorageError(f"{store.uri(key)} is not a readable commit: {error}") from None
+        table = decode_commit(data, columns)
+    except NoCommit as error:
+        problem = f"is not a readable commit: {' '.join(str(error).split())[:200]}"
+        raise UnreadCommit(store.uri(key), key, problem, is_newer=False) from None
+    except NewerFormat as error:
+        raise UnreadCommit(store.uri(key), key, str(error), is_newer=True) from None
     return table.append_column("commit", pa.array([key] * table.num_rows, pa.string()))
 
 
+def decode_commit(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows in the bytes of a commit, whoever wrote or rewrote it.
+
+    Raises:
+        NoCommit: it holds no rows of a commit.
+        NewerFormat: its format is newer than `COMMIT_FORMAT`.
+    """
+    wanted = list(columns) if columns else ASSETS.names
+    needed = [name for name in ASSETS.names if name in {*wanted, *JUDGED}]
+    try:
+        # In this thread alone, and from memory: what Arrow's own threads hold of Python's bytes they may free while the
+        # interpreter ends, and that aborts the process ("terminate called without an active exception", exit code -6).
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+            refuse_newer(file.schema_arrow.metadata or {})
+            _refuse_foreign(file.schema_arrow.names)
+            refuse_other_kinds(file.schema_arrow)
+            table = file.read(columns=needed, use_threads=False)
+    except OF_BAD_BYTES as error:
+        raise NoCommit(str(error) or type(error).__name__) from None
+    table = conformed(filled(table, _LATER.intersection(needed)).select(needed))
+    refuse_bad_rows(table, [status.value for status in Status])
+    return table.select(wanted)
+
+
+def _refuse_foreign(names: Sequence[str]) -> None:
+    for name in ASSETS.names:
+        if names.count(name) > 1 or (name not in names and name not in _LATER):
+            raise NoCommit(f"it has {'two columns' if name in names else 'no column'} {name!r}")
+
+
+def refuse_newer(metadata: Mapping[bytes, bytes]) -> None:
+    """Raises NewerFormat by what a commit's metadata say, and NoCommit where that is no version."""
+    told = metadata.get(FORMAT_KEY, b"1")
+    if not told.isdigit() or len(told) > 9:
+        raise NoCommit(f"its format is {told[:20]!r}")
+    if int(told) > COMMIT_FORMAT:
+        raise NewerFormat("commit", int(told), COMMIT_FORMAT)
+
+
 def read_commits(
-    store: Store, columns: Sequence[str] | None = None, keys: Iterable[str] | None = None
+    store: Store,
+    columns: Sequence[str] | None = None,
+    keys: Iterable[str] | None = None,
+    unread: list[UnreadCommit] | None = None,
 ) -> Iterator[pa.Table]:
-    """Every commit, or some of them, in the order of their keys, a few read at a time."""
-    wanted = commit_keys(store) if keys is None else sorted(keys)
+    """Every commit, or some of them, in the order of their keys, a few read at a time.
+
+    Args:
+        unread: takes those that cannot be read, and those in it are passed over; where it is None, the first is raised.
+    """
+    passed = {error.key for error in unread or ()}
+    wanted = [key for key in (commit_keys(store) if keys is None else sorted(keys)) if key not in passed]
     with ThreadPoolExecutor(READERS) as pool:
         # Windows of a few files: a million rows must not sit in a queue of futures.
         for start in range(0, len(wanted), 4 * READERS):
             window = wanted[start : start + 4 * READERS]
-            yield from pool.map(lambda key: read_commit(store, key, columns), window)
+            for found in pool.map(lambda key: _read_or_not(store, key, columns), window):
+                if isinstance(found, pa.Table):
+                    yield found
+                elif unread is None:
+                    raise found
+                else:
+                    unread.append(found)
+
+
+def _read_or_not(store: Store, key: str, columns: Sequence[str] | None) -> pa.Table | UnreadCommit:
+    try:
+        return read_commit(store, key, columns)
+    except UnreadCommit as error:
+        return error
+
+
+def unread_commits(store: Store) -> list[UnreadCommit]:
+    """Every commit that cannot be read, whatever of it would be wanted: all columns of all commits are read."""
+    unread: list[UnreadCommit] = []
+    for _ in read_commits(store, unread=unread):
+        pass
+    return unread
 
 
 def rows_of(table: pa.Table) -> Iterator[Row]:
@@ -152,8 +253,38 @@ def rows_of(table: pa.Table) -> Iterator[Row]:
         yield from batch.to_pylist()
 
 
-def named_content(store: Store) -> Iterator[tuple[str | None, str | None, str]]:
-    """(asset key, master key, SHA-256 of the asset) of every row of every commit, current or not."""
-    columns = ("asset_key", "render_key", "sha256")
-    for table in read_commits(store, columns):
-        yield from zip(*(table[column].to_pylist() for column in columns), strict=True)
+def named_keys(store: Store) -> set[str]:
+    """Keys of assets, masters, their records and thumbnails that any row of any commit names, current or not.
+
+    Raises:
+        UnreadCommit: what it names cannot be known.
+    """
+    named: set[str] = set()
+    for table in read_commits(store, _NAMING):
+        named |= _keys_in(table)
+    return named
+
+
+def keys_named(data: bytes) -> set[str] | None:
+    """What the bytes of a file that is no commit name all the same; None where that cannot be known."""
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            table = file.read(columns=list(_NAMING), use_threads=False)
+        return _keys_in(conformed(table.select(_NAMING)))
+    except (NoCommit, *OF_BAD_BYTES):
+        return None
+
+
+_NAMING = ("asset_key", "render_key", "sha256")
+
+
+def _keys_in(table: pa.Table) -> set[str]:
+    named: set[str] = set()
+    for asset_key, render_key, sha256 in zip(*(table[column].to_pylist() for column in _NAMING), strict=True):
+        if asset_key:
+            named.add(asset_key)
+        if sha256:
+            named.add(thumbnail_key(sha256))
+        if render_key:
+            named.update((render_key, render_key.removesuffix(".png") + ".json"))
+    return named

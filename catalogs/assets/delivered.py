@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from catalogs.assets.commits import commit_keys, read_commit
+from catalogs.assets.commits import UnreadCommit, commit_keys, read_commit
 from catalogs.assets.history import History
 from catalogs.storage.store import Store
 
@@ -18,10 +18,14 @@ class Delivered(History):
         self._read: set[str] = set()
         self._lock = threading.Lock()
 
-    def refresh(self) -> None:
+    def refresh(self, unread: list[UnreadCommit] | None = None) -> None:
         """Read the commits that appeared since the last call.
 
-        Nothing of ours deletes commits; where somebody took an output away, what was in it is forgotten.
+        Nothing of ours deletes commits, but that it moves aside what cannot be read; where somebody took an output
+        away, what was in it is forgotten.
+
+        Args:
+            unread: takes the commits that cannot be read, which then are passed over; else the first is raised.
         """
         with self._lock:
             keys = commit_keys(self._store)
@@ -29,9 +33,15 @@ class Delivered(History):
                 self._clear()
                 self._read.clear()
             for key in keys:
-                if key not in self._read:
+                if key in self._read:
+                    continue
+                try:
                     self.add(read_commit(self._store, key, self.columns))
                     self._read.add(key)
+                except UnreadCommit as error:
+                    if unread is None:
+                        raise
+                    unread.append(error)
 
 
 _indexes: dict[tuple[str, str], Delivered] = {}

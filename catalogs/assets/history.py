@@ -19,7 +19,16 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogs.assets.commits import Pair, Status, covers_hash, identity_of, pair_of, read_commits, rows_of
+from catalogs.assets.commits import (
+    Pair,
+    Status,
+    UnreadCommit,
+    covers_hash,
+    identity_of,
+    pair_of,
+    read_commits,
+    rows_of,
+)
 from catalogs.columns import ASSETS, Row, is_master, with_identity
 from catalogs.identity import Identity
 from catalogs.storage.store import Store
@@ -111,9 +120,14 @@ class History:
         self.latest: datetime | None = None
 
     @classmethod
-    def read(cls, store: Store, campaign: str | None = None) -> History:
+    def read(cls, store: Store, campaign: str | None = None, unread: list[UnreadCommit] | None = None) -> History:
+        """The history of an output.
+
+        Args:
+            unread: takes the commits that cannot be read, which then are passed over; else the first is raised.
+        """
         history = cls(campaign)
-        for table in read_commits(store, _KNOWN):
+        for table in read_commits(store, _KNOWN, unread=unread):
             history.add(table)
         return history
 
@@ -259,9 +273,11 @@ def rows_at(store: Store, wanted: Mapping[Pair, Order]) -> Iterator[tuple[Pair, 
         yield from zip(pairs, rows_of(table), strict=True)
 
 
-def _tables_at(store: Store, wanted: Mapping[Pair, Order]) -> Iterator[tuple[list[Pair], pa.Table]]:
+def _tables_at(
+    store: Store, wanted: Mapping[Pair, Order], unread: list[UnreadCommit] | None = None
+) -> Iterator[tuple[list[Pair], pa.Table]]:
     left = dict(wanted)
-    for table in read_commits(store, keys={order[-1] for order in wanted.values()}):
+    for table in read_commits(store, keys={order[-1] for order in wanted.values()}, unread=unread):
         pairs, places = [], []
         for place, row in enumerate(rows_of(table.select([*_PLACE, "commit"]))):
             pair = pair_of(row)
@@ -272,18 +288,24 @@ def _tables_at(store: Store, wanted: Mapping[Pair, Order]) -> Iterator[tuple[lis
         yield pairs, table.select(ASSETS.names).take(pa.array(places, pa.int64()))
 
 
-def read_current(store: Store, campaign: str | None = None, masters: bool = False) -> pa.Table:
+def read_current(
+    store: Store, campaign: str | None = None, masters: bool = False, unread: list[UnreadCommit] | None = None
+) -> pa.Table:
     """The current view of the asset catalog: one row an asset, whose status says what became of its bytes.
 
     Args:
         masters: also the rows of masters, which are no assets.
+        unread: takes the commits that cannot be read, which then are passed over; else the first is raised.
     """
-    history = History.read(store, campaign)
+    history = History.read(store, campaign, unread)
     currents = {(digest, fingerprint): known for digest, fingerprint, known in history.currents()}
+    known_unread = len(unread or ())
     tables = [ASSETS.empty_table()]
-    for pairs, table in _tables_at(store, {pair: known.order for pair, known in currents.items()}):
+    for pairs, table in _tables_at(store, {pair: known.order for pair, known in currents.items()}, unread):
         status = pa.array([currents[pair].status for pair in pairs], pa.string())
         tables.append(table.set_column(table.schema.get_field_index("status"), "status", status).cast(ASSETS))
+    if len(unread or ()) > known_unread:  # in a column that the history does not need: what stood before it counts
+        return read_current(store, campaign, masters, unread)
     table = pa.concat_tables(tables)
     is_asset = [not is_master(row) for row in rows_of(table.select(["channel", "master"]))]
     return table if masters else table.filter(pa.array(is_asset, pa.bool_()))

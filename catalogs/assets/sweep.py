@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from catalogs.assets.commits import READERS, named_content
-from catalogs.identity import thumbnail_key
+from catalogs.assets.commits import READERS, named_keys
+from catalogs.assets.quarantine import Hold
 from catalogs.storage.store import MissingKey, Store
 
 FOLDERS = ("assets", "renders", "thumbs")
@@ -36,10 +36,12 @@ class Bounds:
     Attributes:
         before: only what was written earlier; later bytes may wait for their commit.
         kept_renders: render fingerprints whose masters stay, committed or not.
+        hold: what stays for the sake of commits that cannot be read.
     """
 
     before: datetime
     kept_renders: frozenset[str] = frozenset()
+    hold: Hold = field(default_factory=Hold)
 
     def allow(self, key: str, modified: datetime) -> bool:
         folder, name = posixpath.split(key)
@@ -48,7 +50,11 @@ class Bounds:
 
 
 def leftovers(store: Store, bounds: Bounds) -> list[Leftover]:
-    """What no commit names, within bounds; temporary files of killed writers among it."""
+    """What no commit names, within bounds but for their hold; temporary files of killed writers among it.
+
+    Raises:
+        UnreadCommit: what a commit names cannot be known.
+    """
     # Listed before the commits are read: what is committed in between is seen as named.
     found = [
         Leftover(key, entry.size, entry.modified)
@@ -56,7 +62,7 @@ def leftovers(store: Store, bounds: Bounds) -> list[Leftover]:
         for key, entry in store.list(folder).items()
         if bounds.allow(key, entry.modified)
     ]
-    named = _named(store)
+    named = named_keys(store)
     stale = store.stale_temporaries(datetime.now(UTC) - bounds.before)
     return [item for item in found if item.key not in named] + [Leftover(key, 0, bounds.before) for key in stale]
 
@@ -66,7 +72,7 @@ def delete(store: Store, found: Sequence[Leftover], bounds: Bounds) -> list[Left
 
     A commit made since the listing keeps its bytes, and so does a run that wrote them again to name them soon.
     """
-    named = _named(store)
+    named = named_keys(store)
     waiting = [item for item in found if item.key not in named]
     with ThreadPoolExecutor(READERS) as pool:
         gone = pool.map(lambda item: _delete(store, item, bounds), waiting)
@@ -76,21 +82,10 @@ def delete(store: Store, found: Sequence[Leftover], bounds: Bounds) -> list[Left
 def _delete(store: Store, item: Leftover, bounds: Bounds) -> bool:
     # One by one, right after a look at its time: a run that takes an old leftover writes it again first.
     try:
-        still = bounds.allow(item.key, store.stat(item.key).modified)
+        modified = store.stat(item.key).modified
+        still = bounds.allow(item.key, modified) and not bounds.hold.keeps(item.key, modified)
     except MissingKey:
         return False
     if still:
         store.delete([item.key])
     return still
-
-
-def _named(store: Store) -> set[str]:
-    """Keys of assets, masters, their records and thumbnails that any commit names, current or not."""
-    named: set[str] = set()
-    for asset_key, render_key, sha256 in named_content(store):
-        if asset_key:
-            named.add(asset_key)
-            named.add(thumbnail_key(sha256))
-        if render_key:
-            named.update((render_key, render_key.removesuffix(".png") + ".json"))
-    return named

@@ -3,7 +3,8 @@
 A lease only saves work that would be done twice. No commit depends on it: two runs that both believe they hold
 it, or both go on by force, end in one right view, as `catalogs/assets/commits.py` describes. Expiry is judged by the
 reader's clock, so clocks that differ cost at most a wait or some waste: a claim that reaches further ahead than any
-clock may be wrong stands only if it is renewed before the reader's eyes.
+clock may be wrong stands only if it is renewed before the reader's eyes. One of a newer format is somebody's too: its
+end is judged the same way where it names one, and where it names none it stands until it is gone.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from catalogs.errors import OptionError, StorageError
+from catalogs.errors import NewerFormat, OptionError, StorageError
 from catalogs.storage.store import Store
 
+LEASE_FORMAT = 1
 LEASE_SECONDS = 60.0
 RENEWALS_A_LEASE = 4
 FOLDER = "leases"
@@ -46,6 +49,7 @@ class Lease:
             only inside them.
         token: tells this claim from a later one.
         until: end of the claim, UTC, unless it is renewed.
+        format: the version of what is written.
     """
 
     run_id: str
@@ -54,6 +58,7 @@ class Lease:
     pid: int
     token: str
     until: datetime
+    format: int = LEASE_FORMAT
 
     @classmethod
     def of_this_process(cls, run_id: str, seconds: float) -> Lease:
@@ -64,10 +69,30 @@ class Lease:
         """The claim that stands, None when there is none; what cannot be read is none."""
         try:
             found = json.loads(store.read_or_none(key) or b"null")
+            if isinstance(found, dict) and found.get("format", 1) > LEASE_FORMAT:
+                return cls._of_newer(found)
             # A moment without an offset cannot be compared with one that has one: nobody here ever wrote it.
             return cls(**{**found, "until": _moment(found["until"])}) if found else None
         except (ValueError, TypeError, KeyError, OverflowError):
             return None
+
+    @classmethod
+    def _of_newer(cls, found: Mapping[str, Any]) -> Lease:
+        """What can be said of a claim of a newer format."""
+        try:
+            until = _moment(found["until"])
+        except (ValueError, TypeError, KeyError, OverflowError):
+            until = _in(LEASE_SECONDS)
+        pid = found.get("pid")
+        return cls(
+            run_id=str(found.get("run_id", "?")),
+            host=str(found.get("host", "?")),
+            boot="",
+            pid=pid if isinstance(pid, int) else 0,
+            token=str(found.get("token")),
+            until=until,
+            format=found["format"],
+        )
 
     def as_json(self) -> bytes:
         return json.dumps({**asdict(self), "until": self.until.isoformat()}).encode()
@@ -88,7 +113,9 @@ class Lease:
         return f"until {self.until:%Y-%m-%d %H:%M:%S} UTC or longer"
 
     def __str__(self) -> str:
-        return f"run {self.run_id} on {self.host} (process {self.pid})"
+        run = f"run {self.run_id} on {self.host} (process {self.pid})"
+        newer = f", whose claim {NewerFormat('lease', self.format, LEASE_FORMAT)},"
+        return run + (newer if self.format > LEASE_FORMAT else "")
 
 
 def lease_key(campaign: str, kind: str) -> str:

@@ -6,6 +6,9 @@
 
 Nothing is ever changed or deleted; a further try is attempt 0001. The price stands in the key, so that a sum over
 all runs reads one listing. An intent with neither task nor end may have been billed: nobody knows.
+
+Each record carries the version of its format; one without is of the first. Of a newer one nobody here knows what was
+spent, and so nothing more is. What keys say is said so in every format.
 """
 
 from __future__ import annotations
@@ -20,17 +23,21 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from time import sleep
+from typing import Any, TypeVar
 
-from catalogs.errors import StorageError
+from catalogs.errors import NewerFormat, SpendError, StorageError
 from catalogs.journal.lease import is_alive
 from catalogs.storage.store import Store
 
 SPEND = "spend"
+JOURNAL_FORMAT = 1
 _KEY = re.compile(r"(\d{4})(?:\.(task|end)\.(.+))?\.json")
 # An intent younger than this may be a live process's that waits for its answer.
 SUBMIT_GRACE = timedelta(seconds=90)
 _WRITE_RETRIES = (0.2, 1.0, 5.0)
 
+
+Record = TypeVar("Record")
 
 # Nonces of this process's own submits that wait for their answer, by journal key.
 _in_the_air: dict[str, str] = {}
@@ -157,22 +164,26 @@ class Journal:
         _insist(lambda: self.store.write(key, data))
 
     def last(self, fingerprint: str) -> Attempt | None:
-        """The latest attempt at a picture, or None where there was none."""
+        """The latest attempt at a picture, or None where there was none.
+
+        Raises:
+            SpendError: a record is newer, or none: what was spent cannot be known.
+        """
         prefix = f"{SPEND}/{fingerprint}"
         names = [name for name in map(_parse, self.store.list(prefix)) if name]
         if not names:
             return None
         number = max(name.number for name in names)
-        content = {name.kind: (json.loads(self.store.read(name.key)), name) for name in names if name.number == number}
+        content = {name.kind: (_read(self.store, name), name) for name in names if name.number == number}
         if "intent" not in content:
             raise StorageError(f"{self.store.uri(prefix)}: attempt {number} has no intent")
-        task, end = content.get("task"), content.get("end")
+        intent, task, end = content["intent"], content.get("task"), content.get("end")
         return Attempt(
             number=number,
-            intent=Intent(**content["intent"][0]),
-            task=PaidTask(**task[0]) if task else None,
-            ending=Ending(end[1].rest) if end else None,
-            detail=end[0]["detail"] if end else "",
+            intent=_of(Intent, self.store, *intent),
+            task=_of(PaidTask, self.store, *task) if task else None,
+            ending=_ending(self.store, end[1]) if end else None,
+            detail=str(end[0].get("detail", "")) if end else "",
         )
 
 
@@ -199,6 +210,39 @@ def _key(fingerprint: str, number: int, rest: str = "") -> str:
     return f"{SPEND}/{fingerprint}/{number:04}{'.' + rest if rest else ''}.json"
 
 
+def _read(store: Store, name: _Name) -> dict[str, Any]:
+    """What a record says, without its format."""
+    try:
+        content = json.loads(store.read(name.key))
+        found = content.pop("format", 1)
+        is_newer = found > JOURNAL_FORMAT
+    except (ValueError, TypeError, AttributeError):
+        raise _unreadable(store, name) from None
+    if is_newer:
+        problem = f"{NewerFormat('journal', found, JOURNAL_FORMAT)}: what was spent cannot be known"
+        raise SpendError(store.uri(name.key), "", problem, "upgrade packshot")
+    return dict(content)
+
+
+def _of(kind: type[Record], store: Store, content: Mapping[str, Any], name: _Name) -> Record:
+    try:
+        return kind(**content)
+    except TypeError:
+        raise _unreadable(store, name) from None
+
+
+def _ending(store: Store, name: _Name) -> Ending:
+    try:
+        return Ending(name.rest)
+    except ValueError:
+        raise _unreadable(store, name) from None
+
+
+def _unreadable(store: Store, name: _Name) -> SpendError:
+    problem = "is no journal record that can be read: what was spent cannot be known"
+    return SpendError(store.uri(name.key), "", problem, "put back what was written there")
+
+
 @dataclass
 class Spent:
     """A campaign's money over all its runs.
@@ -221,7 +265,11 @@ class Spent:
 
 
 def read_spent(store: Store, campaign: str) -> Spent:
-    """Sum the journal of an output for one campaign, from one listing and the few intents left open."""
+    """Sum the journal of an output for one campaign, from one listing and the few intents left open.
+
+    Raises:
+        SpendError: an intent is of a newer format, or none: what was spent cannot be known.
+    """
     spent = Spent()
     attempts: dict[tuple[str, int], dict[str, _Name]] = {}
     for name in filter(None, map(_parse, store.list(SPEND))):
@@ -247,12 +295,12 @@ def _add(spent: Spent, store: Store, campaign: str, parts: Mapping[str, _Name]) 
         name, _, micro = task.rest.rpartition(".")
         spent.tasks += int(micro) / 1_000_000 if name == campaign else 0.0
     elif "intent" in parts and (end is None or end.rest != Ending.VOID):
-        intent = json.loads(store.read(parts["intent"].key))
-        spent.possible += intent["cost_high"] if intent["campaign"] == campaign else 0.0
+        intent = _of(Intent, store, _read(store, parts["intent"]), parts["intent"])
+        spent.possible += intent.cost_high if intent.campaign == campaign else 0.0
 
 
 def _encode(content: Mapping[str, object]) -> bytes:
-    return json.dumps(content, sort_keys=True).encode()
+    return json.dumps({**content, "format": JOURNAL_FORMAT}, sort_keys=True).encode()
 
 
 def _now() -> str:

@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalogs.columns import PLAN, Row, filled
-from catalogs.errors import CampaignError, StorageError
+from catalogs.errors import CampaignError, NewerFormat, StorageError
 from catalogs.references.places import Places
 from catalogs.storage.store import MissingKey, Store
 
 ROW_GROUP = 16_384
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+"""The newest format of a plan that is read here, and the one that is written: a further key of the header makes a newer
+one. Headers of the first have the same keys; versions that knew no more than it stumbled over those added since."""
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
@@ -72,7 +74,8 @@ class PlanHeader:
         return Places.of(self.reference_roots, self.source)
 
     def encode(self) -> dict[bytes, bytes]:
-        return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True).encode()}
+        # One that was read of an older format is written in today's.
+        return {METADATA_KEY: json.dumps({**asdict(self), "format": PLAN_FORMAT}, sort_keys=True).encode()}
 
 
 class PlanWriter:
@@ -159,7 +162,7 @@ class PlanFile:
     """A plan in a store, read a row group at a time.
 
     Raises:
-        CampaignError: the key is missing or holds no plan of this version.
+        CampaignError: the key is missing, or holds no plan or a newer one.
     """
 
     def __init__(self, store: Store, key: str) -> None:
@@ -182,7 +185,10 @@ class PlanFile:
     def _open(self) -> Iterator[pq.ParquetFile]:
         try:
             with self._store.seam("read", self._key):
-                file = pq.ParquetFile(self._store.path(self._key), filesystem=self._store.filesystem)
+                # A local file is Arrow's own: a thread of Arrow's reads it, and one that holds a Python file while the
+                # interpreter ends aborts the process, see catalogs/assets/commits.py: decode_commit.
+                filesystem = None if self._store.is_local else self._store.filesystem
+                file = pq.ParquetFile(self._store.path(self._key), filesystem=filesystem)
         except MissingKey:
             raise self._problem("there is no such plan") from None
         except (StorageError, pa.ArrowException):
@@ -200,8 +206,11 @@ class PlanFile:
             header = json.loads(metadata[METADATA_KEY])
         except (KeyError, ValueError):
             raise self._problem("is not a plan") from None
-        if not isinstance(header, dict) or header.get("format") != PLAN_FORMAT:
-            raise self._problem("was written by another version of packshot")
+        found = header.get("format") if isinstance(header, dict) else None
+        if not isinstance(found, int) or found < 1:
+            raise self._problem("is not a plan of a format that is known")
+        if found > PLAN_FORMAT:
+            raise CampaignError(self.uri, "", str(NewerFormat("plan", found, PLAN_FORMAT)), "upgrade packshot")
         try:
             known = {name: value for name, value in header.items() if name not in _FORMER}
             lists = {name: tuple(known[name]) for name in _LISTS.intersection(known) if known[name] is not None}
@@ -242,7 +251,7 @@ class PlanFile:
         """One row group; columns that the plan is too old for are null."""
         wanted = list(columns) if columns else PLAN.names
         with self._open() as file:
-            # In this thread alone: see catalogs/assets/commits.py: read_commit.
+            # In this thread, as far as Arrow lets us: see `_open`.
             table = file.read_row_group(number, columns=wanted, use_threads=False)
         return filled(table, _LATER.intersection(wanted)).select(wanted)
 

@@ -25,7 +25,19 @@ COUNTED = (
 )
 """Columns of a plan that its numbers come from."""
 
-NOTED = ("licence", "stages", "spent", "paid", "warnings", "products", "looks", "rejected", "refused", "not_selected")
+NOTED = (
+    "licence",
+    "stages",
+    "spent",
+    "paid",
+    "warnings",
+    "products",
+    "looks",
+    "rejected",
+    "refused",
+    "not_selected",
+    "unread",
+)
 """Numbers that the rows of a plan do not say: they are noted in its file."""
 
 
@@ -46,6 +58,8 @@ class PlanSummary:
         rejected: catalog rows left out for a mistake in them.
         refused: product rows none of whose assets a right covers.
         not_selected: product rows that the campaign's selection leaves aside.
+        unread: commits that could not be read, each with its `problem` and `fix`: what they delivered counts as not
+            made, and nothing is retired or withdrawn.
     """
 
     run_id: str
@@ -72,6 +86,7 @@ class PlanSummary:
     rejected: int = 0
     refused: int = 0
     not_selected: int = 0
+    unread: list[dict[str, str]] = field(default_factory=list)
     stages: int = 0
     plan_key: str = ""
     rejects_key: str = ""

@@ -118,6 +118,27 @@ def test_a_campaign_that_is_over_still_withdraws(tmp_path: Path, prefect_harness
     assert {row["look"] for row in spring.view().values() if row["status"] == "withdrawn"} == {"p000"}
 
 
+def test_what_cannot_be_read_of_the_record_stops_that_campaign_alone(tmp_path: Path, prefect_harness: None) -> None:
+    """Nothing is withdrawn, rendered or tried again on half a record; a due one and one that is over."""
+    made = three_campaigns(tmp_path)
+    (tmp_path / "broken.yaml").unlink()
+    settled(tmp_path, only=["spring"])
+    spring = made["spring"]
+    spring.products[0]["reference_images"][0]["licence_end"] = date(2020, 1, 1)
+    bad = "catalog/20200101T000000.000000Z-abcdef/bad.parquet"
+    spring.store.write(bad, b"PAR1")
+    before = spring.store.list("catalog")
+    for schedule in ({}, {"valid_from": "2020-01-01", "valid_to": "2020-12-31", "time_zone": "UTC"}):
+        spring.campaign["schedule"] = schedule
+        spring.write()
+        _, lines = settled(tmp_path)
+        assert lines["spring"]["result"] == "failed"
+        assert f"{spring.store.uri(bad)}: is not a readable commit: " in lines["spring"]["detail"]
+        assert lines["spring"]["detail"].endswith(f"`packshot verify {spring.path} --quarantine`")
+        assert lines["summer"]["result"] == "not yet due"
+        assert spring.store.list("catalog") == before
+
+
 def test_a_bucket_that_is_not_there_is_an_alert_and_renders_nothing(tmp_path: Path, prefect_harness: None) -> None:
     made = three_campaigns(tmp_path)
     (tmp_path / "broken.yaml").unlink()

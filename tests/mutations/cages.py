@@ -183,14 +183,14 @@ def _command(arguments: list[str]) -> int:
 
 def _make(campaign: str, plan: str = "") -> int:
     """Plan, or take a plan, and render: as `packshot render`, without Prefect's server of some seconds."""
-    from catalogs.errors import PackshotError
+    from catalogs.errors import PackshotError, one_line
     from tasks.prepare import prepare
     from tests.flows.projects import make
 
     try:
         make(prepare(campaign, {}, plan or None))
     except PackshotError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalogs.assets.commits import Step, commit, commit_keys, identity_of, named_content, read_commit
+from catalogs.assets.commits import Step, UnreadCommit, commit, commit_keys, identity_of, named_keys, read_commit
 from catalogs.assets.delivered import Delivered
 from catalogs.assets.history import History, read_current
 from catalogs.columns import ASSETS, Row
-from catalogs.errors import StorageError
 from catalogs.identity import Identity
 from catalogs.storage.store import Store
 
@@ -167,7 +166,7 @@ def test_an_empty_output_has_an_empty_view(output: Store) -> None:
 def test_a_damaged_commit_is_said_and_not_skipped(output: Store) -> None:
     put(output, row())
     output.write("catalog/r/torn.parquet", b"PAR1 torn")
-    with pytest.raises(StorageError, match=r"torn\.parquet is not a readable commit"):
+    with pytest.raises(UnreadCommit, match=r"torn\.parquet: is not a readable commit"):
         History.read(output)
 
 
@@ -179,10 +178,10 @@ def test_history_is_of_one_campaign(output: Store) -> None:
     assert History.read(output, "spring").latest == START + timedelta(minutes=7)
 
 
-def test_named_content_holds_old_rows_too(output: Store) -> None:
+def test_named_are_the_files_of_old_rows_too(output: Store) -> None:
     put(output, row(ONE))
     put(output, row(TWO, minute=1))
-    assert {key for key, _, _ in named_content(output)} == {"assets/11.jpg", "assets/22.jpg"}
+    assert {key for key in named_keys(output) if key.startswith("assets/")} == {"assets/11.jpg", "assets/22.jpg"}
 
 
 def test_the_delivered_index_reads_only_what_is_new(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,5 +257,5 @@ def test_a_file_that_is_no_commit_is_told_whatever_is_read_of_it(output: Store) 
     buffer = io.BytesIO()
     pq.write_table(pa.table({"campaign": ["spring"]}), buffer)
     output.write("catalog/r1/foreign.parquet", buffer.getvalue())
-    with pytest.raises(StorageError, match=r"foreign\.parquet is not a readable commit"):
+    with pytest.raises(UnreadCommit, match=r"foreign\.parquet: is not a readable commit"):
         read_commit(output, "catalog/r1/foreign.parquet", ["campaign", "status"])
