@@ -175,14 +175,18 @@ def load_reference(
     absolute = _absolute("/", reference.uri)
     _refuse_place(absolute, places)
     _refuse_bytes(absolute, _stamp(absolute).size, max_pixels)
+    try:
+        return to_rgb(_unchanged(absolute, reference), background, max_pixels)
+    except BadPicture as bad:
+        raise InvalidReference(reference.uri, "", bad.problem, bad.fix) from None
+
+
+def _unchanged(absolute: str, reference: Reference) -> bytes:
     data = _read(absolute)
     if _sha256(data) != reference.sha256:
         fix = "plan again, or restore the file"
         raise ChangedReference(reference.uri, "", "the image has changed since the plan was made", fix)
-    try:
-        return to_rgb(data, background, max_pixels)
-    except BadPicture as bad:
-        raise InvalidReference(reference.uri, "", bad.problem, bad.fix) from None
+    return data
 
 
 def pick(images: Sequence[Mapping[str, Any]], role: str) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +39,8 @@ _COLOUR_SPACE = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 _GREY = frozenset({"1", "L", "LA", "La"})
 _DEEP_GREY = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 _ONE_BYTE = frozenset({"1", "L", "P"})
-_DECODED_WHOLE = frozenset({"WEBP", "AVIF"})
+# Their decoders keep the picture several times: bytes a pixel, measured at 25 megapixels.
+_DECODED_WHOLE = {"WEBP": 17, "AVIF": 12}
 _MODES = _GREY | _DEEP_GREY | {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 
 
@@ -84,7 +85,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> Measures:
     Raises:
         BadPicture: no picture, damaged, animated, or of more than `max_pixels`.
     """
-    with _opened(data, max_pixels) as picture:
+    with _opened(io.BytesIO(data), max_pixels) as picture:
         (width, height), mode = picture.size, picture.mode
         # A JPEG is read to its end in an eighth of its size as well, in a fraction of memory and time.
         picture.draft(None, (max(1, width // _JPEG_SCALE), max(1, height // _JPEG_SCALE)))
@@ -102,19 +103,26 @@ def to_rgb(data: bytes, background: str = "#FFFFFF", max_pixels: int = MAX_PIXEL
     Raises:
         BadPicture: as `measure`.
     """
-    with _opened(data, max_pixels) as picture, PIXELS.holding(2 * _memory(picture, picture.width * picture.height)):
+    file = io.BytesIO(data)
+    del data
+    with _opened(file, max_pixels) as picture, PIXELS.holding(2 * _memory(picture, picture.width * picture.height)):
         _load(picture)
         method = _UPRIGHT.get(_orientation(picture))
+        file.close()  # frees its bytes, which may be as many as the pixels
         opaque = _opaque(picture, background)
         upright = opaque.transpose(method) if method is not None else opaque
         upright.info.clear()
+        with suppress(Exception):  # as in `_orientation`
+            upright.getexif().clear()
         return upright
 
 
 def _opaque(picture: Image.Image, background: str) -> Image.Image:
     """A picture in sRGB on its background, strip by strip: whole, its steps would be in memory several times."""
-    opaque = Image.new("RGB", picture.size)
     profile = picture.info.get("icc_profile")
+    if picture.mode == "RGB" and not picture.has_transparency_data and _profile(profile, "RGB") is None:
+        return picture
+    opaque = Image.new("RGB", picture.size)
     for top in range(0, picture.height, _STRIP):
         strip = picture.crop((0, top, picture.width, min(top + _STRIP, picture.height)))
         strip.info.update(picture.info)
@@ -127,12 +135,12 @@ def _opaque(picture: Image.Image, background: str) -> Image.Image:
 
 
 @contextmanager
-def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(file: io.BytesIO, max_pixels: int) -> Iterator[Image.Image]:
     """A picture that may be decoded; whatever a decoder raises in the block becomes BadPicture."""
     try:
-        if not data:
+        if not file.read(1):
             raise BadPicture("the file is empty", "save it again")
-        with _recognised(data) as picture:
+        with _recognised(file) as picture:
             _refuse(picture, max_pixels)
             yield picture
     except (BadPicture, MemoryError):
@@ -143,11 +151,12 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise BadPicture(f"the image is cut short or damaged ({reason})", "save it again") from error
 
 
-def _recognised(data: bytes) -> Image.Image:
+def _recognised(file: io.BytesIO) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        if b"<svg" in data[:4096].lower():
+        file.seek(0)
+        if b"<svg" in file.read(4096).lower():
             raise BadPicture("is an SVG drawing, not a photo", "export it as PNG") from None
         raise BadPicture("is not an image that can be read", _READABLE) from None
 
@@ -162,7 +171,7 @@ def _memory(picture: Image.Image, pixels: int) -> int:
     held = picture.width * picture.height * (1 if picture.mode in _ONE_BYTE else 4)
     if picture.info.get("progressive"):
         return held + pixels * 6  # two bytes of coefficients a colour, at full size
-    return held * (2 if picture.format in _DECODED_WHOLE else 1)
+    return pixels * _DECODED_WHOLE[picture.format] if picture.format in _DECODED_WHOLE else held
 
 
 def _looks(picture: Image.Image) -> tuple[bool, bool]:
@@ -182,6 +191,9 @@ def _refuse(picture: Image.Image, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise _too_large(f"{width} x {height} pixels", max_pixels)
+    if picture.format in _DECODED_WHOLE and width * height > max_pixels // 2:
+        problem = f"{width} x {height} pixels, over the limit of {max_pixels / 2e6:g} million for {picture.format}"
+        raise BadPicture(problem, "save it as PNG or JPEG, or scale it down")
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format not in _FIRST_OF_SEVERAL:
         what = "pages" if picture.format == "TIFF" else "frames, an animation"

@@ -57,7 +57,7 @@ class Ended:
         if "Warning: " in self.errors:
             return "a warning of a library"
         last = self.errors.strip().splitlines()[-1:]
-        told = (last and last[0].startswith("error: ")) or "which a plan leaves out" in self.output
+        told = (last and last[0].startswith(("error: ", "warning: "))) or "which a plan leaves out" in self.output
         if self.code and not told:
             return "an exit code without its line"
         return ""

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from catalogs.references.book import InvalidReference, ReferenceBook, ReferenceProbe, load_reference
+from catalogs.references.pictures import BadPicture, measure
 from catalogs.requests import Reason
 from tests.catalogs.references.photos import RED, WHITE, encoded, photo, saved
 
@@ -127,6 +128,15 @@ def test_what_is_no_reference_is_refused_in_one_line(
     assert book.try_probe("", str(path)) is None
     with pytest.raises(InvalidReference):
         load_reference(reference)
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("WEBP", "0.0018"), ("AVIF", "0.0018"), ("PNG", ""), ("JPEG", "")])
+def test_formats_that_are_decoded_several_times_have_half_the_limit(kind: str, limit: str) -> None:
+    data = encoded(photo(size=(60, 60)), kind)
+    if limit:
+        with pytest.raises(BadPicture, match=f"limit of {limit} million for {kind}; save it as PNG or JPEG"):
+            measure(data, max_pixels=3600)
+    assert measure(data, max_pixels=7200).width == 60
 
 
 def half_clear(mode: str) -> Image.Image:
