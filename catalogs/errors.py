@@ -60,7 +60,13 @@ class CampaignError(UserError):
 
 
 class ReferenceImageError(UserError):
-    """A reference image that cannot be used."""
+    """A reference image that cannot be used.
+
+    Attributes:
+        written: its URI as the catalog has it, "" where nobody said so.
+    """
+
+    written = ""
 
 
 class ModelError(UserError):

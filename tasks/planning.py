@@ -18,7 +18,7 @@ from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, PackshotError, ReferenceImageError, StorageError
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
 from catalogs.inputs.reader import Batch, Catalog
-from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject
+from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject, shown
 from catalogs.plans.accounts import Rows, settle
 from catalogs.plans.comparison import Comparison
 from catalogs.plans.decision import Action, Wishes, Work
@@ -78,7 +78,7 @@ def write_plan(
         count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
         writer.note({name: getattr(summary, name) for name in NOTED})
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
-    refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.first), campaign)
+    refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.commonest), campaign)
     return summary
 
 
@@ -220,7 +220,7 @@ def expand(
                 elif isinstance(error, StorageError):
                     raise  # it may answer again: no row is to blame
                 else:
-                    problem = Problem("reference_images", error.source, str(error), _code(error))
+                    problem = Problem("reference_images", error.written or error.source, str(error), _code(error))
                     _leave_out(member, [problem], broken, left_out)
             else:
                 yield Expanded(planned)
@@ -346,10 +346,12 @@ def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaig
         CampaignError: there was none.
     """
     if not summary.assets and first:
-        problem = f"{first.reason} (column {first.column}; {summary.rejected} rows rejected, none left)"
+        problem = f"{first.reason} ({summary.rejected} rows rejected, none left; `packshot check` tells them all)"
         if ended := summary.actions[Action.WITHDRAW]:
             problem += f"; `packshot render {quote(campaign.source)}` withdraws {ended} delivered assets all the same"
-        raise NothingLeft(first.file, f"row {first.row}", problem)
+        raise NothingLeft(first.file, f"row {first.row}, column {first.column!r}", problem)
     if not summary.products:
-        where, what = ("select", "matches no product") if campaign.select else ("catalogs.products", "is empty")
-        raise campaign.problem(where, what, "correct it, or name the products you mean")
+        if not campaign.select:
+            raise campaign.problem("catalogs.products", "is empty", "name the catalog you mean")
+        read = f"matches no product (it was read as {shown(campaign.select)})"
+        raise campaign.problem("select", read, "correct it, or name the products you mean")

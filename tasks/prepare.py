@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from catalogs.assets.commits import unread_commits
 from catalogs.campaigns.campaign import Campaign, load_campaign
+from catalogs.errors import OptionError
 from catalogs.identity import run_key
 from catalogs.inputs.ids import normal_form
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
@@ -70,7 +71,7 @@ def prepare(
     if run_id is not None:
         return _stored(store, run_id)
     asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
-    asked = replace(asked, only=tuple(map(normal_form, asked.only)))
+    asked = replace(asked, only=tuple(map(_named, asked.only)))
     if options.get("force"):
         asked = replace(asked, beside=bool(live_leases(store, campaign.name)))
     if plan_file is not None:
@@ -171,6 +172,12 @@ def check_catalogs(campaign_path: str, all_references: bool) -> Checked:
             is_nothing_left = True
             unread = [error.naming(campaign.source).as_dict() for error in unread_commits(store)]
         return Checked(read_rejects(folder / REJECTS_NAME), is_nothing_left, warnings, unread)
+
+
+def _named(product: str) -> str:
+    if not product.strip():
+        raise OptionError("--only", "", "is empty", "name a product id")
+    return normal_form(product)
 
 
 def _frozen(value: Any) -> Any:

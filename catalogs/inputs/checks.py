@@ -236,7 +236,7 @@ def _verbatim(value: Any) -> str | None:
 
 
 def _texts(value: Any) -> list[str]:
-    cleaned = [_text(item) for item in _readable(value) or ()]
+    cleaned = [_text(item) for item in _items(value)]
     return [text for text in cleaned if text]
 
 
@@ -323,9 +323,15 @@ def _day(index: int, value: Any) -> date | None:
         raise BadValue(text, f"image {index}: its licence_end is no date; write YYYY-MM-DD") from None
 
 
+def _items(value: Any) -> Iterable[Any]:
+    """The items of a list; a text alone is its one item."""
+    held = _readable(value) or ()
+    return [held] if isinstance(held, str) else held
+
+
 def _structs(value: Any, key: str) -> Iterator[tuple[int, Row]]:
     """(1-based position, struct) of a list; a plain text stands for a struct of `key` alone."""
-    for index, item in enumerate(_readable(value) or (), start=1):
+    for index, item in enumerate(_items(value), start=1):
         if item is not None:
             yield index, ({key: item} if isinstance(item, str) else _filled(index, item))
 

@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from catalogs.errors import CampaignError, nearest
 from catalogs.identity import canonical_json
 from catalogs.inputs.files import (
     FORMAT,
@@ -151,6 +152,9 @@ class Catalog:
             CatalogError: a file is damaged.
         """
         selection = Selection(select, self.schema, source) if select else None
+        if selection and (absent := sorted(selection.columns.difference(self.columns))):
+            problem = f"the catalog {self.uri} has no column {absent[0]!r}"
+            raise CampaignError(source, "select", problem, nearest(absent[0], self.columns))
         wanted = set(self.columns if columns is None else columns) | set(required_columns(self.kind.schema))
         return self._batches(wanted, selection, batch_rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import IO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalogs.errors import CatalogError
+from catalogs.errors import CatalogError, printable
 
 REJECTS_NAME = "rejects.parquet"
 MAX_VALUE = 200
@@ -73,7 +74,8 @@ class Reject:
     code: str = Code.BAD_VALUE
 
     def __str__(self) -> str:
-        held = f" {self.value!r}" if self.value else ""
+        # The reason of a photo often begins with where it is, as the catalog says it.
+        held = f" {self.value!r}" if self.value and not self.reason.startswith(f"{self.value}:") else ""
         return f"{self.file}: row {self.row}: column {self.column!r}:{held} {self.reason}"
 
 
@@ -81,7 +83,7 @@ def shown(value: object) -> str:
     """A value as text for a reject: one line, valid UTF-8, shortened."""
     if value is None:
         return ""
-    text = " ".join(str(value).encode("utf-8", "replace").decode().split())
+    text = printable(str(value).strip(" ").encode("utf-8", "replace").decode())
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "..."
 
 
@@ -137,7 +139,7 @@ class LeftOut:
         unreachable: a line for each look that stays as it is delivered, since its picture cannot be read now.
         refused_looks: looks none of whose assets a right covers.
         kept: delivered assets that are not retired, as they may belong to rows that were left out.
-        first: the first problem, None while there is none.
+        commonest: the first problem of the commonest kind, None while there is none.
     """
 
     def __init__(self, path: Path, strict: bool, watch: Collection[str] = ()) -> None:
@@ -148,7 +150,12 @@ class LeftOut:
         self.products: set[str] = set()
         self.watched: dict[str, Reject] = {}
         self.nameless: Reject | None = None
-        self.first: Reject | None = None
+        self._kinds: Counter[str] = Counter()
+        self._firsts: dict[str, Reject] = {}
+
+    @property
+    def commonest(self) -> Reject | None:
+        return self._firsts[self._kinds.most_common(1)[0][0]] if self._kinds else None
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +174,9 @@ class LeftOut:
         first = rejects[0]
         if self.strict:
             raise CatalogError(first.file, f"row {first.row}, column {first.column}", first.reason, "correct the row")
-        self.first = self.first or first
+        for reject in rejects:
+            self._kinds[reject.code] += 1
+            self._firsts.setdefault(reject.code, reject)
         self._writer.write(rejects)
         for reject in {(r.file, r.row): r for r in rejects}.values():
             self.rows += reject.code not in REFUSALS

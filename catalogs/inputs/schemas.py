@@ -118,11 +118,15 @@ def conform(schema: pa.Schema, contract: pa.Schema, source: str) -> pa.Schema:
     missing = [name for name in required_columns(contract) if name not in schema.names]
     if missing:
         raise _missing(missing, schema, source)
-    for field in contract:
-        if field.name in schema.names and not fits_column(schema.field(field.name), field):
-            found = schema.field(field.name).type
-            problem = f"is {found}, wanted {describe(field.type)}"
-            raise CatalogError(source, f"column {field.name!r}", problem, "cast the column")
+    wrong = [
+        (f"column {field.name!r}", f"is {schema.field(field.name).type}, wanted {describe(field.type)}")
+        for field in contract
+        if field.name in schema.names and not fits_column(schema.field(field.name), field)
+    ]
+    if wrong:
+        (first, problem), *others = wrong
+        more = "".join(f"; {column} {other}" for column, other in others)
+        raise CatalogError(source, first, problem + more, "cast the columns" if others else "cast the column")
     return pa.schema([*schema, *(field for field in contract if field.name not in schema.names)])
 
 
@@ -146,8 +150,8 @@ def fits(found: pa.DataType, wanted: pa.DataType) -> bool:
         return bool(pt.is_date(found) or pt.is_timestamp(found) or _is_text(found))
     if pt.is_map(wanted):
         return _fits_map(found)
-    if pt.is_list(wanted):
-        return _is_list(found) and _fits_item(found.value_type, wanted.value_type)
+    if pt.is_list(wanted):  # a text stands for a list of one
+        return _is_text(found) or (_is_list(found) and _fits_item(found.value_type, wanted.value_type))
     return _fits_struct(found, wanted)
 
 

@@ -13,6 +13,7 @@ import pyarrow.types as pt
 
 from catalogs.errors import CampaignError, nearest
 from catalogs.inputs import ids
+from catalogs.inputs.reject_file import shown
 
 OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in")
 _LISTED = {"=": "in", "==": "in", "in": "in", "!=": "not in", "not in": "not in"}
@@ -113,8 +114,23 @@ def _triple(triple: Any, types: pa.Schema, where: str, source: str) -> tuple[str
     except OverflowError:
         raise CampaignError(source, where, "a number is beyond what a column can hold", "correct it") from None
     if len(plain) != 1 or takes_list:
-        return column, _LISTED[operator], plain
-    return column, operator, plain[0]
+        compared: tuple[str, str, Any] = (column, _LISTED[operator], plain)
+    else:
+        compared = (column, operator, plain[0])
+    _refuse_other_types(compared, value, types, where, source)
+    return compared
+
+
+def _refuse_other_types(compared: tuple[str, str, Any], value: Any, types: pa.Schema, where: str, source: str) -> None:
+    """Compare an empty column with the value: whether they go together is Arrow's to say, and how is not."""
+    column = compared[0]
+    try:
+        _empty(types, frozenset({column})).filter(pq.filters_to_expression([[compared]]))
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        found = plain_type(types.field(column).type)
+        kind = "text" if pt.is_string(found) else "numbers" if _is_number(found) else str(found)
+        fix = "put the value in quotes" if kind == "text" else "write a value of that kind"
+        raise CampaignError(source, where, f"column {column!r} holds {kind}, and {shown(value)} is none", fix) from None
 
 
 def _plain(values: Sequence[Any], column: str, operator: str, found: pa.DataType) -> list[Any]:
@@ -124,9 +140,13 @@ def _plain(values: Sequence[Any], column: str, operator: str, found: pa.DataType
     return [_comparable(value, found) for value in values]
 
 
+def _is_number(found: pa.DataType) -> bool:
+    return bool(pt.is_integer(found) or pt.is_decimal(found) or pt.is_floating(found))
+
+
 def _id_forms(value: Any, found: pa.DataType) -> list[Any]:
     """What stands in a column for an id: either spelling of a text, the text of a number, the number of a text."""
-    if not (pt.is_integer(found) or pt.is_decimal(found) or pt.is_floating(found)):
+    if not _is_number(found):
         return ids.spellings(value if isinstance(value, str) else str(value))
     number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
     return [_comparable(number, found)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -105,9 +106,13 @@ class ReferenceBook:
         Raises:
             InvalidReference: also where the models' own pipelines would refuse its size.
         """
-        probe = self.probe(base_uri, uri)
-        if refusal := unfit(probe.width, probe.height):
-            raise InvalidReference(probe.uri, "", *refusal)
+        try:
+            probe = self.probe(base_uri, uri)
+            if refusal := unfit(probe.width, probe.height):
+                raise InvalidReference(probe.uri, "", *refusal)
+        except ReferenceImageError as error:
+            error.written = uri
+            raise
         return probe
 
     def try_probe(self, base_uri: str, uri: str) -> ReferenceProbe | None:
@@ -261,7 +266,9 @@ def _read(absolute: str) -> bytes:
         raise InvalidReference(absolute, "", error.problem, error.fix) from None
 
 
-def _missing(absolute: str) -> MissingReference:
+def _missing(absolute: str) -> ReferenceImageError:
+    if not bucket_of(absolute) and os.path.isdir(absolute):
+        return InvalidReference(absolute, "", "is a folder, not a file", "give the file in it")
     return MissingReference(absolute, "", "there is no such file", "correct the uri or put the image there")
 
 

@@ -46,7 +46,7 @@ class Places:
             return f"{bucket} is no bucket of this campaign", f"add {bucket} to {KEY} in {self.source}"
         through = "" if place == absolute else f" (a link leads to {place})"
         problem = f"lies outside of the campaign's and the catalogs' folders{through}"
-        return problem, f"add {os.path.dirname(place)} to {KEY} in {self.source}"
+        return problem, f"add {os.path.dirname(place)}, or a folder above it, to {KEY} in {self.source}"
 
 
 ANYWHERE = Places(None)

@@ -13,6 +13,7 @@ from catalogs.errors import UserError
 SCHEMES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs", "az": "az"}
 """The protocols of object stores that are read and written, and the name each goes by here."""
 
+_WINDOWS = re.compile(r"\s*([A-Za-z]:[\\/]|\\\\)")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _LONGEST_KEY = 1024  # bytes, of S3 and Google; others take no more
 # With one slash or none it would become a folder of that name.
@@ -46,6 +47,10 @@ def resolve_uri(base: str, uri: str) -> str:
 
     if not uri.strip():
         raise refuse("the path is empty", "give a path or an s3:// URI")
+    if uri.strip().lower().startswith("data:"):
+        raise refuse("a picture inside the text is not read", "save it as a file and give its path")
+    if _WINDOWS.match(uri):
+        raise refuse("a path of Windows is not read", "write it with / and relative to the catalog")
     if "://" in uri or _NEARLY_A_URI.match(uri) or uri.startswith(("/", "~")):
         return absolute_uri(uri, refuse)
     folder = absolute_uri(base if base.endswith("/") else split_uri(base)[0], refuse)
@@ -93,7 +98,8 @@ def _is_writable(uri: str) -> bool:
 
 
 def _absolute_path(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
+    absolute = os.path.abspath(os.path.expanduser(path))
+    return absolute[1:] if absolute.startswith("//") else absolute  # POSIX leaves two slashes
 
 
 def _path_of(rest: str, refuse: Callable[[str, str], UserError]) -> str:
@@ -104,7 +110,7 @@ def _path_of(rest: str, refuse: Callable[[str, str], UserError]) -> str:
         raise refuse("a file URI must hold an absolute path", "write file:///folder/name")
     if "\0" in path:
         raise refuse("the path holds a character that no path can have", "correct it")
-    return os.path.abspath(f"/{path}")
+    return _absolute_path(f"/{path}")
 
 
 def _checked_place(rest: str, refuse: Callable[[str, str], UserError]) -> str:

@@ -209,7 +209,7 @@ def long_prompt(project: Project) -> None:
 
 ENDED = date(2020, 1, 1)
 ROWS = [
-    ("id with a tab", product(product_id="a\tb"), "product_id", "a b"),
+    ("id with a tab", product(product_id="a\tb"), "product_id", r"a\tb"),
     ("id too long", product(product_id="x" * 201), "product_id", "xxx"),
     ("id twice", product(product_id="p000"), "product_id", "p000"),
     ("no id", product(product_id=None), "product_id", ""),

@@ -44,14 +44,24 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a link to itself": ("loop.png", "is a link that leads back to itself, not a file; give a file"),
     "a FIFO": ("fifo.png", "is a FIFO, not a file; give a file"),
     "a socket": ("socket.png", "is a socket, not a file; give a file"),
-    "a device": ("/dev/zero", f"{OUTSIDE}; add /dev to reference_roots in"),
-    "a link to a device": ("zero.png", f"{OUTSIDE} (a link leads to /dev/zero); add /dev to reference_roots in"),
-    "a folder": ("photos", "there is no such file"),
-    "a path of the system": ("/etc/passwd", f"{OUTSIDE}; add /etc to reference_roots in"),
+    "a device": ("/dev/zero", f"{OUTSIDE}; add /dev, or a folder above it, to reference_roots in"),
+    "a link to a device": (
+        "zero.png",
+        f"{OUTSIDE} (a link leads to /dev/zero); add /dev, or a folder above it, to reference_roots in",
+    ),
+    "a folder": ("photos", "is a folder, not a file; give the file in it"),
+    "a share": ("//host/share/a.png", f"/host/share/a.png: {OUTSIDE}; add /host/share, or a folder"),
+    "a path of Windows": ("C:\\photos\\a.jpg", "a path of Windows is not read; write it with / and relative to the"),
+    "a share of Windows": ("\\\\host\\photos\\a.jpg", "a path of Windows is not read"),
+    "a picture as text": ("data:image/png;base64,iVBORw0KGgo=", "a picture inside the text is not read; save it as a"),
+    "a path of the system": ("/etc/passwd", f"{OUTSIDE}; add /etc, or a folder above it, to reference_roots in"),
     "a home": ("~root/photo.png", f"{OUTSIDE}; add "),
     "out of the folder": ("../private/photo.png", f"{OUTSIDE}; add "),
     "a link out of the folder": ("out.png", f"{OUTSIDE} (a link leads to "),
-    "a file URI out of the folder": ("file:///etc/hostname", f"{OUTSIDE}; add /etc to reference_roots in"),
+    "a file URI out of the folder": (
+        "file:///etc/hostname",
+        f"{OUTSIDE}; add /etc, or a folder above it, to reference_roots in",
+    ),
     "memory": ("memory://photo.png", f"memory{NOT_READ}"),
     "ftp": ("ftp://127.0.0.1:PORT/photo.png", f"ftp{NOT_READ}"),
     "tar": ("tar://photo.png", f"tar{NOT_READ}"),
@@ -157,7 +167,7 @@ def test_what_reference_roots_adds_is_read_here_and_where_it_is_rendered(tmp_pat
     for product, uri in zip(project.products, ("../photos/photo.png", "linked/photo.png"), strict=True):
         product["reference_images"] = [{"uri": uri, "role": "hero"}]
     project.write()
-    with pytest.raises(NothingLeft, match=r"add .*/photos to reference_roots"):
+    with pytest.raises(NothingLeft, match=r"add .*/photos, or a folder above it, to reference_roots"):
         project.plan()
     project.campaign["reference_roots"] = ["../photos"]
     project.write()

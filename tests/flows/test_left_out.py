@@ -241,7 +241,7 @@ def test_a_text_that_names_a_picture_a_row_lacks_leaves_that_row_out(tmp_path: P
     [row] = rejects(project, summary)
     assert (row["product_id"], row["code"]) == ("p000", Code.EMPTY_FIELD)
     assert "names product.back, which this row does not have" in row["reason"]
-    with pytest.raises(CatalogError, match=r"row 1: shot both: .*names product\.back"):
+    with pytest.raises(CatalogError, match=r"row 1, column 'reference_images': shot both: .*names product\.back"):
         project.plan(only=["p000"])
 
 

@@ -98,7 +98,7 @@ def test_a_reference_image_is_cleaned(image: Any, expected: dict[str, Any]) -> N
     [
         ("product_id", None, "", "is empty; every row needs one"),
         ("product_id", " ", "", "is empty; every row needs one"),
-        ("product_id", "A1\n", "A1", "holds a control or format character; write it without"),
+        ("product_id", "A1\n", "A1\\n", "holds a control or format character; write it without"),
         ("product_id", Unreadable("is not valid UTF-8"), "", "is not valid UTF-8"),
         ("brand_id", "nobody", "nobody", "the brand catalog has no usable brand of this id"),
         ("title", "<p>&nbsp;</p>", "<p>&nbsp;</p>", "is empty; every row needs one"),

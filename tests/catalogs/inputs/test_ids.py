@@ -60,12 +60,12 @@ def test_an_id_is_taken_as_it_is(tmp_path: Path, values: Any, ids: list[str]) ->
 @pytest.mark.parametrize(
     ("values", "value", "reason"),
     [
-        (["a\tb", "p1"], "a b", "holds a control or format character; write it without"),
-        (["a\0b", "p1"], "a\0b", "holds a control or format character; write it without"),
-        (["a\u200bb", "p1"], "a\u200bb", "holds a control or format character; write it without"),
-        (["a\u202eb", "p1"], "a\u202eb", "holds a control or format character; write it without"),
+        (["a\tb", "p1"], "a\\tb", "holds a control or format character; write it without"),
+        (["a\0b", "p1"], "a\\x00b", "holds a control or format character; write it without"),
+        (["a\u200bb", "p1"], "a\\u200bb", "holds a control or format character; write it without"),
+        (["a\u202eb", "p1"], "a\\u202eb", "holds a control or format character; write it without"),
         (["x" * 201, "p1"], "x" * 197 + "...", "is 201 characters long; an id has 200 at most"),
-        ([" \u3000 ", "p1"], "", "is empty; every row needs one"),
+        ([" \u3000 ", "p1"], "\\u3000", "is empty; every row needs one"),
         (["", "p1"], "", "is empty; every row needs one"),
         ([None, "p1"], "", "is empty; every row needs one"),
         ([7.5, 1.0], "7.5", "is not a whole number; write ids as text"),
