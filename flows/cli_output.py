@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalogs.errors import WorkError, printable
+from catalogs.errors import WorkError, one_line, printable
 
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject
@@ -59,17 +59,18 @@ def _place(summary: Mapping[str, Any], key: str) -> str:
     return f"{summary['output'].rstrip('/')}/{key}"
 
 
+COMMITS_SHOWN = 3
+
+
 def unread_line(unread: Sequence[Mapping[str, str]]) -> str:
     """What is said of commits that could not be read, "" where there was none: the first of them, and how many."""
     if not unread:
         return ""
     count = "a commit cannot" if len(unread) == 1 else f"{len(unread)} commits cannot"
-    first = unread[0]
     what = "its" if len(unread) == 1 else "their"
-    return (
-        f"warning: {count} be read, and {what} rows count for nothing here: "
-        f"{first['commit']}: {first['problem']}; {first['fix']}"
-    )
+    told = ", ".join(f"{one['commit']}: {one['problem']}" for one in unread[:COMMITS_SHOWN])
+    more = f" and {len(unread) - COMMITS_SHOWN} more" if len(unread) > COMMITS_SHOWN else ""
+    return f"warning: {count} be read, and {what} rows count for nothing here: {told}{more}; {unread[0]['fix']}"
 
 
 def quarantined_lines(done: Quarantined) -> list[str]:
@@ -205,7 +206,7 @@ def end(as_json: bool, found: Answer) -> None:
 def say_unread(unread: Sequence[Mapping[str, str]]) -> None:
     """Warn on stderr of commits that could not be read."""
     if line := unread_line(unread):
-        click.echo(line, err=True)
+        click.echo(one_line(line), err=True)
 
 
 def answer(as_json: bool, data: object, lines: Sequence[str]) -> None:

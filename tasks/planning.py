@@ -5,7 +5,7 @@ One pass over the catalogs: every step takes what the one before it yields, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, PackshotError, ReferenceImageError, StorageError
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
-from catalogs.inputs.reader import Batch, Catalog
+from catalogs.inputs.reader import Batch
 from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject, shown
 from catalogs.plans.accounts import Rows, settle
 from catalogs.plans.comparison import Comparison
@@ -67,7 +67,7 @@ def write_plan(
     plan, rejects, header = folder / PLAN_NAME, folder / REJECTS_NAME, plan_header(inputs)
     comparison = Comparison(store, inputs.history, model.engine, wishes(options, model.engine))
     with LeftOut(rejects, options.strict, options.only) as left_out, PlanWriter(plan, header) as writer:
-        brands = check_brands(inputs.brands, left_out)
+        brands = check_brands(inputs, left_out, None if thorough.columns else inputs.expander.brand_columns)
         selected = Selected(inputs)
         products = Counted(check_products(selected, inputs, brands, left_out))
         rows = check_references(products, inputs, left_out) if thorough.references else products
@@ -103,9 +103,9 @@ class Counted(Generic[Item]):
             yield item
 
 
-def check_brands(catalog: Catalog, left_out: LeftOut) -> Brands:
-    """The usable brands by id."""
-    brands, rejects = load_brands(catalog)
+def check_brands(inputs: Inputs, left_out: LeftOut, columns: Set[str] | None) -> Brands:
+    """The usable brands by id, with some of their columns or all."""
+    brands, rejects = load_brands(inputs.brands, columns)
     left_out.add(rejects, of_products=False)
     return brands
 

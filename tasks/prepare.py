@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from catalogs.assets.commits import unread_commits
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.errors import OptionError
-from catalogs.identity import run_key
+from catalogs.identity import FOLDERS, run_key
 from catalogs.inputs.ids import normal_form
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
 from catalogs.journal.lease import CLOCKS_DIFFER, live_leases
@@ -68,6 +68,7 @@ def prepare(
     """
     campaign = load_campaign(campaign_path)
     store = Store.at(campaign.output)
+    store.refuse_files(FOLDERS)  # before anything is made that could not be kept, or committed
     if run_id is not None:
         return _stored(store, run_id)
     asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
@@ -165,6 +166,7 @@ def check_catalogs(campaign_path: str, all_references: bool) -> Checked:
     with work_folder() as folder:
         warnings: list[str] = []
         model, store = choose_model(campaign), Store.at(campaign.output)
+        store.refuse_files(FOLDERS)
         try:
             summary = write_plan(campaign, model, store, PlanOptions(), folder, thorough)
             is_nothing_left, warnings, unread = False, summary.warnings, summary.unread

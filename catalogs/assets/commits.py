@@ -33,6 +33,7 @@ READERS = 8
 ROWS_A_COMMIT = 5_000
 COMMIT_FORMAT = 1
 """The newest format of a commit that is read here, and the one that is written; a file without one is of the first."""
+DIGEST_KEY = b"packshot.digest"
 FORMAT_KEY = b"packshot.format"
 _LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step"))
 """Columns that rows have only since 2026-11-21."""
@@ -140,8 +141,19 @@ def _encode(table: pa.Table) -> bytes:
     """Parquet bytes in memory: a writer streaming into a store commits half a file on an exception."""
     buffer = io.BytesIO()
     versioned = table.replace_schema_metadata({FORMAT_KEY: str(COMMIT_FORMAT).encode()})
-    pq.write_table(versioned, buffer, compression="zstd", write_page_checksum=True)
+    with pq.ParquetWriter(buffer, versioned.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(versioned)
+        rows = buffer.getvalue()
+        # Checksums of pages tell damage to the columns that are read; this tells it whatever is read.
+        writer.add_key_value_metadata({DIGEST_KEY: f"{len(rows)}.{hashlib.sha256(rows).hexdigest()}"})
     return buffer.getvalue()
+
+
+def _refuse_damage(data: bytes, metadata: Mapping[bytes, bytes]) -> None:
+    """Raises NoCommit where the rows are not those that were written; who rewrites a commit drops the digest."""
+    length, _, digest = metadata.get(DIGEST_KEY, b"").partition(b".")
+    if digest and (not length.isdigit() or hashlib.sha256(data[: int(length)]).hexdigest().encode() != digest):
+        raise NoCommit("its bytes were changed or damaged")
 
 
 def commit_keys(store: Store) -> list[str]:
@@ -181,6 +193,7 @@ def decode_commit(data: bytes, columns: Sequence[str] | None = None) -> pa.Table
         # interpreter ends, and that aborts the process ("terminate called without an active exception", exit code -6).
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             refuse_newer(file.schema_arrow.metadata or {})
+            _refuse_damage(data, file.metadata.metadata or {})
             _refuse_foreign(file.schema_arrow.names)
             refuse_other_kinds(file.schema_arrow)
             table = file.read(columns=needed, use_threads=False)

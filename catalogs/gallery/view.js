@@ -19,7 +19,8 @@ function looksFound(file, tokens) {
 
 // Calls visit(file, place, position) for what passes the filters, all but the facet `except`.
 function eachMatch(except, visit) {
-  const tokens = wanted.query.toLowerCase().split(/\s+/).filter(Boolean);
+  // Ids are kept in this form; a query may be typed or pasted in another.
+  const tokens = wanted.query.normalize("NFC").toLowerCase().split(/\s+/).filter(Boolean);
   files.forEach((file, index) => {
     const tests = Object.keys(FACETS)
       .filter((name) => name !== except && wanted[name] !== null)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -110,8 +110,11 @@ class ProductChecker:
             yield "product_id", row["product_id"], problem, Code.DUPLICATE_ID
 
 
-def load_brands(catalog: Catalog) -> tuple[dict[str, Row], list[Reject]]:
+def load_brands(catalog: Catalog, columns: Set[str] | None = None) -> tuple[dict[str, Row], list[Reject]]:
     """All usable brands by id, and the rejects. Brands are few: they are held in memory.
+
+    Args:
+        columns: what to read and check, None for all: a bad value that nobody asks for takes out no brand.
 
     Raises:
         CatalogError: the file is damaged.
@@ -126,7 +129,7 @@ def load_brands(catalog: Catalog) -> tuple[dict[str, Row], list[Reject]]:
             yield "brand_id", row["brand_id"], problem, Code.DUPLICATE_ID
         seen.add(row["brand_id"])
 
-    for batch in catalog.scan():
+    for batch in catalog.scan(columns):
         clean, bad = _check(batch, BRANDS, across)
         brands.update((row["brand_id"], row) for _, _, row in clean)
         rejects += bad

@@ -75,6 +75,13 @@ class Expander:
         roles = any(r.source == "product" for refs in self._campaign.references.values() for r in refs)
         return frozenset(read | ({"reference_images"} if roles else set()) | {"brand_id"})
 
+    @property
+    def brand_columns(self) -> frozenset[str] | None:
+        """Brand columns that pictures are made of and marked with; None where a template reads the whole row."""
+        read = {c for t in self._templates.values() for scope, c in t.columns if scope == "brand"}
+        logos = any(r.source == "brand" for refs in self._campaign.references.values() for r in refs)
+        return None if "*" in read else frozenset(read | {"legal_line"} | ({"logo_uri"} if logos else set()))
+
     def expand(self, member: Member) -> list[Planned]:
         """Every asset of a look, shots that others build on first.
 

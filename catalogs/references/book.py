@@ -49,6 +49,10 @@ class MissingReference(ReferenceImageError):
     reason = Reason.REFERENCE_MISSING
 
 
+class UnreachableReference(MissingReference):
+    """The file, or its store, refuses to be read here: by no fault of the picture, and not for good."""
+
+
 class ChangedReference(ReferenceImageError):
     """The file is not the one that was planned with."""
 
@@ -254,7 +258,7 @@ def _stamp(absolute: str) -> Stamp:
     except MissingKey:
         raise _missing(absolute) from None
     except UserError as error:
-        raise InvalidReference(absolute, "", error.problem, error.fix) from None
+        raise UnreachableReference(absolute, "", error.problem, error.fix) from None
 
 
 def _read(absolute: str) -> bytes:
@@ -263,7 +267,7 @@ def _read(absolute: str) -> bytes:
     except MissingKey:
         raise _missing(absolute) from None
     except UserError as error:
-        raise InvalidReference(absolute, "", error.problem, error.fix) from None
+        raise UnreachableReference(absolute, "", error.problem, error.fix) from None
 
 
 def _missing(absolute: str) -> ReferenceImageError:

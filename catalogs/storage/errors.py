@@ -26,6 +26,7 @@ _NO_CREDENTIALS = frozenset(
         "UnauthorizedSSOTokenError",
     }
 )
+FILE_FOR_FOLDER = ("a file is in the place of a folder", "move it, or choose another folder")
 _FULL = "free some space, then run again: what is committed stays"
 _TOLD = {
     errno.ENAMETOOLONG: ("the path is too long", "give a shorter one"),
@@ -78,7 +79,7 @@ def mendable(error: Exception, reason: str) -> tuple[str, str] | None:
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
         return f"permission was denied ({reason})", "allow this user to read and write there"
     if isinstance(error, NotADirectoryError):
-        return "a file is in the place of a folder", "move it, or choose another folder"
+        return FILE_FOR_FOLDER
     if isinstance(error, NotAFile):
         return f"is {error.strerror}", "give a file"
     if (told := _TOLD.get(getattr(error, "errno", None) or 0)) is not None:

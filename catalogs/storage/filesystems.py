@@ -111,7 +111,7 @@ class Folder:
             except FileNotFoundError:
                 continue
             except NotADirectoryError:
-                if folder:
+                if folder != prefix:  # made a file in between
                     continue
                 raise
             for entry in entries:

@@ -6,6 +6,7 @@ to a temporary name in the target folder and is moved into place, on an object s
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import fsspec
 
 from catalogs.errors import OptionError, PackshotError, StorageError
-from catalogs.storage.errors import is_foreign, mendable, reason_of, secrets_of
+from catalogs.storage.errors import FILE_FOR_FOLDER, is_foreign, mendable, reason_of, secrets_of
 from catalogs.storage.filesystems import Entry, Files, Folder, Objects, connect, join_key
 from catalogs.storage.uris import absolute_uri, join_uri, masked, resolve_uri, split_uri
 
@@ -181,6 +182,13 @@ class Store:
         except MissingKey:
             return False
         return True
+
+    def refuse_files(self, folders: Iterable[str]) -> None:
+        """Raises OptionError where a local file stands in the place of one of these folders; asks no bucket."""
+        for folder in folders if self.is_local else ():
+            path = self.uri(folder)
+            if os.path.lexists(path) and not os.path.isdir(path):
+                raise OptionError(path, "", *FILE_FOR_FOLDER)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete keys; missing ones are fine. Raises StorageError when one of them is kept."""

@@ -345,3 +345,29 @@ def test_another_campaigns_plan_is_refused(project: Project, monkeypatch: pytest
     setting("name", "autumn")(project)
     assert run(monkeypatch, "render", project.path, "--plan", plan) == 2
     assert "is a plan for 'spring', not 'autumn'" in capsys.readouterr().err
+
+
+def test_a_brand_is_judged_by_what_is_read_of_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad colour that no template asks for takes out no brand, and so none of its products; check tells it."""
+    project.campaign["shots"] = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }}"}}}
+    project.brands[0]["palette"] = [{"name": "grey", "hex": "#zzz"}]
+    project.write()
+    assert project.plan().summary["rejected"] == 0
+    assert run(monkeypatch, "check", project.path) == 0
+    project.campaign["shots"]["hero"]["prompt"]["mood"] = "{{ brand.palette[0].name }}"
+    project.write()
+    assert project.plan().summary["rejected"] > 1
+
+
+@pytest.mark.parametrize("folder", ["catalog", "runs", "renders", "verifies"])
+@pytest.mark.parametrize("command", ["plan", "render"])
+def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_made(
+    project: Project, folder: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.folder / "output").mkdir()
+    (project.folder / "output" / folder).write_text("x")
+    assert run(monkeypatch, command, project.path) == 2
+    said = capsys.readouterr().err
+    assert f"output/{folder}" in said
+    assert "a file is in the place of a folder; move it" in said
+    assert not (project.folder / "output" / "assets").exists()

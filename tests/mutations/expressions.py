@@ -113,8 +113,8 @@ def expression(rng: random.Random, depth: int = 3) -> str:
 def template(rng: random.Random) -> str:
     """A text with some of what the language has."""
     pieces = []
-    for _ in range(rng.randint(1, 3)):
-        one, other = expression(rng, rng.randint(0, 3)), expression(rng, rng.randint(0, 2))
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        one, other = expression(rng, rng.choice((0, 1, 1, 2, 3))), expression(rng, rng.choice((0, 0, 1, 2)))
         pieces.append(
             rng.choice(
                 (

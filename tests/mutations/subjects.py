@@ -86,7 +86,7 @@ def campaigns(rng: random.Random, folder: Path, port: int) -> Commands:
         path.write_bytes(drawn.bytes_of(rng, path.read_bytes()))
     else:
         content = yaml.safe_load(path.read_text())
-        for _ in range(rng.randint(1, 3)):
+        for _ in range(rng.choice((1, 1, 1, 3))):
             _change(rng, content, lambda: rng.choice((drawn.scalar(rng), *_safe_uris(rng, port))))
         text = json.dumps(content) if rng.random() < 0.5 else yaml.dump(content, allow_unicode=True)
         path.write_text(text, errors="surrogatepass")

@@ -264,12 +264,17 @@ def nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
+def open_to_all(folder: Path) -> None:
+    """Let everybody look into a test's folder."""
+    for place in [folder, *folder.parents]:
+        if place.stat().st_uid == os.geteuid() and place != Path("/"):
+            place.chmod(place.stat().st_mode | 0o055)
+
+
 def test_a_file_without_permission_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", products(1))
     os.chmod(path, 0)
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
+    open_to_all(tmp_path)
     with nobody(), pytest.raises(CatalogError, match=r"p\.parquet: permission was denied"):
         Catalog.open(path, "products")
 

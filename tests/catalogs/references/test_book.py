@@ -19,12 +19,15 @@ from catalogs.references.book import (
     InvalidReference,
     MissingReference,
     ReferenceBook,
+    UnreachableReference,
     load_reference,
     pick,
     rights_problem,
 )
-from catalogs.requests import Reason, Reference
+from catalogs.requests import Reason, Reference, RenderRequest
 from catalogs.storage.store import Store
+from inference.engine import failed_reference
+from tests.catalogs.inputs.test_reader import nobody, open_to_all
 from tests.catalogs.references.photos import RED, WHITE, encoded, photo, saved
 from tests.servers import S3Server
 
@@ -145,3 +148,16 @@ def test_pick_by_role(images: list[dict[str, Any]], role: str, expected: dict[st
 )
 def test_rights(image: dict[str, Any], territory: str | None, problem: str | None) -> None:
     assert rights_problem(image, territory, TODAY) == problem
+
+
+def test_a_photo_that_may_not_be_read_now_is_no_bad_photo(tmp_path: Path) -> None:
+    """A permission is no fault of the picture: what fails for it is tried again by the next run."""
+    reference = saved(tmp_path / "p.png", encoded(photo(size=(64, 64))))
+    open_to_all(tmp_path)
+    os.chmod(reference.uri, 0)
+    with nobody(), pytest.raises(UnreachableReference, match="permission was denied") as caught:
+        load_reference(reference)
+    request = RenderRequest("", (reference,), 64, 64, 0, 0, 4, None, "proof", "1")
+    assert not failed_reference(request, caught.value).final
+    os.chmod(reference.uri, 0o600)
+    assert load_reference(reference).size == (64, 64)
