@@ -16,6 +16,7 @@ from catalogs.assets.history import Known
 from catalogs.assets.starts import ordered_at
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row, is_master, with_identity
+from catalogs.identity import FOLDERS
 from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
@@ -119,7 +120,9 @@ def _reason(known: Known | None, row: Row) -> str | None:
 def open_campaign(path: str) -> tuple[Campaign, Store]:
     """A campaign and its output."""
     campaign = load_campaign(path)
-    return campaign, Store.at(campaign.output)
+    store = Store.at(campaign.output)
+    store.refuse_files(FOLDERS)
+    return campaign, store
 
 
 def latest_run(store: Store, campaign: Campaign) -> str:

@@ -111,7 +111,7 @@ class Folder:
             except FileNotFoundError:
                 continue
             except NotADirectoryError:
-                if folder != prefix:  # made a file in between
+                if folder:
                     continue
                 raise
             for entry in entries:

@@ -360,7 +360,7 @@ def test_a_brand_is_judged_by_what_is_read_of_it(project: Project, monkeypatch: 
 
 
 @pytest.mark.parametrize("folder", ["catalog", "runs", "renders", "verifies"])
-@pytest.mark.parametrize("command", ["plan", "render"])
+@pytest.mark.parametrize("command", ["plan", "render", "status", "verify", "check"])
 def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_made(
     project: Project, folder: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

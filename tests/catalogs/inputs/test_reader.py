@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +18,7 @@ from catalogs.errors import CampaignError, CatalogError
 from catalogs.inputs.reader import Batch, Catalog, Unreadable
 from catalogs.inputs.schemas import BRANDS, PRODUCTS, conform
 from catalogs.storage.store import Store
+from tests.permissions import nobody, open_to_all
 from tests.servers import S3Server
 
 ROWS = 1000
@@ -249,26 +249,6 @@ def test_what_is_no_catalog_is_told_in_one_line(
         Catalog.open(uri, "products")
     assert str(caught.value).startswith(f"{uri}: {message}")
     assert "\n" not in str(caught.value)
-
-
-@contextmanager
-def nobody() -> Iterator[None]:
-    """Root may read everything: drop that for a moment."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def open_to_all(folder: Path) -> None:
-    """Let everybody look into a test's folder."""
-    for place in [folder, *folder.parents]:
-        if place.stat().st_uid == os.geteuid() and place != Path("/"):
-            place.chmod(place.stat().st_mode | 0o055)
 
 
 def test_a_file_without_permission_is_told(tmp_path: Path) -> None:

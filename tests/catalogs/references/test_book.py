@@ -27,8 +27,8 @@ from catalogs.references.book import (
 from catalogs.requests import Reason, Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import failed_reference
-from tests.catalogs.inputs.test_reader import nobody, open_to_all
 from tests.catalogs.references.photos import RED, WHITE, encoded, photo, saved
+from tests.permissions import nobody, open_to_all
 from tests.servers import S3Server
 
 TODAY = date(2026, 6, 1)
