@@ -133,7 +133,7 @@ def open_runner(name: RunnerName, address: str | None, workers: int, engine: str
 @contextmanager
 def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
     if address is None:
-        _demand_token()
+        demand_token()
     # Ray reads its environment when it is imported.
     from prefect.settings import get_current_settings
     from prefect_ray import RayTaskRunner
@@ -155,7 +155,7 @@ def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
             runner.__exit__(None, None, None)
 
 
-def _demand_token() -> None:
+def demand_token() -> None:
     """Let a cluster of our own demand a token: its processes listen on every address of the machine."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     if not os.environ.get("RAY_AUTH_TOKEN_PATH"):

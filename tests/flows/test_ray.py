@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.drawn import Drawn, check_output, start
+from tests.flows.drawn import ROOT, Drawn, check_output, start
 from tests.flows.projects import Project
 from tests.flows.ray_nodes import Cluster, cluster
 from tests.flows.test_render import seen_by_prefect
@@ -156,3 +158,29 @@ def _refused(environment: dict[str, str], project: Project, words: list[str], *a
     for word in words:
         assert word in err
     assert not (project.folder / "output").exists()
+
+
+STRANGER = """
+import os, subprocess, sys
+from flows.runners import demand_token
+demand_token()
+import ray
+mine = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
+join = f"import ray; ray.init(address={mine.address_info['gcs_address']!r}, log_to_driver=False)"
+token = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
+for environment in (os.environ, {**token, "RAY_AUTH_TOKEN": "0" * 64}):
+    print(subprocess.run([sys.executable, "-c", join], env=environment, capture_output=True).returncode)
+"""
+
+
+@pytest.mark.timeout(240)
+def test_a_cluster_of_our_own_refuses_strangers(short_folder: Path) -> None:
+    """Ray listens on every address of the machine: a token keeps other users and machines out."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(short_folder)],
+        env={**environment, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(short_folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["0", "1"], done.stderr[-3000:]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,15 @@ def wait(said: Path, server: subprocess.Popen[bytes], project: Project, title: s
             return
         time.sleep(0.5)
     pytest.fail(f"{title} was not delivered\n{said.read_text()[-3000:]}")
+
+
+def _listening(processes: list[psutil.Process]) -> set[str]:
+    """The addresses on which other programs are answered."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    return found
 
 
 @pytest.mark.slow
@@ -55,6 +65,7 @@ def test_serve_is_all_it_needs(tmp_path: Path) -> None:
         project.write()
         wait(said, process, project, "Bowl 7", 60)
         children = psutil.Process(process.pid).children(recursive=True)
+        assert _listening([psutil.Process(process.pid), *children]) == {"127.0.0.1"}
         process.send_signal(signal.SIGINT)
         process.wait(60)
     finally:

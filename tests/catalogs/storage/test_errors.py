@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -171,3 +172,35 @@ def test_a_root_that_cannot_be_used(uri: str, message: str) -> None:
     with pytest.raises(OptionError, match=message) as caught:
         Store.at(uri).list()
     assert SECRET not in str(caught.value)
+
+
+MENDABLE = {
+    errno.ENOSPC: "the disk is full; free some space, then run again: what is committed stays",
+    errno.EDQUOT: "the disk quota is used up; free some space, then run again: what is committed stays",
+    errno.EROFS: "permission was denied (Read-only file system); allow this user to read and write there",
+    errno.EACCES: "permission was denied (Permission denied); allow this user to read and write there",
+    errno.ENAMETOOLONG: "the path is too long; give a shorter one",
+}
+
+
+@pytest.mark.parametrize("number", MENDABLE)
+@pytest.mark.parametrize("name", ["write", "write_file", "create", "commit"])
+def test_what_a_user_can_mend_is_no_reason_to_try_again(
+    tmp_path: Path, number: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full fails at once, is said in one line, and leaves what was there and no temporary file."""
+
+    def failing(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    store = Store.at(str(tmp_path))
+    store.write("a/good", b"kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        error = refused(store, name)
+    assert (type(error), error.exit_code) == (OptionError, 2)
+    assert MENDABLE[number] in str(error)
+    assert os.listdir(tmp_path / "a") == ["good"]
+    OPERATIONS[name](store)
+    assert store.read("a/good") == b"kept"
+    assert store.exists("a/b")
