@@ -239,7 +239,7 @@ def _images(products: Catalog) -> Iterator[tuple[str, str, Right]]:
         for row in batch.rows:
             try:
                 images = reference_images(row.get("reference_images"))
-                product = ids.as_text(row["product_id"])
+                product = ids.as_text(row.get("product_id"))
             except (BadValue, ValueError):
                 continue
             for image in images:

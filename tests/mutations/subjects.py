@@ -137,10 +137,11 @@ def catalogs(rng: random.Random, folder: Path, port: int) -> Commands:
 
 def _write(table: pa.Table, path: Path) -> None:
     """Write a table, or its bytes cut in half where Arrow does not write such a one."""
+    data = path.read_bytes()
     try:
         pq.write_table(table, path)
     except (pa.ArrowException, OSError):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        path.write_bytes(data[: len(data) // 2])
 
 
 def _other_column(rng: random.Random, table: pa.Table, port: int) -> pa.Table:

@@ -2,7 +2,7 @@
 
 PACKSHOT_MUTATIONS_FILE     results, a line a command; what is in it is not tried again (default: a new file)
 PACKSHOT_MUTATIONS_SEED     default 20261121
-PACKSHOT_MUTATIONS_EACH     so many of each subject (default 40)
+PACKSHOT_MUTATIONS          so many in all (default 500)
 PACKSHOT_MUTATIONS_SECONDS  no mutation begins after so many seconds (default 480)
 """
 
@@ -20,7 +20,7 @@ from tests.mutations.subjects import SUBJECTS
 from tests.mutations.trials import Trials, listener, piece, table
 
 SEED = int(os.environ.get("PACKSHOT_MUTATIONS_SEED", "20261121"))
-EACH = int(os.environ.get("PACKSHOT_MUTATIONS_EACH", "40"))
+TOTAL = int(os.environ.get("PACKSHOT_MUTATIONS", "500"))
 SECONDS = float(os.environ.get("PACKSHOT_MUTATIONS_SECONDS", "480"))
 NASTIEST: dict[str, list[int]] = json.loads(Path(__file__).with_name("nastiest.json").read_text())
 
@@ -45,6 +45,6 @@ def test_the_nastiest_end_in_order(trials: Trials, subject: str) -> None:
 @pytest.mark.timeout(900)
 def test_mutations_end_in_order(tmp_path: Path) -> None:
     results = Path(os.environ.get("PACKSHOT_MUTATIONS_FILE", str(tmp_path / "results.jsonl")))
-    lines = piece(tmp_path, results, SEED, EACH, SECONDS)
+    lines = piece(tmp_path, results, SEED, TOTAL, SECONDS)
     print(table(lines))
     assert [line for line in lines if line["fault"]] == []

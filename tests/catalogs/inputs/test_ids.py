@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogs.errors import CatalogError
 from catalogs.identity import key_part
 from catalogs.inputs.checks import ProductChecker, load_brands
 from catalogs.inputs.reader import Catalog
@@ -195,3 +196,15 @@ def test_ids_of_a_real_shop_are_planned_rendered_and_found(tmp_path: Path) -> No
     assert project.plan().summary["actions"] == {"unchanged": len(view)}
     for identifier in (NFC, NFD):
         assert project.plan(only=(identifier,)).summary["looks"] == 1
+
+
+@pytest.mark.parametrize("column", ["product_id", "brand_id", "title", "reference_images"])
+def test_a_catalog_whose_column_is_empty_retires_nothing_and_is_told(tmp_path: Path, column: str) -> None:
+    project = Project.of(tmp_path, 3)
+    make(project.plan())
+    table = pq.read_table(tmp_path / "products.parquet")
+    index = table.schema.names.index(column)
+    pq.write_table(table.set_column(index, column, pa.array([float("nan")] * 3)), tmp_path / "products.parquet")
+    with pytest.raises(CatalogError, match="none left"):
+        project.plan()
+    assert {row["status"] for row in project.view().values()} == {"delivered"}
