@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from catalogs.campaigns.value_wording import first_fault
+from catalogs.campaigns.value_wording import clipped, first_fault
 
 Number = Annotated[float, Field(allow_inf_nan=False)] | str
 Texts = list[str]
+_HEX = re.compile(r"#[0-9A-Fa-f]{6}(?![0-9A-Za-z])")
+_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 
 class _Part(BaseModel):
@@ -81,6 +84,18 @@ class StructuredPrompt(_Part):
 
 
 _LEVELS: dict[str, type[BaseModel]] = {"subjects": Subject, "text": Lettering, "camera": Camera}
+
+
+def palette_problem(prompt: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The first literal text of a `color_palette` that begins as a hex colour and is none; words and templates stay."""
+    palettes = [("color_palette", prompt.get("color_palette"))]
+    for number, subject in enumerate(prompt.get("subjects") or ()):
+        palettes.append((f"subjects.{number}.color_palette", subject.get("color_palette")))
+    for key, palette in palettes:
+        for number, text in enumerate(palette or ()):
+            if text.lstrip().startswith("#") and not _HEX.match(text.lstrip()) and not _TEMPLATE.search(text):
+                return f"{key}.{number}", f"{clipped(repr(text))} is no hex colour", "write #RRGGBB, or a word"
+    return None
 
 
 def shape_problem(prompt: Mapping[str, Any]) -> tuple[str, str, str] | None:

@@ -110,9 +110,7 @@ NO_VALUES = [
     channel("{base: etsy, name: x, max_bytes: lots}", "channels.0.max_bytes: write bytes as a number, or as 400kB"),
     channel("{base: etsy, name: x, territory: Germany}", "two upper-case letters, for example DE (found Germany)"),
     channel("{base: etsy, name: x, text: maybe}", "channels.0.text: must be true or false (found maybe)"),
-    told(
-        "  packshot:\n", "  - packshot:\n  ", "shots: must be a section of names (found [{packs", "without dashes"
-    ),
+    told("  packshot:\n", "  - packshot:\n  ", "shots: must be a section of names (found [{packs", "without dashes"),
     told("  packshot:\n", "  - packshot:\n  ", "write each by its name", "`shots: {NAME: {prompt: ...}}`"),
     told("  packshot:\n", "  a: b\n  packshot:\n", "shots.a: must be a section of keys (found b)", "prompt: ..."),
     told("    references", "    size: 1024\n    references", "packshot.size: must be text (found 1024); put it in"),
@@ -149,7 +147,7 @@ MISTAKES = [*NO_YAML, *NO_TEXT_KEYS, *NO_VALUES]
 # Words of Python and of the libraries that read a campaign.
 FOREIGN = re.compile(
     r"instance of|tuple|dictionary|datetime\.|decimal\.|<class|\w\(\) (?:missing|takes|got)|positional argument"
-    r"|NoneType|nput should|match pattern|<block|<stream|<scalar|mapping values|'str'|'int'|\bTrue\b|\bFalse\b|\bNone\b"
+    r"|NoneType|nput should|match pattern|<block|<stream|<scalar|mapping values|'str'|object is|and 'int'|\bTrue\b|\bFalse\b|\bNone\b"
 )
 
 
