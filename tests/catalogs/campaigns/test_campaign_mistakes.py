@@ -147,7 +147,8 @@ MISTAKES = [*NO_YAML, *NO_TEXT_KEYS, *NO_VALUES]
 # Words of Python and of the libraries that read a campaign.
 FOREIGN = re.compile(
     r"instance of|tuple|dictionary|datetime\.|decimal\.|<class|\w\(\) (?:missing|takes|got)|positional argument"
-    r"|NoneType|nput should|match pattern|<block|<stream|<scalar|mapping values|'str'|object is|and 'int'|\bTrue\b|\bFalse\b|\bNone\b"
+    r"|NoneType|nput should|match pattern"
+    r"|<block|<stream|<scalar|mapping values|'str'|object is|and 'int'|\bTrue\b|\bFalse\b|\bNone\b"
 )
 
 
