@@ -17,12 +17,13 @@ from pydantic.fields import FieldInfo
 
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.sections import CampaignFile
+from catalogs.campaigns.value_wording import keys_of
 from catalogs.columns import COLUMNS, REFERENCE_COLUMNS, Column, In
 from catalogs.inputs.reject_file import Code
 from catalogs.inputs.schemas import BRAND_COLUMNS, PRODUCT_COLUMNS, InputColumn, describe
 from catalogs.requests import Reason
 from flows.cli import cli
-from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject, keys_of
+from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "catalogs/README.md", "inference/README.md", "flows/README.md", "deployments/README.md")

@@ -6,17 +6,17 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from catalogs.campaigns.channels import Channel, resolve_channels
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Finishing, Hosted, ModelChoice, Shot
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
+from catalogs.campaigns.value_wording import clipped, first_fault
 from catalogs.campaigns.yaml_file import read_yaml
-from catalogs.errors import CampaignError, PackshotError, nearest
+from catalogs.errors import CampaignError, PackshotError
 from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -76,7 +76,7 @@ def load_campaign(path: str) -> Campaign:
     except PackshotError:
         raise
     except Exception as error:  # one file may stop neither a watcher nor a night of other campaigns
-        said = _clipped(str(error)) or "no more is known"
+        said = clipped(str(error)) or "no more is known"
         raise CampaignError(path, "", f"cannot be used ({type(error).__name__}: {said})", "correct the file") from error
 
 
@@ -86,7 +86,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
     try:
         file = CampaignFile.model_validate(dict(raw))
     except ValidationError as error:
-        raise _first_problem(error, source) from None
+        raise _first_problem(error, raw, source) from None
     _check_names(file, source)
     catalogs = CatalogPaths(
         brands=_placed(file.catalogs.brands, source), products=_placed(file.catalogs.products, source)
@@ -130,49 +130,18 @@ def _refuse_what_is_not_built(raw: Mapping[str, Any], source: str) -> None:
             raise CampaignError(source, dotted, message)
 
 
-def _first_problem(error: ValidationError, source: str) -> CampaignError:
-    # A wrong key explains more than the missing one it usually causes.
-    problems = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    item = problems[0]
-    where = ".".join(_clipped(str(part)) for part in item["loc"] if part != "[key]")
-    if item["type"] == "extra_forbidden":
-        wrong, allowed = _clipped(str(item["loc"][-1])), _keys_at(item["loc"][:-1])
-        return CampaignError(source, where, f"unknown key {wrong!r}", nearest(wrong, allowed))
-    if item["type"] == "missing":
-        return CampaignError(source, where, "is missing", f"add `{item['loc'][-1]}:`")
-    message, found = item["msg"].removeprefix("Value error, "), item.get("input")
-    fix = "correct the value"
-    if item["type"] in ("string_type", "invalid_key") and isinstance(found, bool | int | float | date):
-        fix = "put it into quotes"  # YAML reads NO, 12 and 2026-12-24 as something else than text
-    problem = f"{message[0].lower()}{message[1:]} (found {_clipped(repr(found))})"
-    return CampaignError(source, where, problem, fix)
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "catalogs": CatalogPaths,
-        "budget": Budget,
-        "model": ModelChoice,
-        "finishing": Finishing,
-        "hosted": Hosted,
-        "schedule": Schedule,
-        "shots": Shot,
-    }
-    model = sections.get(str(loc[0]), CampaignFile) if loc else CampaignFile
-    return list(model.model_fields)
+def _first_problem(error: ValidationError, raw: Mapping[str, Any], source: str) -> CampaignError:
+    keys, problem, fix = first_fault(error, raw, CampaignFile)
+    return CampaignError(source, ".".join(map(clipped, keys)), problem, fix)
 
 
 def _check_names(file: CampaignFile, source: str) -> None:
     if not NAME.fullmatch(file.name):
-        raise CampaignError(source, "name", f"{_clipped(repr(file.name))} cannot be part of an object key", NAME_RULE)
+        raise CampaignError(source, "name", f"{clipped(repr(file.name))} cannot be part of an object key", NAME_RULE)
     for shot in file.shots:
         if not NAME.fullmatch(shot):
             raise CampaignError(
-                source, f"shots.{_clipped(repr(shot))}", "the name cannot be part of an object key", NAME_RULE
+                source, f"shots.{clipped(repr(shot))}", "the name cannot be part of an object key", NAME_RULE
             )
 
 

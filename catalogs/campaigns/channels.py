@@ -33,6 +33,7 @@ from catalogs.campaigns.master_sizes import (
     is_legal_size,
     master_size,
 )
+from catalogs.campaigns.value_wording import clipped, first_fault, shown
 from catalogs.errors import CampaignError, nearest
 
 FINISHING_RECIPE = "1"
@@ -40,6 +41,8 @@ FINISHING_RECIPE = "1"
 
 Format = Literal["jpeg", "png", "webp"]
 Background = Literal["white", "light", "any"]
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,10 @@ FORMATS: Mapping[str, FileFormat] = MappingProxyType(
 
 def _bytes(value: object) -> object:
     if isinstance(value, str):
-        return int(TypeAdapter(ByteSize).validate_python(value))
+        try:
+            return int(TypeAdapter(ByteSize).validate_python(value))
+        except ValidationError:
+            raise ValueError("write bytes as a number, or as 400kB or 5MB") from None
     return value
 
 
@@ -88,7 +94,7 @@ class Channel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    name: str
     width: int = Field(ge=16, le=10_000)
     height: int = Field(ge=16, le=10_000)
     format: Format = "jpeg"
@@ -96,7 +102,7 @@ class Channel(BaseModel):
     max_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=1_000)] | None = None
     background: Background = "any"
     text: bool = True
-    territory: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    territory: str | None = None
     master: str | None = None
     source: Literal["O", "S", "C", ""] = ""
     checked_on: date | None = None
@@ -104,10 +110,19 @@ class Channel(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _not_reserved(cls, value: str) -> str:
+    def _name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("use lower-case letters, digits and '-', first a letter or digit, at most 64")
         # Rows of masters stand beside rows of channels and are named master-WxH.
         if value.startswith("master-"):
             raise ValueError("names that start with 'master-' are reserved for masters")
+        return value
+
+    @field_validator("territory")
+    @classmethod
+    def _country(cls, value: str | None) -> str | None:
+        if value is not None and not _COUNTRY.fullmatch(value):
+            raise ValueError("write a country as two upper-case letters, for example DE")
         return value
 
     @field_validator("master")
@@ -197,7 +212,7 @@ def _resolve(entry: object, source: str, where: str) -> Channel:
         return _named(entry, source, where)
     if not isinstance(entry, Mapping):
         fix = "write a name of `packshot channels`, or a mapping with name, width and height"
-        raise CampaignError(source, where, f"{entry!r} is no channel", fix)
+        raise CampaignError(source, where, f"{shown(entry)} is no channel", fix)
     values = {str(key): value for key, value in entry.items()}
     if "base" in values:
         base = _named(values.pop("base"), source, f"{where}.base")
@@ -217,16 +232,10 @@ def _named(name: object, source: str, where: str) -> Channel:
 
 
 def _first_problem(error: ValidationError, values: Mapping[str, Any], source: str, where: str) -> CampaignError:
-    # A wrong key explains more than the missing one it usually causes.
-    item = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    key = str(item["loc"][0]) if item["loc"] else ""
-    place = f"{where}.{key}" if key else where
-    if item["type"] == "extra_forbidden":
-        return CampaignError(source, place, f"unknown key {key!r}", nearest(key, [*Channel.model_fields, "base"]))
-    if item["type"] == "missing":
-        in_table = values.get("name") in _builtin()
-        fix = f"write `base: {values['name']}` to change that channel" if in_table else f"add `{key}:`"
-        return CampaignError(source, place, "is missing", fix)
-    message = item["msg"].removeprefix("Value error, ")
-    found = f" (found {repr(values[key])[:60]})" if key in values else ""
-    return CampaignError(source, place, f"{message[0].lower()}{message[1:]}{found}", "correct the value")
+    keys, problem, fix = first_fault(error, values, Channel)
+    place = ".".join([where, *map(clipped, keys)])
+    if problem.startswith("unknown key"):
+        fix = nearest(keys[-1], [*Channel.model_fields, "base"])
+    elif problem == "is missing" and values.get("name") in _builtin():
+        fix = f"write `base: {values['name']}` to change that channel"
+    return CampaignError(source, place, problem, fix)

@@ -62,7 +62,7 @@ class Schedule(BaseModel):
             if value is not None and not self.time_zone and not _has_offset(value):
                 raise ValueError(f"{name} says no time zone; add `time_zone:`, for example Europe/Berlin")
         if self.starts and self.ends and self.starts >= self.ends:
-            raise ValueError("valid_to lies before valid_from")
+            raise ValueError("valid_to lies before valid_from; correct one of them")
         return self
 
     @property

@@ -11,6 +11,7 @@ from catalogs.campaigns.schedule import Schedule
 
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 MAX_VARIATIONS = 100
+_COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 
 
 class _Section(BaseModel):
@@ -191,7 +192,7 @@ class CampaignFile(_Section):
     reproducible: bool = False
     hosted: Hosted = Hosted()
     prompt_style: Literal["json", "prose"] = "json"
-    reference_background: str = Field(default="#FFFFFF", pattern=r"^#[0-9A-Fa-f]{6}$")
+    reference_background: str = "#FFFFFF"
     max_reference_megapixels: float = Field(default=100, gt=0, le=1000)
     reference_roots: tuple[str, ...] = ()
     shots: dict[str, Shot] = Field(min_length=1)
@@ -202,4 +203,13 @@ class CampaignFile(_Section):
     @field_validator("model", mode="before")
     @classmethod
     def _model(cls, value: object) -> object:
+        if not isinstance(value, str | dict | ModelChoice):
+            raise ValueError("write a name of `packshot models`, or a section with `name:`")
         return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("reference_background")
+    @classmethod
+    def _colour(cls, value: str) -> str:
+        if not _COLOUR.fullmatch(value):
+            raise ValueError('write #RRGGBB in quotes, for example "#FFFFFF"')
+        return value

@@ -36,6 +36,7 @@ from catalogs.campaigns.template_limits import (
     require_text,
     wrapped,
 )
+from catalogs.campaigns.template_wording import kind_of, misfit
 
 MAX_REPEAT = 10_000
 _COPIES_AT_ONCE = 8
@@ -189,7 +190,7 @@ def _asked(called: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
     if not isinstance(bound, MethodType | BuiltinMethodType):
         if isinstance(called, _CALLABLE) or called in _CLASSES:
             return args
-        raise SecurityError(f"calls a {type(called).__name__}, which is no function")
+        raise SecurityError(f"calls {kind_of(called)}, which is no function")
     owner, name = bound.__self__, bound.__name__
     allowed = next((names for kind, names in _METHODS if isinstance(owner, kind)), frozenset[str]())
     if name not in allowed:
@@ -287,9 +288,7 @@ def _counted_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
     skipped = 1 if hasattr(function, "jinja_pass_arg") else 0
     ask, is_textual = _ASK.get(name), name in _TEXTUAL
 
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        own = args[skipped:]
+    def asked(own: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         SPENT.read(sum(map(measured, own)) + sum(map(measured, kwargs.values())))
         if name in ("join", "sum") and own:
             own = (_walked(name, *own, **kwargs), *own[1:])
@@ -301,7 +300,17 @@ def _counted_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
                 ask(*own, **kwargs)
             except TypeError:
                 raise TypeError(f"the filter {name!r} cannot take these arguments") from None
-        return paid(function(*args[:skipped], *own, **kwargs))
+        return own
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        own = args[skipped:]
+        try:
+            return paid(function(*args[:skipped], *asked(own, kwargs), **kwargs))
+        except TypeError as error:
+            if wanted := misfit(name, function, own, kwargs):
+                raise TypeError(wanted) from error
+            raise
 
     return call
 
@@ -327,7 +336,10 @@ def _counted_test(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _bind(colour: object, part: str) -> str:
+def _bind(colour: object, *given: str, **named: str) -> str:
+    if len(given) + len(named) != 1 or named.keys() - {"part"}:
+        raise TypeError(misfit("bind", bind_colour, (colour, *given), named))
+    (part,) = (*given, *named.values())
     if not isinstance(colour, Mapping):
         require_text(colour)
     text = bind_colour(colour, part)

@@ -10,6 +10,7 @@ from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from catalogs.campaigns.template_language import ENVIRONMENT, FUNCTIONS
 from catalogs.campaigns.template_limits import SPENT, OverLimit, measured
 from catalogs.campaigns.template_tree import NotAllowed, refuse_what_is_not_listed, with_counting
+from catalogs.campaigns.template_wording import raised_words, single_braces, syntax_words
 from catalogs.errors import CampaignError, nearest
 
 SCOPES = ("product", "brand")
@@ -45,6 +46,8 @@ class PromptTemplate:
     def __init__(self, prompt: Mapping[str, Any], source: str, where: str) -> None:
         self._source, self._where = source, where
         self._columns: set[tuple[str, str]] = set()
+        self._named: set[tuple[str, str]] = set()
+        self._defaults: set[tuple[str, str]] = set()
         self._root = self._build(prompt, where)
         self.columns = frozenset(self._columns)
 
@@ -82,8 +85,18 @@ class PromptTemplate:
         known = {"product": sorted(product_columns), "brand": sorted(brand_columns)}
         for scope, column in sorted(self.columns):
             if column != "*" and column not in known[scope]:
-                problem = f"reads {scope}.{column}, which the {scope} catalog does not have"
-                raise CampaignError(self._source, self._where, problem, nearest(column, known[scope]))
+                raise self._no_column(scope, column, known[scope])
+
+    def _no_column(self, scope: str, column: str, known: Sequence[str]) -> CampaignError:
+        field, fix = f"{scope}.{column}", nearest(column, known)
+        if (scope, column) in self._named:
+            problem = f"image({field}) does not say the name of a reference as a text"
+            return CampaignError(self._source, self._where, problem, f"write image('{field}')")
+        problem = f"reads {field}, which the {scope} catalog does not have"
+        if (scope, column) in self._defaults:
+            problem += ", so that default() cannot help: it fills what single rows leave empty"
+            fix = fix if fix.startswith("did you mean") else "add the column, or write the text itself"
+        return CampaignError(self._source, self._where, problem, fix)
 
     def _build(self, value: Any, where: str) -> Node:
         if isinstance(value, Mapping):
@@ -94,7 +107,15 @@ class PromptTemplate:
             return lambda context: [node(context) for node in nodes_]
         if isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value):
             return self._text(value, where)
+        if isinstance(value, str):
+            self._refuse_single_braces(value, where)
         return lambda context: value
+
+    def _refuse_single_braces(self, text: str, where: str) -> None:
+        # A model would be sent the words themselves.
+        if found := single_braces(text):
+            problem = f"{{ {found} }} stands in single braces, and is no template"
+            raise CampaignError(self._source, where, problem, f"write {{{{ {found} }}}}")
 
     def _text(self, text: str, where: str) -> Node:
         if len(text) > MAX_TEMPLATE:
@@ -103,18 +124,24 @@ class PromptTemplate:
         try:
             tree = ENVIRONMENT.parse(text)
             refuse_what_is_not_listed(tree)
+            for data in tree.find_all(nodes.TemplateData):
+                self._refuse_single_braces(data.data, where)
             self._columns.update(_columns_read(tree))
+            self._named.update(_columns_as_names(tree))
+            self._defaults.update(_columns_with_default(tree))
             template = ENVIRONMENT.from_string(with_counting(ENVIRONMENT.parse(text)))
         except NotAllowed as error:
             raise CampaignError(self._source, where, f"template: {error}", error.fix) from None
+        except CampaignError:
+            raise
         except TemplateSyntaxError as error:
-            raise CampaignError(self._source, where, f"template: {error.message}", "correct the template") from None
+            problem, fix = syntax_words(error.message or "cannot be read")
+            raise CampaignError(self._source, where, f"template: {problem}", fix) from None
         except _UnknownName as error:
-            raise CampaignError(
-                self._source, where, f"template: {error}", "use product.*, brand.* or image('...')"
-            ) from None
+            raise CampaignError(self._source, where, f"template: {error}", error.fix) from None
         except Exception as error:  # the parser and Python's own compiler have limits that they tell in many ways
-            raise CampaignError(self._source, where, f"template: {_said(error)}", "make it simpler") from None
+            said = str(error)[:500] or type(error).__name__
+            raise CampaignError(self._source, where, f"template: {said}", "make it simpler") from None
 
         def render(context: Mapping[str, Any]) -> str:
             SPENT.reset()
@@ -134,15 +161,10 @@ class PromptTemplate:
                     raise OverlongField(f"{where} {error}, and {field} is very long") from None
                 raise CampaignError(self._source, where, f"template: {error}", "make it simpler") from None
             except Exception as error:  # a filter may raise anything
-                raise CampaignError(self._source, where, f"template: {_said(error)}", "correct the template") from None
+                problem, fix = raised_words(error)
+                raise CampaignError(self._source, where, f"template: {problem}", fix) from None
 
         return render
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return f"writes half a character, {error.object[error.start]!r}"
-    return str(error)[:500] or type(error).__name__
 
 
 def _long_field(tree: nodes.Template, context: Mapping[str, Any]) -> str:
@@ -159,7 +181,9 @@ def _long_field(tree: nodes.Template, context: Mapping[str, Any]) -> str:
 
 
 class _UnknownName(Exception):
-    pass
+    def __init__(self, name: str, fix: str) -> None:
+        self.fix = fix
+        super().__init__(f"there is no {name!r}")
 
 
 class _NoSuchReference(Exception):
@@ -171,7 +195,10 @@ class _AbsentReference(Exception):
 
 
 def _image_namer(references: Sequence[str], optional: Collection[str]) -> Callable[[str], str]:
-    def image(name: str) -> str:
+    def image(*names: str) -> str:
+        if len(names) != 1:
+            raise TypeError("the function 'image' takes the name of one reference; write image('product.hero')")
+        (name,) = names
         if name not in references:
             if name in optional:
                 raise _AbsentReference(name)
@@ -195,8 +222,38 @@ def _columns_read(tree: nodes.Template) -> Iterator[tuple[str, str]]:
         if name.ctx != "load" or id(name) in inner or name.name in local | _FREE_NAMES:
             continue
         if name.name not in SCOPES:
-            raise _UnknownName(f"there is no {name.name!r}")
+            raise _UnknownName(name.name, _meant(tree, name))
         yield name.name, "*"
+
+
+def _meant(tree: nodes.Template, name: nodes.Name) -> str:
+    """What to write for a name that is none: a reference, where it is what `image` is called with."""
+    for argument in _image_arguments(tree):
+        if name is argument:
+            return f"write the name of a reference in quotes, as in image('product.{name.name}')"
+        if isinstance(argument, nodes.Getattr) and name is argument.node:
+            return f"write image('{name.name}.{argument.attr}')"
+    return "use product.*, brand.* or image('...')"
+
+
+def _image_arguments(tree: nodes.Template) -> Iterator[nodes.Expr]:
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "image":
+            yield from call.args
+
+
+def _columns_as_names(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+    for argument in _image_arguments(tree):
+        if isinstance(argument, nodes.Getattr) and isinstance(argument.node, nodes.Name):
+            yield argument.node.name, argument.attr
+
+
+def _columns_with_default(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+    for found in tree.find_all(nodes.Filter):
+        if found.name in ("default", "d") and isinstance(found.node, nodes.Getattr | nodes.Getitem):
+            target = found.node.node
+            if isinstance(target, nodes.Name):
+                yield target.name, _attribute(found.node)
 
 
 def _attribute(node: nodes.Getattr | nodes.Getitem) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
 
+from catalogs.campaigns.yaml_wording import QUOTE_TEMPLATE, fault_of
 from catalogs.errors import CampaignError
 
 MAX_BYTES = 1_000_000
@@ -37,9 +38,12 @@ _TOO_MUCH = f"more than {MAX_VALUES:,} values or {MAX_CHARACTERS:,} characters, 
 
 
 class _Problem(yaml.MarkedYAMLError):
-    """What this file adds to YAML's own rules."""
+    """What this file adds to YAML's own rules; `path` is the dotted key, where one is at fault."""
 
-    def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
+    def __init__(
+        self, problem: str, mark: yaml.Mark | None, fix: str = "correct the line", path: Sequence[str] = ()
+    ) -> None:
+        self.fix, self.path = fix, path
         super().__init__(None, None, problem, mark)
 
 
@@ -56,6 +60,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
+        self._source = text
         self._open = self._values = self._characters = 0
         self._weights: dict[int, _Weight] = {}
 
@@ -104,11 +109,17 @@ class _Loader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise _Problem("a key is one word, no list and no section", key_node.start_mark)
+                raise self._no_key(key_node)
             key = _MERGE if key_node.tag == _MERGE else self.construct_object(key_node, deep=True)
             if key in seen:
                 raise _Problem(f"the key {_shown(key_node)} is written twice", key_node.start_mark)
             seen.add(key)
+
+    def _no_key(self, node: yaml.Node) -> _Problem:
+        mark = node.start_mark
+        if self._source[mark.index - 1 : mark.index + 1] == "{{":
+            return _Problem("a text with {{ ... }} is not in quotes", mark, QUOTE_TEMPLATE)
+        return _Problem("a key is one word, no list and no section", mark)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -131,13 +142,19 @@ def read_yaml(path: str) -> Mapping[str, Any]:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
+            _refuse_keys_that_are_no_text(node)
             content = None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
-    except yaml.MarkedYAMLError as error:
+    except _Problem as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise CampaignError(path, where, f"is not valid YAML ({error.problem})", "correct the line") from None
+        if error.path:
+            raise CampaignError(path, f"{where}, {'.'.join(error.path)}", str(error.problem), error.fix) from None
+        raise CampaignError(path, where, f"is not valid YAML ({error.problem})", error.fix) from None
+    except yaml.MarkedYAMLError as error:
+        where, problem, fix = fault_of(error, text)
+        raise CampaignError(path, where, f"is not valid YAML ({problem})", fix) from None
     except yaml.reader.ReaderError as error:
         where = f"line {text.count(chr(10), 0, error.position) + 1}"
         problem = f"is not valid YAML (the character U+{error.character:04X} may not stand in it)"
@@ -170,10 +187,42 @@ def _text(path: str) -> str:
     if len(content) > MAX_BYTES:
         problem = f"is larger than {MAX_BYTES // 1_000_000} MB"
         raise CampaignError(path, "", problem, "a campaign names its products by `select` and catalogs, not one by one")
+    # Plain letters of UTF-16 are UTF-8 too, with a NUL beside each.
+    if any(len(content) > 3 and not content[start : start + 200 : 2].strip(b"\0") for start in (0, 1)):
+        raise CampaignError(path, "", "is UTF-16 text", "save it as UTF-8")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise CampaignError(path, "", "is not UTF-8 text", "save it as UTF-8") from None
+
+
+def _refuse_keys_that_are_no_text(root: yaml.Node | None) -> None:
+    """A shot called `no` would be called False, and its file would not say so anywhere."""
+    waiting: list[tuple[yaml.Node, tuple[str, ...]]] = [(root, ())] if root else []
+    seen: set[int] = set()  # an alias is the node that it names
+    while waiting:
+        node, path = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(item, (*path, str(number))) for number, item in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                below = (*path, _clipped(key.value))
+                if key.tag not in (_TAG + "str", _MERGE):
+                    raise _Problem(*_no_text_key(key), path=below)
+                waiting.append((value, below))
+
+
+def _no_text_key(key: yaml.ScalarNode) -> tuple[str, yaml.Mark | None, str]:
+    word = _clipped(key.value)
+    fix = f'write "{word}" in quotes if it is a name of yours; packshot has no key of this name'
+    if key.tag == _TAG + "bool":
+        return "a key must be text, and YAML reads yes, no, on and off as true and false", key.start_mark, fix
+    if key.tag == _TAG + "null":
+        return f"a key must be text, and YAML reads {word or 'an empty one'} as nothing", key.start_mark, fix
+    return f"a key must be text, and YAML reads {word} as a {_SCALARS[key.tag]}", key.start_mark, fix
 
 
 def _refuse_tag(node: yaml.Node) -> None:
@@ -200,5 +249,8 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _shown(node: yaml.Node) -> str:
-    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "this"
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return repr(_clipped(str(node.value) if isinstance(node, yaml.ScalarNode) else "this"))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

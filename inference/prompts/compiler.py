@@ -20,7 +20,7 @@ from inference.models.specs import ModelSpec, Use
 from inference.prompts.draft import ORDER, PROMPT, Draft
 from inference.prompts.prose import write_prose
 from inference.prompts.reference_clauses import reference_clauses
-from inference.prompts.structured import shape_problem
+from inference.prompts.structured import palette_problem, shape_problem
 from inference.prompts.tokens import TokenCounter
 
 Style = Literal["json", "prose"]
@@ -53,7 +53,7 @@ class ModelCompiler:
         Raises:
             CampaignError: the key at fault and the nearest right one.
         """
-        if problem := shape_problem(prompt):
+        if problem := shape_problem(prompt) or palette_problem(prompt):
             key, what, fix = problem
             raise CampaignError(source, f"{where}.{key}" if key else where, what, fix)
 

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from catalogs.campaigns.colour_wording import signal_codes, upper_codes
-from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject, keys_of
+from catalogs.campaigns.value_wording import keys_of
+from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject
 
 _NUMBER = re.compile(r"\d+")
 # "image 16:9" and "image 4k" speak of no reference.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from catalogs.campaigns.value_wording import clipped, first_fault
+
 Number = Annotated[float, Field(allow_inf_nan=False)] | str
 Texts = list[str]
+_HEX = re.compile(r"#[0-9A-Fa-f]{6}(?![0-9A-Za-z])")
+_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 
 class _Part(BaseModel):
@@ -82,9 +86,16 @@ class StructuredPrompt(_Part):
 _LEVELS: dict[str, type[BaseModel]] = {"subjects": Subject, "text": Lettering, "camera": Camera}
 
 
-def keys_of(model: type[BaseModel]) -> list[str]:
-    """The keys of one level of a prompt, as they are written, in order."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+def palette_problem(prompt: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The first literal text of a `color_palette` that begins as a hex colour and is none; words and templates stay."""
+    palettes = [("color_palette", prompt.get("color_palette"))]
+    for number, subject in enumerate(prompt.get("subjects") or ()):
+        palettes.append((f"subjects.{number}.color_palette", subject.get("color_palette")))
+    for key, palette in palettes:
+        for number, text in enumerate(palette or ()):
+            if text.lstrip().startswith("#") and not _HEX.match(text.lstrip()) and not _TEMPLATE.search(text):
+                return f"{key}.{number}", f"{clipped(repr(text))} is no hex colour", "write #RRGGBB, or a word"
+    return None
 
 
 def shape_problem(prompt: Mapping[str, Any]) -> tuple[str, str, str] | None:
@@ -92,34 +103,8 @@ def shape_problem(prompt: Mapping[str, Any]) -> tuple[str, str, str] | None:
     try:
         checked = StructuredPrompt.model_validate(dict(prompt) if isinstance(prompt, Mapping) else prompt)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        return _translated(first["type"], first["loc"], first["msg"], first["input"])
+        keys, problem, fix = first_fault(error, prompt, StructuredPrompt)
+        return ".".join(keys), problem, fix
     if not checked.scene and not checked.subjects:
         return "", "has neither scene nor subjects", "say what the picture shows"
     return None
-
-
-def _translated(kind: str, loc: tuple[int | str, ...], message: str, given: Any) -> tuple[str, str, str]:
-    if kind == "extra_forbidden":
-        return ".".join(map(str, loc)), "unknown key", _nearest_key(loc)
-    if loc and loc[-1] in ("float", "str"):  # pydantic's names for the two sides of `Number`
-        loc = loc[:-1]
-    known = {
-        "string_type": (
-            "must be text",
-            f"put {given!r} in quotes" if not isinstance(given, dict | list) else "",
-        ),
-        "list_type": ("must be a list", "begin each entry with '- '"),
-        "model_type": ("must be a mapping of keys", "write it as key: value"),
-        "missing": ("is missing", "add it"),
-        "finite_number": ("must be a finite number", "correct the number"),
-    }
-    what, fix = known.get(kind, (message, "correct the value"))
-    return ".".join(map(str, loc)), what, fix
-
-
-def _nearest_key(loc: tuple[int | str, ...]) -> str:
-    model = StructuredPrompt if len(loc) == 1 else _LEVELS[str(loc[0])]
-    keys = keys_of(model)
-    close = difflib.get_close_matches(str(loc[-1]), keys, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else "use one of " + ", ".join(keys)

@@ -57,7 +57,7 @@ def test_a_campaign_is_placed_beside_its_file(tmp_path: Path) -> None:
         ("catalogs.brand", "x", ["catalogs.brand", "did you mean 'brands'"]),
         ("budget", {"max_costs": 1}, ["budget.max_costs", "did you mean 'max_cost'"]),
         ("output", None, ["output", "is missing"]),
-        ("variations", 0, ["variations", "greater than or equal to 1"]),
+        ("variations", 0, ["variations", "too small (found 0); use 1 or more"]),
         ("name", "Spring Sale", ["name", "object key", "lower-case"]),
         ("shots.hero.size", "big", ["shots.hero.size", "WIDTHxHEIGHT"]),
         ("shots.hero.references", ["product"], ["shots.hero.references.0", "not a reference"]),

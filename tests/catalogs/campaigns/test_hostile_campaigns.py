@@ -75,7 +75,7 @@ HOSTILE = [
     ("seed beyond all", added("seed: 0x" + "f" * 300), ["seed", "less than 9223372036854775808"]),
     ("a number no column holds", added("select: [[price, '<', 0x" + "f" * 300 + "]]"), ["select[0]", "beyond"]),
     ("an id no column holds", added("select: [[product_id, '=', 0x" + "f" * 300 + "]]"), ["select", "matches no"]),
-    ("a date as key", added("2026-01-01: x"), ["keys should be strings", "quotes"]),
+    ("a date as key", added("2026-01-01: x"), ["line 29", "reads 2026-01-01 as a date", "quotes"]),
     ("a model no folder can be", added("").replace("GOOD", "LONGMODEL"), ["there is no model"]),
     ("a name in two lines", added("").replace("GOOD", "TWOLINES"), ["name", "cannot be part of an object key"]),
     ("a size in two lines", added("").replace("GOOD", "SIZE"), ["shots.hero.size", "WIDTHxHEIGHT"]),

@@ -46,7 +46,7 @@ def test_validity_for_people() -> None:
         ({"valid_from": "soon", "time_zone": "UTC"}, ["schedule.valid_from", "2026-12-24"]),
         ({"time_zone": "Berlin"}, ["schedule.time_zone", "Europe/Berlin"]),
         ({**ADVENT, "valid_to": "2026-11-01"}, ["valid_to lies before valid_from"]),
-        ({"priority": 101}, ["schedule.priority", "less than or equal to 100"]),
+        ({"priority": 101}, ["schedule.priority", "use 100 or less"]),
         ({"valid_until": "2026-12-01"}, ["schedule.valid_until", "did you mean"]),
     ],
 )

@@ -149,8 +149,8 @@ def test_a_reference_the_prompt_speaks_of_gets_no_clause(scene: str, left: list[
             [],
             "the prompt is empty: neither scene nor subjects say anything",
         ),
-        ({"scene": "x", "moood": "y"}, [], "moood: unknown key; did you mean 'mood'?"),
-        ({"scene": ["x"]}, [], "scene: must be text"),
+        ({"scene": "x", "moood": "y"}, [], "moood: unknown key 'moood'; did you mean 'mood'?"),
+        ({"scene": ["x"]}, [], "scene: must be text (found [x]); write one text in quotes"),
     ],
 )
 def test_what_cannot_be_compiled(prompt: dict[str, Any], roles: list[str], problem: str) -> None:
@@ -217,27 +217,33 @@ def test_validate_looks_at_keys_and_leaves_templates_alone() -> None:
 @pytest.mark.parametrize(
     ("prompt", "problem"),
     [
-        ({"scene": "x", "subjcts": []}, ".subjcts: unknown key; did you mean 'subjects'?"),
+        ({"scene": "x", "subjcts": []}, ".subjcts: unknown key 'subjcts'; did you mean 'subjects'?"),
         (
             {"subjects": [{"type": "a"}, {"descripton": "b"}]},
-            ".subjects.1.descripton: unknown key; did you mean 'description'?",
+            ".subjects.1.descripton: unknown key 'descripton'; did you mean 'description'?",
         ),
         (
             {"scene": "x", "camera": {"lens_mm": 85}},
-            ".camera.lens_mm: unknown key; did you mean 'lens-mm'?",
+            ".camera.lens_mm: unknown key 'lens_mm'; did you mean 'lens-mm' or 'lens'?",
         ),
         (
             {"scene": "x", "text": [{"content": "a", "colour": "b"}]},
-            ".colour: unknown key; did you mean 'color'?",
+            ".colour: unknown key 'colour'; did you mean 'color'?",
         ),
         (
             {"scene": "x", "camera": {"zzz": 1}},
             "use one of angle, distance, lens, focus, depth_of_field, lens-mm,",
         ),
-        ({"scene": "x", "mood": True}, ".mood: must be text; put True in quotes"),
-        ({"scene": "x", "effects": "grain"}, ".effects: must be a list; begin each entry with '- '"),
-        ({"scene": "x", "camera": "low"}, ".camera: must be a mapping of keys; write it as key: value"),
-        ({"scene": "x", "text": [{"font": "bold"}]}, ".text.0.content: is missing; add it"),
+        (
+            {"scene": "x", "mood": True},
+            ".mood: must be text (found true); YAML reads yes, no, on and off as true and false",
+        ),
+        ({"scene": "x", "effects": "grain"}, ".effects: must be a list (found grain); write [grain]"),
+        (
+            {"scene": "x", "camera": "low"},
+            ".camera: must be a section of keys (found low); write its keys below it: angle: ...",
+        ),
+        ({"scene": "x", "text": [{"font": "bold"}]}, ".text.0.content: is missing; add `content:`"),
         ({"scene": "x", "camera": {"ISO": [1]}}, ".camera.ISO: "),
         ({"mood": "calm"}, ": has neither scene nor subjects; say what the picture shows"),
     ],
