@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from catalogs.campaigns.template_tree import NotAllowed, refuse_what_is_not_list
 from catalogs.campaigns.template_wording import raised_words, single_braces, syntax_words
 from catalogs.errors import CampaignError, nearest
 
+_NO_ITEM = re.compile(r"has no element (\d{1,9})$")
+_NO_PART = re.compile(r"has no attribute '(\w{1,40})'$")
 SCOPES = ("product", "brand")
 MAX_TEMPLATE = 20_000
 
@@ -270,4 +273,14 @@ def _empty_field(tree: nodes.Template, context: Mapping[str, Any], where: str, e
             field = f"{scope}.{column}"
             return EmptyField(field, f"{where} needs {field}, which is empty")
     field = ".".join(read[0]) if read else "a field"
-    return EmptyField(field, f"{where} needs more of {field} than there is ({error.message})")
+    return EmptyField(field, f"{where} {_lack(field, str(error.message))}")
+
+
+def _lack(field: str, message: str) -> str:
+    """What a field that is filled has not, by Jinja's words for it."""
+    if found := _NO_ITEM.search(message):
+        return f"needs item {int(found[1]) + 1} of {field}, which has fewer"
+    if found := _NO_PART.search(message):
+        hint = f"; write {{{{ {field}[0].hex or {field}[0].name }}}}" if found[1] == "hex" else ""
+        return f"needs the {found[1]} of {field}, which this row does not give{hint}"
+    return f"needs more of {field} than there is ({message})"

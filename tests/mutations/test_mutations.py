@@ -35,7 +35,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_the_nastiest_end_in_order(trials: Trials, subject: str) -> None:
-    """Those of the ten thousand that took longest, took most memory, or were told in words no other was told in."""
+    """Those of the ten thousand that took longest, took most memory or found a fault."""
     faults = [line for number in NASTIEST[subject] for line in trials.run(subject, number) if line["fault"]]
     assert faults == []
     assert sum(map(len, NASTIEST.values())) == 100

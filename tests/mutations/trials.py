@@ -19,7 +19,6 @@ from pathlib import Path
 from tests.mutations.cages import Cages
 from tests.mutations.subjects import SUBJECTS, base
 
-
 SHARES = {
     "campaigns": 20,
     "catalogs": 20,
