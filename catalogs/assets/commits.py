@@ -279,9 +279,13 @@ def named_keys(store: Store) -> set[str]:
 
 
 def keys_named(data: bytes) -> set[str] | None:
-    """What the bytes of a file that is no commit name all the same; None where that cannot be known."""
+    """What the bytes of a file that is no commit name all the same; None where that cannot be known.
+
+    A key with a flipped bit would be another key, and what was meant would be swept: damaged bytes tell nothing.
+    """
     try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+            _refuse_damage(data, file.metadata.metadata or {})
             table = file.read(columns=list(_NAMING), use_threads=False)
         return _keys_in(conformed(table.select(_NAMING)))
     except (NoCommit, *OF_BAD_BYTES):

@@ -86,6 +86,7 @@ _TEST_NAMES = """
 """
 _FILTERS, _TESTS = _FILTER_NAMES.split(), _TEST_NAMES.split()
 _GROWING = "{% set n = namespace(s=EMPTY) %}{% for i in range(99) %}{% set n.s = MORE %}{% endfor %}{{ n.s }}"
+_SOUND = ("product.title", "product.colors", "product.materials", "product.price", "brand.palette", "range(3)", "'a b'")
 _OPERATORS = ("+", "-", "*", "/", "//", "%", "**", "~", "and", "or", "in", "not in", "==", "<", ">=")
 
 
@@ -118,14 +119,14 @@ def template(rng: random.Random) -> str:
         pieces.append(
             rng.choice(
                 (
-                    f"{{{{ {one} }}}}",
-                    f"{{{{ {one} }}}}",
+                    *[f"{{{{ {one} }}}}"] * 12,
                     f"{{% for x in {one} %}}{{{{ {other} }}}}{{% endfor %}}",
                     f"{{% for x in {one} %}}{{% for y in {other} %}}{{{{ x }}}}{{% endfor %}}{{% endfor %}}",
                     "{% for x in range(99) recursive %}{{ loop([x]) }}{% endfor %}",
                     f"{{% set x = {one} %}}{{{{ x }}}}",
                     _GROWING.replace("EMPTY", "'a'").replace("MORE", "n.s ~ n.s"),
                     _GROWING.replace("EMPTY", "[]").replace("MORE", "n.s + n.s + [1]"),
+                    *[f"{{{{ {rng.choice(_SOUND)} | {rng.choice(_FILTERS)} }}}}"] * 12,
                     f"{{% if {one} %}}a{{% else %}}{{{{ {other} }}}}{{% endif %}}",
                     f"{{% macro m(a) %}}{{{{ a }}}}{{{{ m(a) }}}}{{% endmacro %}}{{{{ m({one}) }}}}",
                     f"{{% filter {rng.choice(_FILTERS)} %}}{{{{ {one} }}}}{{% endfilter %}}",

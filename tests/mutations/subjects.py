@@ -191,7 +191,7 @@ def templates(rng: random.Random, folder: Path, port: int) -> Commands:
     path = folder / "campaign.yaml"
     content = yaml.safe_load(path.read_text())
     content["shots"]["hero"]["prompt"] = {
-        key: expressions.template(rng) for key in rng.sample(("scene", "mood", "style"), rng.randint(1, 2))
+        key: expressions.template(rng) for key in rng.choice((("scene",), ("scene", "mood"), ("scene", "style")))
     }
     path.write_text(yaml.safe_dump(content))
     return [rng.choice((_PLAN, _CHECK))]

@@ -140,5 +140,6 @@ def test_a_template_that_wants_a_code_leaves_out_the_row_without_one(
     monkeypatch.setattr(sys, "argv", ["packshot", "check", project.path])
     main()
     said = capsys.readouterr()
-    assert "needs the hex of product.colors, which this row does not give; write {{ product.colors[0].hex or" in said.out + said.err
+    lack = "needs the hex of product.colors, which this row does not give; write {{ product.colors[0].hex or"
+    assert lack in said.out + said.err
     assert {row["look"] for row in plan_rows(project.plan())} == {"p001"}
