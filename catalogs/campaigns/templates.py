@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from catalogs.campaigns.template_tree import NotAllowed, refuse_what_is_not_list
 from catalogs.campaigns.template_wording import raised_words, single_braces, syntax_words
 from catalogs.errors import CampaignError, nearest
 
+# Jinja makes Python of a template, and Python warns on stderr of what it finds odd in it: `{{ 1[0] }}`.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module="<template>")
 _NO_ITEM = re.compile(r"has no element (\d{1,9})$")
 _NO_PART = re.compile(r"has no attribute '(\w{1,40})'$")
 SCOPES = ("product", "brand")

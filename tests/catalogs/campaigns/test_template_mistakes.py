@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from catalogs.errors import CampaignError
 from tests.catalogs.campaigns.test_campaign_mistakes import FOREIGN
 from tests.catalogs.campaigns.test_hostile_campaigns import run
 from tests.catalogs.campaigns.test_hostile_templates import IMPURE, RAISING, UNLISTED, expand
+from tests.flows.drawn import ROOT
 from tests.flows.projects import Project
 
 # (the template, words of the line): mistakes that people make.
@@ -145,3 +149,15 @@ def test_check_ends_in_that_line(
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == bool(words)
+
+
+def test_what_python_finds_odd_in_a_template_is_no_line_of_its_own() -> None:
+    odd = "PromptTemplate({'scene': '{{ 1[0] }}'}, 'c.yaml', 'shots.a.prompt').expand({}, {}, [])"
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", f"from catalogs.campaigns.templates import PromptTemplate\n{odd}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert "needs item 1" in done.stderr
+    assert "Warning" not in done.stderr
