@@ -346,10 +346,11 @@ def refuse_nothing(summary: PlanSummary, first: Reject | None, campaign: Campaig
         CampaignError: there was none.
     """
     if not summary.assets and first:
-        problem = f"{first.reason} ({summary.rejected} rows rejected, none left; `packshot check` tells them all)"
+        problem = f"{first.reason} ({summary.rejected} rows rejected, none left)"
+        advice = f"`packshot check {quote(campaign.source)}` tells them all"
         if ended := summary.actions[Action.WITHDRAW]:
-            problem += f"; `packshot render {quote(campaign.source)}` withdraws {ended} delivered assets all the same"
-        raise NothingLeft(first.file, f"row {first.row}, column {first.column!r}", problem)
+            advice = f"`packshot render {quote(campaign.source)}` withdraws {ended} delivered assets all the same"
+        raise NothingLeft(first.file, f"row {first.row}, column {first.column!r}", problem, advice)
     if not summary.products:
         if not campaign.select:
             raise campaign.problem("catalogs.products", "is empty", "name the catalog you mean")

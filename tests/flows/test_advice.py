@@ -111,7 +111,8 @@ def test_every_licence_has_ended(packshot: Packshot, project: Project) -> None:
     said = packshot("plan", project.path)
     assert said.code == 2
     assert "12 delivered assets withdrawn" in packshot(*said.commands[0]).text
-    assert not packshot("plan", project.path).commands
+    [then] = packshot("plan", project.path).commands
+    assert "3 problems in 3 rows" in packshot(*then).text
     assert {row["status"] for row in project.view().values()} == {"withdrawn"}
 
 

@@ -165,7 +165,7 @@ import os, subprocess, sys
 from flows.runners import demand_token
 demand_token()
 import ray
-mine = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
+mine = ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
 join = f"import ray; ray.init(address={mine.address_info['gcs_address']!r}, log_to_driver=False)"
 token = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_TOKEN"}
 for environment in (os.environ, {**token, "RAY_AUTH_TOKEN": "0" * 64}):
@@ -174,13 +174,15 @@ for environment in (os.environ, {**token, "RAY_AUTH_TOKEN": "0" * 64}):
 
 
 @pytest.mark.timeout(240)
-def test_a_cluster_of_our_own_refuses_strangers(short_folder: Path) -> None:
+def test_a_cluster_of_our_own_refuses_strangers() -> None:
     """Ray listens on every address of the machine: a token keeps other users and machines out."""
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # of its own: in another's it would join that cluster
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(short_folder)],
-        env={**environment, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(short_folder)},
+        [sys.executable, "-c", STRANGER, folder],
+        env={**environment, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "HOME": folder},
         capture_output=True,
         text=True,
     )
+    shutil.rmtree(folder, ignore_errors=True)
     assert done.stdout.split() == ["0", "1"], done.stderr[-3000:]

@@ -139,8 +139,8 @@ def test_what_a_lost_store_left_over_is_taken_up(
     from tasks.prefect_tasks import render_shard
 
     project = Project.of(tmp_path, products=2)
-    obstacle = project.folder / "output" / "renders"
-    obstacle.parent.mkdir()
+    obstacle = project.folder / "output" / "assets" / "spring"
+    obstacle.parent.mkdir(parents=True)
     obstacle.write_text("a file where the store wants a folder")
     monkeypatch.setattr(render_shard, "retries", 0)
     lost = render.render_catalog(project.path, return_state=True)
