@@ -198,7 +198,7 @@ def end(as_json: bool, found: Answer) -> None:
     """Say what a command found, and end as it says."""
     answer(as_json, found.data, found.lines)
     if found.error:
-        click.echo(f"error: {found.error}", err=True)
+        click.echo(f"error: {one_line(found.error)}", err=True)
     if found.exit_code:
         sys.exit(found.exit_code)
 

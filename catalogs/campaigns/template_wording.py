@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from decimal import InvalidOperation
 from typing import Any
 
+_NO_ITEM = re.compile(r"has no element (\d{1,9})$")
+_NO_PART = re.compile(r"has no attribute '(\w{1,40})'$")
 _SINGLE_BRACES = re.compile(
     r"(?<!\{)\{\s*((?:product|brand)\s*[.\[][^{}]*?|image\s*\([^{}]*?)\s*\}(?!\})",
 )
@@ -155,3 +157,13 @@ def misfit(name: str, function: Callable[..., Any], given: tuple[Any, ...], name
 def kind_of(value: object) -> str:
     """What a value is to somebody who writes templates."""
     return _kind(type(value).__name__)
+
+
+def lack_words(field: str, message: str) -> str:
+    """What a field that is filled has not, by Jinja's words for it."""
+    if found := _NO_ITEM.search(message):
+        return f"needs item {int(found[1]) + 1} of {field}, which has fewer"
+    if found := _NO_PART.search(message):
+        hint = f"; write {{{{ {field}[0].hex or {field}[0].name }}}}" if found[1] == "hex" else ""
+        return f"needs the {found[1]} of {field}, which this row does not give{hint}"
+    return f"needs more of {field} than there is ({message})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,13 +11,11 @@ from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from catalogs.campaigns.template_language import ENVIRONMENT, FUNCTIONS
 from catalogs.campaigns.template_limits import SPENT, OverLimit, measured
 from catalogs.campaigns.template_tree import NotAllowed, refuse_what_is_not_listed, with_counting
-from catalogs.campaigns.template_wording import raised_words, single_braces, syntax_words
+from catalogs.campaigns.template_wording import lack_words, raised_words, single_braces, syntax_words
 from catalogs.errors import CampaignError, nearest
 
 # Jinja makes Python of a template, and Python warns on stderr of what it finds odd in it: `{{ 1[0] }}`.
 warnings.filterwarnings("ignore", category=SyntaxWarning, module="<template>")
-_NO_ITEM = re.compile(r"has no element (\d{1,9})$")
-_NO_PART = re.compile(r"has no attribute '(\w{1,40})'$")
 SCOPES = ("product", "brand")
 MAX_TEMPLATE = 20_000
 
@@ -276,14 +273,4 @@ def _empty_field(tree: nodes.Template, context: Mapping[str, Any], where: str, e
             field = f"{scope}.{column}"
             return EmptyField(field, f"{where} needs {field}, which is empty")
     field = ".".join(read[0]) if read else "a field"
-    return EmptyField(field, f"{where} {_lack(field, str(error.message))}")
-
-
-def _lack(field: str, message: str) -> str:
-    """What a field that is filled has not, by Jinja's words for it."""
-    if found := _NO_ITEM.search(message):
-        return f"needs item {int(found[1]) + 1} of {field}, which has fewer"
-    if found := _NO_PART.search(message):
-        hint = f"; write {{{{ {field}[0].hex or {field}[0].name }}}}" if found[1] == "hex" else ""
-        return f"needs the {found[1]} of {field}, which this row does not give{hint}"
-    return f"needs more of {field} than there is ({message})"
+    return EmptyField(field, f"{where} {lack_words(field, str(error.message))}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +10,7 @@ import yaml
 
 from catalogs.campaigns.yaml_wording import QUOTE_TEMPLATE, fault_of
 from catalogs.errors import CampaignError
+from catalogs.storage.local_files import NotAFile, open_file
 
 MAX_BYTES = 1_000_000
 # Counted with every alias written out: a few lines of aliases can stand for more than any memory holds.
@@ -169,17 +168,14 @@ def read_yaml(path: str) -> Mapping[str, Any]:
 def _text(path: str) -> str:
     fix = "give the path of a campaign.yaml"
     try:
-        # Opened without waiting: a FIFO would wait for a writer that never comes.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-                raise IsADirectoryError
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise CampaignError(path, "", "is a pipe or a device, and no file", fix)
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise CampaignError(path, "", "there is no such file", fix) from None
     except IsADirectoryError:
         raise CampaignError(path, "", "is a folder", fix) from None
+    except NotAFile as error:
+        raise CampaignError(path, "", f"is {error.strerror}", fix) from None
     except OSError as error:
         raise CampaignError(path, "", f"cannot be read ({error.strerror})", "check its permissions") from None
     except ValueError:  # NUL, or what no file name can be written with

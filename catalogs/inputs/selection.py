@@ -45,12 +45,7 @@ class Selection:
             [_triple(triple, types, where, source) for where, triple in group] for group in _groups(select, source)
         ]
         self.columns = frozenset(triple[0] for group in groups for triple in group)
-        try:
-            self.expression: ds.Expression = pq.filters_to_expression(groups)
-            _empty(types, self.columns).filter(self.expression)
-        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            fix = "compare a column with values of its type"
-            raise CampaignError(source, "select", str(error).splitlines()[0], fix) from None
+        self.expression: ds.Expression = pq.filters_to_expression(groups)
 
     def rows_of(self, table: pa.Table) -> list[int]:
         """Positions of the wanted rows of a table that has all of `columns`."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -68,7 +69,7 @@ class PlanHeader:
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
 
-    @property
+    @cached_property
     def places(self) -> Places:
         """Where its photos may come from."""
         return Places.of(self.reference_roots, self.source)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogs.journal.lease import hold
+from tests.flows.commands import run as in_process
 from tests.flows.projects import Project
 
 
@@ -46,15 +46,8 @@ Packshot = Callable[..., Said]
 
 @pytest.fixture
 def packshot(prefect_harness: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    from flows.cli import main
-
     def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["packshot", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        code = in_process(monkeypatch, *arguments)
         out, err = capsys.readouterr()
         # Prefect's console was bound to the output of an earlier test: that it cannot write there is no fault here.
         assert "Traceback" not in err.partition("--- Logging error ---")[0]

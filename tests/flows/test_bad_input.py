@@ -15,19 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from flows.cli import main
+from tests.flows.commands import run
 from tests.flows.projects import Project, plan_rows
 
 Break = Callable[[Project], None]
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["packshot", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def hosted(model: str, **options: Any) -> Break:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from catalogs.journal.lease import Lease, hold, lease_key, live_leases
 from catalogs.journal.spend import Journal, PaidTask, read_spent
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
+from tests.flows.commands import run as in_process
 from tests.flows.projects import Project, make, rendered
 
 FINGERPRINT = "ab" * 32
@@ -30,16 +30,9 @@ Packshot = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    from flows.cli import main
-
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["packshot", *arguments])
         capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        code = in_process(monkeypatch, *arguments)
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         return code, out, err

@@ -23,8 +23,8 @@ from catalogs.plans.rows import request_of
 from catalogs.references.book import load_reference
 from catalogs.storage.store import Store
 from tasks.planning import NothingLeft
+from tests.flows.commands import run
 from tests.flows.projects import Project, make, plan_rows, rendered
-from tests.flows.test_bad_input import run
 from tests.servers import S3Server
 
 SHOT: dict[str, Any] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -26,6 +25,7 @@ from catalogs.storage.store import Store
 from tasks.before_render import prepare_render, withdraw_ended_of
 from tasks.outcome import newest_outcome
 from tasks.unread import quarantine
+from tests.flows.commands import run as in_process
 from tests.flows.projects import Project, make, rendered
 
 BAD = "catalog/20200101T000000.000000Z-abcdef/bad.parquet"
@@ -50,16 +50,9 @@ Packshot = Callable[..., Said]
 
 @pytest.fixture
 def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    from flows.cli import main
-
     def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["packshot", *arguments])
         capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        code = in_process(monkeypatch, *arguments)
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         return Said(code, out, err)

@@ -9,7 +9,7 @@ import pytest
 
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import CampaignError
-from tests.catalogs.campaigns.test_hostile_campaigns import run
+from tests.flows.commands import run
 from tests.flows.projects import Project
 
 BASE = """\

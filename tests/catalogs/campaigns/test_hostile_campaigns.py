@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +14,11 @@ import yaml
 from catalogs.campaigns.calendar import read_calendar
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import CampaignError
-from flows.cli import main
 from flows.watch import Watcher, watch
+from tests.flows.commands import run
 from tests.flows.projects import Project, plan_rows
 
 TENFOLD = ", ".join(["*a{0}"] * 10)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["packshot", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def laughs(first: str, line: str, times: int = 12) -> str:

@@ -17,7 +17,7 @@ import pytest
 from catalogs.campaigns.template_language import FILTERS, FUNCTIONS, TESTS
 from catalogs.campaigns.templates import EmptyField, OverlongField, PromptTemplate
 from catalogs.errors import CampaignError
-from flows.cli import main
+from tests.flows.commands import run
 from tests.flows.projects import Project, plan_rows
 
 ROW: dict[str, Any] = {
@@ -279,15 +279,6 @@ def test_an_empty_field_is_still_its_rows_problem() -> None:
     ):
         with pytest.raises(EmptyField, match=r"product\.nothing"):
             expand(text)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["packshot", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.mark.parametrize("command", ["check", "plan"])

@@ -12,8 +12,8 @@ import pytest
 from catalogs.campaigns.templates import PromptTemplate
 from catalogs.errors import CampaignError
 from tests.catalogs.campaigns.test_campaign_mistakes import FOREIGN
-from tests.catalogs.campaigns.test_hostile_campaigns import run
 from tests.catalogs.campaigns.test_hostile_templates import IMPURE, RAISING, UNLISTED, expand
+from tests.flows.commands import run
 from tests.flows.drawn import ROOT
 from tests.flows.projects import Project
 
