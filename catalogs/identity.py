@@ -19,7 +19,20 @@ from catalogs.requests import RenderRequest
 # Raise it when the same request means other pixels: sizes, seeds, reference handling.
 PIXEL_RECIPE = 1
 MASTER_CHANNEL = "master-"
-FOLDERS = ("", "assets", "catalog", "leases", "quarantine", "renders", "runs", "spend", "thumbs", "verifies")
+FOLDERS = (
+    "",
+    "assets",
+    "budget",
+    "catalog",
+    "leases",
+    "leftovers",
+    "quarantine",
+    "renders",
+    "runs",
+    "spend",
+    "thumbs",
+    "verifies",
+)
 """What an output holds, "" for itself."""
 _PLAIN_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_PART = 128

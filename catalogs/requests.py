@@ -55,7 +55,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """One image to make. Every field but `label` enters the render fingerprint.
+    """One image to make. Every field before `label` enters the render fingerprint.
 
     Attributes:
         prompt: the text as the model gets it (compact JSON or prose).
@@ -69,7 +69,9 @@ class RenderRequest:
         weight_precision: data type of the weights, e.g. "bfloat16".
         lora: `sha256@scale` of each LoRA file, in order.
         options: canonical JSON of what else changes pixels (hosted models), "" where nothing does.
-        label: for people, in logs and messages; not hashed.
+        label: for people, in logs and messages; not hashed, as what follows.
+        brand_id: whose picture it is, or whose first, where looks of several ask for the same.
+        shot: what it is of.
     """
 
     prompt: str
@@ -86,6 +88,8 @@ class RenderRequest:
     lora: tuple[str, ...] = ()
     options: str = ""
     label: str = field(default="", compare=False)
+    brand_id: str = field(default="", compare=False)
+    shot: str = field(default="", compare=False)
 
 
 class PromptCompiler(Protocol):

@@ -30,7 +30,7 @@ from catalogs.assets.commits import Status, read_commit
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import MissingKey, Store
-from flows.cli_output import left_out_line
+from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines
 from tasks.progress import AssetProgress
 
@@ -326,7 +326,7 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
         "Rendered now": f"{work['rendered']}, {work['adopted']} taken over from an earlier start",
         "Model": f"{plan['model']} ({plan['kind']})",
         "Time": _duration(summary["seconds"]),
-        "Cost": f"{work['cost']:.2f} USD" if work["cost"] else "",
+        "Cost": cost_line(summary.get("costs") or {}),
         "Speed": f"{profile['images_per_second']:g} images/s" if profile.get("images_per_second") else "",
         "GPU": f"{profile['device']}, {profile['memory_gib']:g} GiB at most" if profile.get("memory_gib") else "",
         "Rows left out": left_out_line(plan),

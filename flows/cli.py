@@ -69,6 +69,7 @@ def planning_options(command: Command) -> Command:
     @click.option("--limit", type=click.IntRange(1), help="Plan only the first looks, so many.")
     @click.option("--retry-failed", is_flag=True, help="Try final failures again.")
     @click.option("--resubmit", is_flag=True, help="Pay again for what may have been billed, or was paid and lost.")
+    @click.option("--accept-price", is_flag=True, help="Buy on at other prices than the published ones.")
     @click.option("--strict", is_flag=True, help="Stop at a bad catalog row instead of leaving it out.")
     @wraps(command)
     def wrapped(**options: Any) -> Any:
@@ -188,7 +189,7 @@ def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, *
         outcome_lines(summary) + (profile_lines(summary["profile"]) if profile else []),
     )
     if not summary["complete"]:
-        sys.exit(1)
+        sys.exit(2 if summary["plan"]["held"] else 1)
 
 
 @cli.command()

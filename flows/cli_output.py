@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catalogs.errors import WorkError, one_line, printable
+from catalogs.money import micro, shown
 
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject
@@ -31,11 +32,12 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
         f"to do     {summary['renders']} renders, about {summary['seconds']:.0f} s of engine time",
     ]
     if summary["cost_high"]:
-        lines.append(f"cost      {summary['cost_low']:.2f} to {summary['cost_high']:.2f} USD by the published prices")
+        low, high = shown(micro(summary["cost_low"])), shown(micro(summary["cost_high"]))
+        lines.append(f"cost      {low} to {high} USD by the published prices")
     if summary["paid"]:
         lines.append(f"paid      {summary['paid']} renders of an earlier run, only to be collected")
     if summary["spent"]:
-        lines.append(f"spent     {summary['spent']:.2f} USD by this campaign so far")
+        lines.append(f"spent     {shown(micro(summary['spent']))} USD so far")
     lines += [f"warning   {warning}" for warning in summary["warnings"]]
     if summary["failed_before"]:
         lines.append(f"failed    {summary['failed_before']} for good; --retry-failed tries them again")
@@ -108,15 +110,28 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {outcome['retired']} no longer wanted, retired now")
     if outcome["withdrawn"]:
         lines.append(f"  {outcome['withdrawn']} withdrawn: a right to a photo has ended")
-    if work["cost"]:
-        lines.append(f"cost: {work['cost']:.2f} USD")
-        for name, sums in (("brand", summary["costs"]["by_brand"]), ("shot", summary["costs"]["by_shot"])):
-            lines += [f"  {name} {key}: {cost:.2f}" for key, cost in sums.items()]
+    lines += cost_lines(summary["costs"])
     if summary.get("gallery"):
         lines.append(f"gallery: {summary['gallery']}")
     if left_out := left_out_line(summary["plan"]):
         lines.append(left_out)
     return lines
+
+
+def cost_lines(costs: Mapping[str, Any]) -> list[str]:
+    """What a run spent, [] where nothing was."""
+    line = cost_line(costs)
+    if not line:
+        return []
+    sums = [(name, key, cost) for name in ("brand", "shot") for key, cost in costs[f"by_{name}"].items()]
+    return [f"cost: {line}", *[f"  {name} {key or '-'}: {shown(micro(cost))}" for name, key, cost in sums]]
+
+
+def cost_line(costs: Mapping[str, Any]) -> str:
+    """What a run spent, in a line; "" where nothing was."""
+    paid, possible = micro(costs.get("paid", 0.0)), micro(costs.get("possibly_billed", 0.0))
+    said = f"{shown(paid)} USD" if paid or possible else ""
+    return said + (f", and {shown(possible)} more that may have been billed" if possible else "")
 
 
 def verified_lines(verified: Verified, campaign: str) -> list[str]:

@@ -81,6 +81,11 @@ class RenderOptions(BaseModel):
         title="Retire what another campaign made",
         description="Where another campaign of this name wrote here before, nothing is retired without this.",
     )
+    accept_price: bool = Field(
+        default=False,
+        title="Buy at other prices too",
+        description="Otherwise a run stops where a hosted model bills other prices than are published.",
+    )
     strict: bool = Field(
         default=False,
         title="Stop at a bad catalog row",
@@ -205,12 +210,14 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     if withdrawn := withdraw_ended(store, prepared.plan_key, run_id):
         logger.info("%d rows withdrawn: a right to a photo has ended", withdrawn)
     restated = restate_known(store, prepared.plan_key, run_id)
-    stages = cut_shards(plan, options.shard_seconds, options.shard_assets)
+    held = str(prepared.summary["held"])
+    stages = cut_shards(plan, options.shard_seconds, options.shard_assets, free=bool(held))
     total = sum(shard.assets for stage in stages for shard in stage)
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
     runner = (options.runner, options.address, options.workers)
     make_job = partial(ShardJob, prepared.plan_key, store, run_id, engine=options.engine)
     reports, problems = render_stages(prepared, stages, make_job, runner, plan.header.engine)
+    problems = [f"{held}; what costs nothing more was done", *problems] if held else problems
     if options.retire:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)

@@ -9,6 +9,7 @@ from typing import Any
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import OptionError, StoppedError
 from catalogs.journal.lease import refuse_if_held
+from catalogs.money import micro, shown
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 from flows.cli_output import left_out_line
@@ -64,9 +65,11 @@ def run_campaign(
     finished = prepared.summary["work"].get("finish", 0)
     more = f", {finished} files to finish from masters" if finished else ""
     say(f"{prepared.summary['renders']} renders to make for {prepared.summary['assets']} assets{more}")
-    if prepared.summary["cost_high"]:
-        low, high = prepared.summary["cost_low"], prepared.summary["cost_high"]
-        say(f"they cost {low:.2f} to {high:.2f} USD by the published prices")
+    if prepared.summary["held"]:
+        say("nothing is bought, as the budget does not allow it: what costs nothing more is done")
+    elif prepared.summary["cost_high"]:
+        low, high = micro(prepared.summary["cost_low"]), micro(prepared.summary["cost_high"])
+        say(f"they cost {shown(low)} to {shown(high)} USD by the published prices")
     return _run_flow(campaign, options, prepared)
 
 

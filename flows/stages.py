@@ -16,13 +16,14 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Cancelling
 
-from catalogs.errors import PackshotError
+from catalogs.errors import PackshotError, WorkError
 from catalogs.plans.sharding import Shard
+from catalogs.storage.store import Store
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from tasks import progress
 from tasks.cancel_watch import watching
-from tasks.prefect_tasks import render_shard
+from tasks.prefect_tasks import collect, render_shard
 from tasks.prepare import Prepared
 from tasks.progress import asset_progress
 from tasks.shard_job import ShardJob
@@ -55,7 +56,7 @@ def render_stages(
         `stopping` is set and some are in neither.
     """
     total, shards = sum(s.assets for stage in stages for s in stage), sum(map(len, stages))
-    if not shards:
+    if not shards and engine != "bfl":
         return [], []
     stopping.clear()
     cancelled.clear()
@@ -68,6 +69,8 @@ def render_stages(
     ):
         work = _Work(make_job, opened)
         try:
+            if engine == "bfl":
+                work.collect(prepared.store, prepared.plan_key)
             for report in work.run(stages):
                 reports.append(report)
                 live.shard_done(report)
@@ -94,6 +97,14 @@ class _Work:
             while self._running:
                 yield self._ended(self._done.get())
                 self._submit(waiting)
+
+    def collect(self, store: Store, plan_key: str) -> None:
+        """First of all, and on the machines that have the key: what is paid for already, and expires."""
+        try:
+            result_of(self._runner.submit(collect, {"store": store, "plan": plan_key}))
+        except WorkError as error:
+            get_run_logger().error("what is paid for could not be collected: %s", error)
+            self.problems.append(str(error))
 
     def stop(self, cause: BaseException) -> None:
         """After Ctrl-C or a cancel: let what runs commit what it has, for as long as a worker lets us.
@@ -128,6 +139,8 @@ class _Work:
             if str(error) not in self.problems:
                 self.problems.append(str(error))
             return {}
+        if (problem := report.get("problem")) and problem not in self.problems:
+            self.problems.append(problem)
         if self._runner.is_remote:
             progress.report(report["skipped"] + report["delivered"], report["failed"])
         return report

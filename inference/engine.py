@@ -28,6 +28,7 @@ class Rendered:
         prompt_used: the text the model really saw, "" when it is the request's own.
         cost: USD paid for it, 0.0 for local engines.
         seed: the seed really used, None when it is the request's own.
+        note: what was done to it that nobody asked for, "" where nothing was.
     """
 
     request: RenderRequest
@@ -37,6 +38,7 @@ class Rendered:
     prompt_used: str = ""
     cost: float = 0.0
     seed: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,19 +19,22 @@ from catalogs.columns import PLAN, Row
 from catalogs.errors import CampaignError, UserError
 from catalogs.identity import Identity
 from catalogs.inputs.reader import Catalog
-from catalogs.journal.spend import Spent, read_spent
+from catalogs.journal.sums import Spent
+from catalogs.money import usd
+from catalogs.plans.bought_again import BoughtAgain
 from catalogs.plans.comparison import Comparison
 from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader, PlanWriter
 from catalogs.plans.options import PlanOptions
 from catalogs.plans.rights import RightsToday, ended_assets, of_record, read_rights, refused_rows
-from catalogs.plans.rows import LostPictures, add_estimates, decided, estimates_of, unwanted_row, wanted_of_row
+from catalogs.plans.rows import add_estimates, decided, estimates_of, unwanted_row, wanted_of_row
 from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from inference.models.lookup import resolve_model
 from tasks.engines import PricedModel
+from tasks.hosted import spent_of
 from tasks.planning import wishes
 
 
@@ -46,24 +49,25 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     refuse_edits(plan, plan.rows(PLAN.names))
     plan.refuse_accidents()
     history = History.read(store, campaign.name)
-    spent = read_spent(store, campaign.name) if plan.header.engine == "bfl" else Spent()
-    header = _header(plan.header, new_start(store, history.latest), options, spent.total)
+    scope = plan.header.hosted.get("budget_scope", "campaign")
+    spent = spent_of(store, campaign.name, scope) if plan.header.engine == "bfl" else Spent()
+    header = _header(plan.header, new_start(store, history.latest), options, usd(spent.total))
     paid = frozenset(spent.tasked if header.hosted.get("resubmit") else spent.claimed)
     rights = _rights(plan, campaign, store, options)
     ended = ended_assets(store, history, rights)
-    summary = PlanSummary.of(header, **known_of(plan) | {"spent": spent.total, "unread": []})
+    summary = PlanSummary.of(header, **known_of(plan) | {"spent": usd(spent.total), "unread": []})
     estimates = estimates_of(PricedModel(resolve_model(header.model, header.source)))
-    lost = LostPictures()
+    bought_again = BoughtAgain()
     with PlanWriter(path, header) as writer:
         for rows in _decided(plan, store, history, options, refused_rows(plan, rights), ended):
             add_estimates(rows, estimates, paid)
-            lost.add(rows, estimates)
+            bought_again.add(rows, estimates)
             summary.count(rows)
             writer.add(rows)
         withdrawn = [unwanted_row(*item, header.engine, Action.WITHDRAW) for item in ended.items()]
         summary.count(withdrawn)
         writer.add(withdrawn)
-        summary.warnings += lost.lines()
+        summary.warnings += bought_again.lines()
         writer.note({name: getattr(summary, name) for name in NOTED})
     return summary
 
@@ -85,7 +89,11 @@ def _refuse_foreign(plan: PlanFile, campaign: Campaign) -> None:
 def _header(header: PlanHeader, run_id: str, options: PlanOptions, spent: float) -> PlanHeader:
     if not header.hosted:
         return replace(header, run_id=run_id)
-    asked = {"retry_failed": options.retry_failed, "resubmit": options.resubmit}
+    asked = {
+        "retry_failed": options.retry_failed,
+        "resubmit": options.resubmit,
+        "accept_price": options.accept_price,
+    }
     wanted = {name: header.hosted.get(name) or value for name, value in asked.items()}
     return replace(header, run_id=run_id, hosted={**header.hosted, **wanted, "spent": spent})
 

@@ -48,7 +48,7 @@ def prepare_render(
             _look(path, say)
         else:
             _refuse_unread(path)
-        return prepare(path, options, plan_file, run_id)
+        return prepare(path, options, plan_file, run_id, may_hold=True)
 
 
 @contextmanager

@@ -87,7 +87,8 @@ class Delivery:
                 # A picture that no codec takes must not take the shard with it.
                 self._outcomes.fail(row, Reason.ENCODE_ERROR, f"{type(error).__name__}: {error}", final=False)
             else:
-                made: Row = {**_made(row, master.record), "render_key": kept, "detail": _other_picture(row, kept)}
+                detail = _other_picture(row, kept) or master.record.note or None
+                made: Row = {**_made(row, master.record), "render_key": kept, "detail": detail}
                 self._outcomes.deliver(row, {**made, **stored})
 
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
@@ -132,6 +133,7 @@ def _new_master(render: Render, data: bytes, result: Rendered, engine: Engine) -
         cost=result.cost,
         versions=engine.versions,
         seed=result.seed,
+        note=result.note,
     )
     return Master(render_key(render.fingerprint, record.sha256), data, record)
 

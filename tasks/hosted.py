@@ -11,28 +11,35 @@ from typing import TYPE_CHECKING, Any
 from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import OptionError
 from catalogs.identity import canonical_json
-from catalogs.journal.spend import Journal, read_spent
+from catalogs.journal.spend import Journal
+from catalogs.journal.sums import Spent, read_spent
+from catalogs.money import micro
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.storage.store import Store
-from inference.engine import Engine, LoadReference
+from inference.engine import LoadReference
 from inference.models.specs import ModelSpec
 from tasks.stopping import stopping
 
 if TYPE_CHECKING:
     from inference.hosted.client import ApiKey
+    from inference.hosted.engine import BflEngine
 
 LEASE_SECONDS = 120.0
 _SETTINGS = (
     "base_url",
     "in_flight",
+    "unanswered",
     "safety_tolerance",
     "output_format",
     "prompt_upsampling",
     "retry_moderated",
     "retry_failed",
     "resubmit",
-    "max_cost",
+    "resend_unknown",
+    "accept_price",
+    "tries",
+    "budget_scope",
     "machines",
 )
 
@@ -75,6 +82,15 @@ def model_warnings(spec: ModelSpec, campaign: Campaign) -> list[str]:
     return warnings
 
 
+def spent_of(store: Store, campaign: str, scope: str) -> Spent:
+    """What counts towards a budget, and what the journal holds of a campaign.
+
+    Raises:
+        SpendError: the journal cannot be read: what was spent cannot be known.
+    """
+    return read_spent(store, campaign, everybody=scope == "output")
+
+
 def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions, spent: float) -> dict[str, Any]:
     """What the plan file says of a hosted engine; {} for others. Never the key."""
     if spec.engine != "bfl":
@@ -82,8 +98,10 @@ def hosted_header(spec: ModelSpec, campaign: Campaign, options: PlanOptions, spe
     return {
         **campaign.hosted.model_dump(mode="json"),
         "max_cost": campaign.budget.max_cost,
+        "budget_scope": campaign.budget.scope,
         "retry_failed": options.retry_failed,
         "resubmit": options.resubmit,
+        "accept_price": options.accept_price,
         "warnings": model_warnings(spec, campaign),
         "spent": spent,
     }
@@ -102,7 +120,7 @@ def check_access(header: PlanHeader) -> None:
         _check_limit(name)
 
 
-def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
+def hosted_engine(header: PlanHeader, load: LoadReference) -> BflEngine:
     """The engine of a plan's shards.
 
     Raises:
@@ -112,8 +130,9 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
     from inference.hosted.settings import HostedSettings
 
     hosted, store = header.hosted, Store.at(header.output)
-    chosen = {name: hosted[name] for name in _SETTINGS}
-    settings = HostedSettings(**chosen, deadline=hosted["deadline_seconds"], run=header.run_id)
+    chosen = {name: hosted[name] for name in _SETTINGS if name in hosted}  # plans of before say less
+    limit = None if hosted["max_cost"] is None else micro(hosted["max_cost"])
+    settings = HostedSettings(**chosen, max_cost=limit, deadline=hosted["deadline_seconds"])
     return BflEngine(
         header.model,
         settings,
@@ -122,7 +141,6 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> Engine:
         _key(hosted["secret_block"]),
         stopping,
         slot=_slot(hosted["concurrency_limit"]),
-        spent=lambda: read_spent(store, header.campaign).total,
     )
 
 

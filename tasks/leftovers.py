@@ -12,7 +12,7 @@ from catalogs.assets.starts import ordered_at
 from catalogs.assets.sweep import Bounds, Leftover, delete, leftovers
 from catalogs.errors import OptionError
 from catalogs.journal.lease import Lease, live_leases
-from catalogs.journal.spend import tasked_renders
+from catalogs.journal.sums import tasked_renders
 from catalogs.storage.store import Store
 
 _HOUR = timedelta(hours=1)

@@ -12,17 +12,22 @@ from catalogs.requests import Reason
 from tasks.shard_job import Progress, Render
 
 MAX_ATTEMPTS = 3
+# What says nothing about the asset itself, however often it happens: an upstream shot that is missing, a wait.
+_NO_VERDICT = frozenset((Reason.UPSTREAM_FAILED, Reason.NOT_READY))
 
 
 class OutcomeRows:
     """Outcomes as they come from several threads; those of masters are in no number.
 
+    Args:
+        is_paid: the engine is paid by the picture, and says itself what is final: it knows what each try cost.
+
     Attributes:
         reasons: of the failures.
     """
 
-    def __init__(self, shard: int, progress: Progress) -> None:
-        self._shard, self._progress = shard, progress
+    def __init__(self, shard: int, progress: Progress, is_paid: bool = False) -> None:
+        self._shard, self._progress, self._is_paid = shard, progress, is_paid
         self._attempt = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._rows: list[Row] = []
@@ -48,8 +53,10 @@ class OutcomeRows:
             master: key of the picture, where that is kept.
         """
         begun = self._begun(row)
-        # That an upstream shot is missing says nothing about this one, however often it happens.
-        final = final or (begun["attempts"] >= MAX_ATTEMPTS and reason is not Reason.UPSTREAM_FAILED)
+        if reason is Reason.NOT_READY:
+            begun["attempts"] -= 1  # to wait is no attempt
+        gives_up = begun["attempts"] >= MAX_ATTEMPTS and not (self._is_paid and reason is Reason.ENGINE_ERROR)
+        final = final or (gives_up and reason not in _NO_VERDICT)
         self._add(
             {
                 **begun,

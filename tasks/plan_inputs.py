@@ -11,16 +11,17 @@ from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.inputs.reader import Catalog
-from catalogs.journal.spend import Spent, read_spent
+from catalogs.journal.sums import Spent
+from catalogs.money import usd
+from catalogs.plans.bought_again import BoughtAgain
 from catalogs.plans.expansion import Expander, unknown_look_column
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.rows import LostPictures
 from catalogs.references.book import ReferenceBook
 from catalogs.references.places import Places
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
-from tasks.hosted import hosted_header, model_warnings
+from tasks.hosted import hosted_header, model_warnings, spent_of
 from tasks.takeover import signature_of
 
 
@@ -30,8 +31,9 @@ class Inputs:
 
     Attributes:
         paid: render fingerprints that the journal holds a task or an unanswered submit of: they cost nothing more.
+        to_collect: those of them whose pictures are only to be collected.
         columns: product columns to read, None for all.
-        lost: paid pictures that are gone, as far as the plan has come.
+        bought_again: pictures that money was spent on in vain, as far as the plan has come.
         unread: commits that could not be read; what they say is not in the history.
     """
 
@@ -42,12 +44,13 @@ class Inputs:
     history: History
     spent: Spent
     paid: frozenset[str]
+    to_collect: frozenset[str]
     brands: Catalog
     products: Catalog
     columns: frozenset[str] | None
     book: ReferenceBook
     expander: Expander
-    lost: LostPictures = field(default_factory=LostPictures)
+    bought_again: BoughtAgain = field(default_factory=BoughtAgain)
     unread: list[UnreadCommit] = field(default_factory=list)
 
 
@@ -62,7 +65,7 @@ def read_inputs(
     unread: list[UnreadCommit] = []
     history = History.read(store, campaign.name, unread)
     book = book_of(campaign)
-    spent = read_spent(store, campaign.name) if model.engine == "bfl" else Spent()
+    spent = spent_of(store, campaign.name, campaign.budget.scope) if model.engine == "bfl" else Spent()
     brands = Catalog.open(campaign.catalogs.brands, "brands")
     products = Catalog.open(campaign.catalogs.products, "products")
     if problem := unknown_look_column(campaign, products.columns):
@@ -76,6 +79,7 @@ def read_inputs(
         history=history,
         spent=spent,
         paid=frozenset(spent.tasked if options.resubmit else spent.claimed),
+        to_collect=frozenset(spent.tasked if options.resubmit else spent.tasked | spent.uncollected),
         brands=brands,
         products=products,
         columns=_columns(campaign, products, expander, every_column),
@@ -121,7 +125,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         reference_roots=campaign.reference_roots,
         channels={channel.name: channel.model_dump(mode="json") for channel in campaign.channels},
         partial=inputs.options.partial,
-        hosted=hosted_header(model.spec, campaign, inputs.options, inputs.spent.total),
+        hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),
     )
@@ -132,6 +136,6 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
     return {
         "licence": inputs.model.spec.licence,
         "stages": len(inputs.campaign.stages),
-        "spent": inputs.spent.total,
+        "spent": usd(inputs.spent.total),
         "warnings": model_warnings(inputs.model.spec, inputs.campaign),
     }

@@ -74,7 +74,7 @@ def write_plan(
         looks = Looks(rows, brands, campaign, inputs.expander.columns, folder)
         expanded = Counted(expand(chosen(looks, options, left_out), looks, inputs, comparison, left_out))
         planned = compare(expanded, looks, inputs, comparison, left_out)
-        summary = write(planned, writer, PlanSummary.of(header, **known_before(inputs)), inputs.paid)
+        summary = write(planned, writer, PlanSummary.of(header, **known_before(inputs)), inputs.to_collect)
         count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
         writer.note({name: getattr(summary, name) for name in NOTED})
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
@@ -283,7 +283,7 @@ def compare(
         rows = comparison.rows(look.planned)
         left_out.refused_looks += not rows
         add_estimates(rows, estimates, inputs.paid)
-        inputs.lost.add(rows, estimates)
+        inputs.bought_again.add(rows, estimates, inputs.paid - inputs.to_collect)
         yield rows
     _leave_out_rows(refused, looks, left_out)
     yield unwanted(comparison, inputs, left_out)
@@ -303,13 +303,13 @@ def _refusals(look: Sequence[Planned]) -> list[Problem]:
 
 
 def write(
-    looks: Iterable[Sequence[Row]], writer: PlanWriter, summary: PlanSummary, paid: frozenset[str]
+    looks: Iterable[Sequence[Row]], writer: PlanWriter, summary: PlanSummary, to_collect: frozenset[str]
 ) -> PlanSummary:
     """Write all rows, and count them."""
     for rows in looks:
         summary.count(rows)
         made = (row["render_fingerprint"] for row in rows if row["work"] == Work.RENDER and not row["asset_key"])
-        summary.paid += len(paid.intersection(made))
+        summary.paid += len(to_collect.intersection(made))
         writer.add(rows)
     return summary
 
@@ -329,7 +329,7 @@ def count_rows(
         summary.warnings.append(f"{stay} ({Code.REFERENCE_MISSING})")
         summary.warnings += left_out.unreachable[:SHOWN]
     summary.warnings += inputs.expander.doubts.lines()
-    summary.warnings += inputs.lost.lines()
+    summary.warnings += inputs.bought_again.lines()
     summary.unread = [error.as_dict() for error in inputs.unread]
     if left_out.kept:
         what = f"{left_out.kept} delivered assets may belong to rows that were left out, and are not retired"

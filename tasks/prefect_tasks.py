@@ -27,6 +27,7 @@ from catalogs.storage.store import Store
 from tasks import progress
 from tasks.before_render import prepare_render, withdraw_ended_of, withdraw_if_possible
 from tasks.cancel_watch import watch
+from tasks.collect import collect_paid
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
 from tasks.shard import run_shard
@@ -120,6 +121,8 @@ def render_shard(job: ShardJob, label: str) -> Any:
     except DeviceError:
         _end_process_of_ray()
         raise
+    if report["problem"]:
+        return Completed(name="Stopped", message=report["problem"], data=report)
     if report["skipped"] == report["assets"] and not (report["rendered"] or report["adopted"]):
         return Completed(name="Skipped", message="all its assets are delivered", data=report)
     return report
@@ -138,6 +141,16 @@ def _end_process_of_ray() -> None:
 def _flow_run() -> UUID | None:
     context = TaskRunContext.get()
     return context.task_run.flow_run_id if context else None
+
+
+@task(name="collect", task_run_name="collect what is paid", **_COMMITS_ROWS)
+def collect(store: Store, plan: str) -> Any:
+    """Store pictures that earlier starts have paid for, before anything else is bought."""
+    watch(_flow_run())
+    taken = collect_paid(store, plan)
+    if taken.wanted:
+        get_run_logger().info("%d of %d pictures that were paid for are stored now", taken.stored, taken.wanted)
+    return taken.as_dict()
 
 
 @task(name="withdraw", task_run_name="withdraw", **_COMMITS_ROWS)

@@ -16,7 +16,7 @@ from catalogs.identity import FOLDERS, run_key
 from catalogs.inputs.ids import normal_form
 from catalogs.inputs.reject_file import REJECTS_NAME, Reject, read_rejects
 from catalogs.journal.lease import CLOCKS_DIFFER, live_leases
-from catalogs.plans.budget import check_budget
+from catalogs.plans.budget import check_budget, over_cost
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.plans.options import PlanOptions
@@ -55,6 +55,7 @@ def prepare(
     options: Mapping[str, Any],
     plan_file: str | None = None,
     run_id: str | None = None,
+    may_hold: bool = False,
 ) -> Prepared:
     """Plan a campaign, or take a plan that exists, into the store.
 
@@ -62,6 +63,7 @@ def prepare(
         options: fields of `PlanOptions`; others are ignored.
         plan_file: local path or URI of a plan to make exactly.
         run_id: a start whose plan is in the store already.
+        may_hold: a plan whose price is over the budget is taken for what of it costs nothing more.
 
     Raises:
         UserError: one line about what is wrong in campaign, catalogs, references or plan.
@@ -70,17 +72,19 @@ def prepare(
     store = Store.at(campaign.output)
     store.refuse_files(FOLDERS)  # before anything is made that could not be kept, or committed
     if run_id is not None:
-        return _stored(store, run_id)
+        return _stored(campaign, store, run_id)
     asked = PlanOptions(**{k: _frozen(v) for k, v in options.items() if k in _OPTION_FIELDS and v is not None})
     asked = replace(asked, only=tuple(map(_named, asked.only)))
     if options.get("force"):
         asked = replace(asked, beside=bool(live_leases(store, campaign.name)))
     if plan_file is not None:
-        return _take_plan(campaign, store, plan_file, asked)
-    return make_plan(campaign, choose_model(campaign), store, asked)
+        return _take_plan(campaign, store, plan_file, asked, may_hold)
+    return make_plan(campaign, choose_model(campaign), store, asked, may_hold)
 
 
-def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions) -> Prepared:
+def make_plan(
+    campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions, may_hold: bool = False
+) -> Prepared:
     """Plan a campaign against its output and store the plan and the rejected rows.
 
     Raises:
@@ -88,13 +92,26 @@ def make_plan(campaign: Campaign, model: ChosenModel, store: Store, options: Pla
     """
     with work_folder() as folder:
         summary = write_plan(campaign, model, store, options, folder, Thorough())
-        check_budget(summary, campaign)
+        keep_budget(summary, campaign, may_hold)
         # The plan last: it makes the start one that others read, and must not be silent of what it leaves out.
         if pq.read_metadata(folder / REJECTS_NAME).num_rows:
             store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
         store.write_file(summary.plan_key, str(folder / PLAN_NAME))
         warn_of_clock(summary, store)
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
+
+
+def keep_budget(summary: PlanSummary, campaign: Campaign, may_hold: bool) -> None:
+    """Refuse a plan over its budget, or hold what of it costs more.
+
+    Raises:
+        CampaignError: naming the limit, the estimate and what to do.
+    """
+    error = over_cost(summary, campaign)
+    if may_hold and error and summary.has_free_work:
+        summary.held = str(error)
+        return
+    check_budget(summary, campaign)
 
 
 def warn_of_clock(summary: PlanSummary, store: Store) -> None:
@@ -106,12 +123,14 @@ def warn_of_clock(summary: PlanSummary, store: Store) -> None:
         summary.warnings.append(text)
 
 
-def _stored(store: Store, run_id: str) -> Prepared:
+def _stored(campaign: Campaign, store: Store, run_id: str) -> Prepared:
     key = run_key(run_id, PLAN_NAME)
-    return Prepared(store, run_id, key, summarise(PlanFile(store, key)))
+    summary = summarise(PlanFile(store, key))
+    summary.held = str(over_cost(summary, campaign) or "")
+    return Prepared(store, run_id, key, summary.as_dict())
 
 
-def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOptions) -> Prepared:
+def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOptions, may_hold: bool) -> Prepared:
     """Make an approved plan that of a start of its own.
 
     Raises:
@@ -121,17 +140,17 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOp
     with work_folder() as temporary:
         path = temporary / PLAN_NAME
         summary = take_up(PlanFile(Store.at(folder), file), campaign, store, options, path)
-        check_budget(summary, campaign)
+        keep_budget(summary, campaign, may_hold)
         store.write_file(summary.plan_key, str(path))
         warn_of_clock(summary, store)
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 
 
-def summarise(plan: PlanFile) -> dict[str, Any]:
+def summarise(plan: PlanFile) -> PlanSummary:
     """The summary of a plan that exists, from its rows and what is noted in it."""
     summary = PlanSummary.of(plan.header, **known_of(plan))
     summary.count(plan.rows(COUNTED))
-    return summary.as_dict()
+    return summary
 
 
 def copy_plan(prepared: Prepared, path: str) -> None:

@@ -1,13 +1,15 @@
-"""A run in one file: its plan, its outcome, its work, its money and its speed."""
+"""A run in one file: its plan, its outcome, its work, its money as the journal has it, and its speed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catalogs.identity import run_key
+from catalogs.journal.sums import entries
+from catalogs.journal.view import Costs
 from catalogs.storage.store import Store
 from tasks.outcome import Outcome
 from tasks.profile import profile_of
@@ -30,7 +32,7 @@ def write_summary(
     reports = list(shards)
     totals = {
         name: sum(report[name] for report in reports)
-        for name in ("delivered", "failed", "skipped", "rendered", "adopted", "engine_seconds", "cost")
+        for name in ("delivered", "failed", "skipped", "rendered", "adopted", "engine_seconds")
     }
     summary = {
         "run_id": run_id,
@@ -42,19 +44,25 @@ def write_summary(
         "problems": list(problems),
         "work": totals,
         "profile": profile_of(reports, seconds),
-        "costs": _costs(reports),
+        "costs": costs_of_run(store, run_id, plan),
         "seconds": round(seconds, 3),
     }
     store.write(run_key(run_id, "summary.json"), json.dumps(summary, indent=2, default=str).encode())
     return summary
 
 
-def _costs(reports: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """USD of a run by brand and by shot."""
-    sums: dict[str, dict[str, float]] = {"by_brand": {}, "by_shot": {}}
-    for report in reports:
-        for name, cost in report["costs"].items():
-            brand, _, shot = name.rpartition("/")
-            for by, key in (("by_brand", brand), ("by_shot", shot)):
-                sums[by][key] = round(sums[by].get(key, 0.0) + cost, 6)
-    return sums
+def costs_of_run(store: Store, run_id: str, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run spent, from the journal: also where it was stopped or killed, and what came to nothing.
+
+    Args:
+        plan: its summary.
+
+    Raises:
+        SpendError: the journal cannot be read.
+    """
+    if not plan["model"].startswith("bfl/"):
+        return {}
+    # Nothing is paid for before the plan is written. Stores stamp to the second.
+    since = store.stat(plan["plan_key"]).modified - timedelta(seconds=1)
+    mine = (entry for entry in entries(store, since) if entry.intent.run_id == run_id)
+    return Costs.of(mine, ("brand_id", "shot")).as_dict()

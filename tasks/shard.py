@@ -57,7 +57,7 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
     if stopping.is_set():
         return ShardReport(job.shard.number, job.shard.stage, job.shard.assets, skipped=skipped)
     progress(skipped, 0)
-    outcomes = OutcomeRows(job.shard.number, progress)
+    outcomes = OutcomeRows(job.shard.number, progress, is_paid=plan.header.engine == "bfl")
     with committing(job, outcomes, index), Finishers() as finishers:
         delivery = Delivery(store, plan.header, finishers, outcomes)
         missing = adopt(renders_of(wanted), store, index, finishers, delivery)
@@ -142,17 +142,12 @@ class EngineWork:
 
     Attributes:
         seconds: time spent waiting for it.
-        costs: USD of what it answered, failures included, by "brand/shot".
+        problem: why nothing more is bought, "" where nothing says so.
     """
 
     seconds: float = 0.0
-    costs: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
     profile: Profile = field(default_factory=Profile)
-
-    def count_cost(self, render: Render, cost: float) -> None:
-        if cost:
-            name = f"{render.rows[0]['brand_id']}/{render.rows[0]['shot']}"
-            self.costs[name] = self.costs.get(name, 0.0) + cost
 
     def timed(self, results: Iterator[Result]) -> Iterator[Result]:
         """The engine's answers as they come, counting the time spent waiting for them."""
@@ -176,7 +171,6 @@ def render(
 
     Raises:
         EngineError: the engine failed as a whole.
-        SpendError: credits or budget are at their end.
     """
     work, engine = EngineWork(), make_engine(load)
     engine.take_profile()  # what it did for others
@@ -185,11 +179,14 @@ def render(
     try:
         for result in work.timed(_results(engine, list(by_request))):
             asked = by_request[result.request]
-            work.count_cost(asked, result.cost)
             if isinstance(result, Failed):
                 outcomes.fail_all(asked, result.reason, result.detail, result.final, result.cost)
             else:
                 finishers.submit(delivery.deliver_rendered, asked, result, engine)
+    except SpendError as error:
+        # No other shard can pay either; what this one has is delivered, and counted.
+        stopping.set()
+        work.problem = str(error)
     finally:
         work.profile = engine.take_profile()
     return work
@@ -239,10 +236,6 @@ def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered) -> Iterat
     """Commit the outcomes at the end. Whatever broke, or a cancel: what is stored counts."""
     try:
         yield
-    except SpendError:
-        # No other shard can pay either.
-        stopping.set()
-        raise
     finally:
         if commit_all(job.store, job.run_id, Step.RENDER, outcomes.rows()):
             index.refresh()
@@ -269,8 +262,7 @@ def report_of(
         adopted=delivery.adopted,
         seconds=seconds,
         engine_seconds=work.seconds,
-        cost=sum(work.costs.values()),
-        costs=work.costs,
+        problem=work.problem,
         reasons=dict(outcomes.reasons),
         host_seconds=dict(finishers.seconds),
         profile=work.profile.as_dict(),

@@ -42,8 +42,7 @@ class ShardReport:
         rendered: images the engine made.
         adopted: masters of an earlier start taken into use.
         engine_seconds: time spent waiting for the engine.
-        cost: USD of what the engine answered, failures included.
-        costs: the same by brand and shot, as "brand/shot".
+        problem: why it ended before its time, "" where it did not.
         host_seconds: by stage, of the threads behind the engine; see `tasks.finishers`.
         profile: `inference.engine.Profile` of what the engine did.
     """
@@ -58,8 +57,7 @@ class ShardReport:
     adopted: int = 0
     seconds: float = 0.0
     engine_seconds: float = 0.0
-    cost: float = 0.0
-    costs: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
     reasons: dict[str, int] = field(default_factory=dict)
     host_seconds: dict[str, float] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=lambda: Profile().as_dict())

@@ -175,7 +175,7 @@ def build(submit_port: int, poll_port: int) -> Any:
             api.seen["over_cap"] += 1
             return detail(429, f"more than {api.on['cap']} active tasks", {"Retry-After": api.on["retry_after"]})
         if api.draw("submit_503"):
-            return Response(status_code=503)
+            return detail(503, "Service temporarily unavailable")
         if api.draw("submit_drop_before"):
             return Dropped()
         cost = api.cost(path, body)

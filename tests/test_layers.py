@@ -19,7 +19,7 @@ PACKAGES = ("catalogs", "inference", "tasks", "flows", "deployments")
 
 # Files that may stand directly in a package, beside its rooms; tasks and flows are rooms themselves.
 TOP = {
-    "catalogs": {"columns", "errors", "identity", "requests"},
+    "catalogs": {"columns", "errors", "identity", "money", "requests"},
     "inference": {"engine"},
 }
 

@@ -33,6 +33,7 @@ class MasterRecord:
         seconds: engine time of this image.
         cost: USD.
         seed: the seed really used, None when it is the request's own.
+        note: what was done to the picture that nobody asked for.
     """
 
     sha256: str
@@ -48,9 +49,11 @@ class MasterRecord:
     cost: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
+    note: str = ""
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self), sort_keys=True).encode()
+        said = {name: value for name, value in asdict(self).items() if name != "note" or value}
+        return json.dumps(said, sort_keys=True).encode()
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,14 @@ class Budget(_Section):
     """Limits a plan must keep; the plan is refused when its estimate is over one of them.
 
     Attributes:
-        max_cost: USD over all runs of the campaign, at a hosted model's highest price.
+        max_cost: USD over all runs of the campaign, by its name, at a hosted model's highest price.
+        scope: what counts towards max_cost: what this campaign spent, or all campaigns of the output together, which
+            a new name does not begin anew.
         max_gpu_hours: estimated hours of a GPU for one plan.
     """
 
-    max_cost: float | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0, lt=1e9)
+    scope: Literal["campaign", "output"] = "campaign"
     max_gpu_hours: float | None = Field(default=None, ge=0)
 
 
@@ -91,6 +94,9 @@ class Hosted(_Section):
         retry_moderated: one more try with another seed when a finished picture is moderated.
         base_url: https://api.bfl.ai, or its eu or us host.
         in_flight: tasks at once of the whole run; an account has 24.
+        unanswered: submits at once of a process that wait for their answer: as many pictures as a kill leaves unknown.
+        tries: how often a picture is bought whose task ends in an error of the API.
+        resend_unknown: send again what may have been billed; each send then counts at its highest price.
         deadline_seconds: how long a task may take.
         machines: processes that share the run; slots are divided by it.
         concurrency_limit: name of a Prefect global concurrency limit around every task.
@@ -103,6 +109,9 @@ class Hosted(_Section):
     retry_moderated: bool = False
     base_url: str = "https://api.bfl.ai"
     in_flight: int = Field(default=24, ge=1, le=1000)
+    unanswered: int = Field(default=4, ge=1, le=1000)
+    tries: int = Field(default=2, ge=1, le=20)
+    resend_unknown: bool = False
     deadline_seconds: float | None = Field(default=None, gt=0)
     machines: int = Field(default=1, ge=1, le=1000)
     concurrency_limit: str = ""

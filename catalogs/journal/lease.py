@@ -62,7 +62,7 @@ class Lease:
 
     @classmethod
     def of_this_process(cls, run_id: str, seconds: float) -> Lease:
-        return cls(run_id, socket.gethostname(), _boot(), os.getpid(), secrets.token_hex(8), _in(seconds))
+        return cls(run_id, socket.gethostname(), boot_name(), os.getpid(), secrets.token_hex(8), _in(seconds))
 
     @classmethod
     def read(cls, store: Store, key: str) -> Lease | None:
@@ -100,7 +100,9 @@ class Lease:
     @property
     def is_over(self) -> bool:
         """Expired, or its process is known to be dead."""
-        return self.until <= datetime.now(UTC) or (bool(self.boot) and self.boot == _boot() and not is_alive(self.pid))
+        return self.until <= datetime.now(UTC) or (
+            bool(self.boot) and self.boot == boot_name() and not is_alive(self.pid)
+        )
 
     @property
     def is_far_ahead(self) -> bool:
@@ -243,12 +245,18 @@ def _in(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def _boot() -> str:
+def boot_name() -> str:
+    """Boot and process namespace of this process, "" where the system does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
+
+
+def is_dead(boot: str, pid: int) -> bool:
+    """Whether a process is known to have ended: it ran in this boot and namespace, and does no more."""
+    return bool(boot) and boot == boot_name() and not is_alive(pid)
 
 
 def is_alive(pid: int) -> bool:

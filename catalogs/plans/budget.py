@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from catalogs.campaigns.campaign import Campaign
+from catalogs.errors import CampaignError
+from catalogs.money import micro, shown
 from catalogs.plans.summary import PlanSummary
+
+_FIX = "raise it, or make less with --limit or select"
 
 
 def check_budget(summary: PlanSummary, campaign: Campaign) -> None:
@@ -13,16 +17,24 @@ def check_budget(summary: PlanSummary, campaign: Campaign) -> None:
         CampaignError: naming the limit, the estimate and what to do.
     """
     budget = campaign.budget
-    fix = "raise it, or make less with --limit or select"
     if budget.max_gpu_hours is not None and summary.seconds > budget.max_gpu_hours * 3600:
         hours = summary.seconds / 3600
         problem = f"the plan needs about {hours:.2f} GPU hours, over the limit of {budget.max_gpu_hours:g}"
-        raise campaign.problem("budget.max_gpu_hours", problem, fix)
-    # A plan that costs nothing more is allowed, whatever was spent.
-    if budget.max_cost is not None and summary.cost_high and summary.spent + summary.cost_high > budget.max_cost:
-        before = f" after {summary.spent:.2f} USD spent" if summary.spent else ""
-        problem = (
-            f"the plan may cost {summary.cost_low:.2f} to {summary.cost_high:.2f} USD{before}, "
-            f"over the limit of {budget.max_cost:g}"
-        )
-        raise campaign.problem("budget.max_cost", problem, fix)
+        raise campaign.problem("budget.max_gpu_hours", problem, _FIX)
+    if error := over_cost(summary, campaign):
+        raise error
+
+
+def over_cost(summary: PlanSummary, campaign: Campaign) -> CampaignError | None:
+    """Why the money of a campaign does not do for a plan, or None; one that costs nothing more is always allowed."""
+    if campaign.budget.max_cost is None or not summary.cost_high:
+        return None
+    limit, spent = micro(campaign.budget.max_cost), micro(summary.spent)
+    if spent + summary.cost_high <= limit:
+        return None
+    before = f" after {shown(spent)} USD spent" if spent else ""
+    problem = (
+        f"the plan may cost {shown(summary.cost_low)} to {shown(summary.cost_high)} USD{before}, "
+        f"over the limit of {shown(limit)}"
+    )
+    return campaign.problem("budget.max_cost", problem, _FIX)

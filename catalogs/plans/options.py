@@ -15,6 +15,7 @@ class PlanOptions:
         limit: plan only the first looks, so many.
         retry_failed: try final failures again.
         resubmit: pay again for what may have been billed, or was paid and lost.
+        accept_price: buy on at prices that are not the published ones.
         strict: a bad row stops the plan.
         beside: another run of the campaign is live: what is unchanged is said again, to stand above what it commits.
         today: the day rights are judged on.
@@ -24,6 +25,7 @@ class PlanOptions:
     limit: int | None = None
     retry_failed: bool = False
     resubmit: bool = False
+    accept_price: bool = False
     strict: bool = False
     beside: bool = False
     today: date = field(default_factory=lambda: datetime.now(UTC).date())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import cast
 
 from catalogs.assets.commits import Status, covers_hash, identity_of
@@ -11,7 +11,7 @@ from catalogs.columns import PLAN, ReferenceRow, Row, is_master
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Wanted, Work
 from catalogs.plans.wanted import Estimator, Member, Planned
-from catalogs.requests import RENDER_SCHEME, Reason, Reference, RenderRequest
+from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
@@ -219,27 +219,6 @@ def estimates_of(model: Estimator) -> Estimates:
     return estimate
 
 
-class LostPictures:
-    """Pictures that were paid for and are gone, which are bought again only where somebody says so."""
-
-    def __init__(self) -> None:
-        self._prices: dict[str, tuple[float, float]] = {}
-
-    def add(self, rows: Iterable[Row], estimates: Estimates) -> None:
-        """Look for some among rows of a plan."""
-        for row in rows:
-            if row["reason"] == Reason.PAID_EXPIRED and row["asset_key"] and row["work"] == Work.NONE:
-                self._prices[row["render_fingerprint"]] = estimates(row)[1:]
-
-    def lines(self) -> list[str]:
-        """What a plan says of them."""
-        if not self._prices:
-            return []
-        low, high = (sum(price) for price in zip(*self._prices.values(), strict=True))
-        gone = f"{len(self._prices)} pictures that were paid for are gone"
-        return [f"{gone}; --resubmit buys them again, for {low:.2f} to {high:.2f} USD"]
-
-
 def _first_rows(rows: Sequence[Row]) -> dict[str, Row]:
     """The first row of each render that must be made."""
     first: dict[str, Row] = {}
@@ -268,4 +247,6 @@ def request_of(row: Row) -> RenderRequest:
         weight_precision=row["weight_precision"],
         options=row.get("options") or "",
         label=f"{row['brand_id']}/{row['look']}/{row['shot']}",
+        brand_id=row["brand_id"],
+        shot=row["shot"],
     )

@@ -48,21 +48,37 @@ class _Render:
     offsets: list[int]
     seconds: float = 0.0
     masters: int = 0
+    cost: float = 0.0
 
 
-_COLUMNS = ("channel", "master", "work", "stage", "bucket", "render_fingerprint", "estimated_seconds")
+_COLUMNS = (
+    "channel",
+    "master",
+    "work",
+    "stage",
+    "bucket",
+    "render_fingerprint",
+    "estimated_seconds",
+    "estimated_cost_high",
+)
 
 
-def cut_shards(plan: PlanFile, seconds: float = SHARD_SECONDS, max_assets: int = SHARD_ASSETS) -> list[list[Shard]]:
+def cut_shards(
+    plan: PlanFile, seconds: float = SHARD_SECONDS, max_assets: int = SHARD_ASSETS, free: bool = False
+) -> list[list[Shard]]:
     """Cut the work of a plan into shards, a list a stage.
 
     A shard holds whole renders of one stage and row group, up to `seconds` of estimated work and
     `max_assets` assets. The layout is free: what is done is told by fingerprints, never by shard.
     Shards of one geometry and one set of references follow each other, so that an engine's caches hit.
+
+    Args:
+        free: only the work that costs nothing more.
     """
     found: list[tuple[str, Shard]] = []
     for group, table in enumerate(plan.tables(_COLUMNS)):
-        for stage, renders in _renders_by_stage(table).items():
+        for stage, found_renders in _renders_by_stage(table).items():
+            renders = [render for render in found_renders if not (free and render.cost)]
             for slice_ in _slices(renders, seconds, max_assets):
                 found.append((slice_[0].bucket, _shard(len(found), stage, group, slice_)))
     stages: dict[int, list[Shard]] = {}
@@ -91,6 +107,7 @@ def _renders_by_stage(table: pa.Table) -> dict[int, list[_Render]]:
         renders[-1].offsets.append(row["offset"])
         renders[-1].seconds += row["estimated_seconds"] or 0.0
         renders[-1].masters += is_master(row)
+        renders[-1].cost += row["estimated_cost_high"] or 0.0
         last = row["render_fingerprint"]
     return stages
 

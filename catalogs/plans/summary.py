@@ -10,6 +10,7 @@ from typing import Any, Self
 from catalogs.columns import Row, is_master
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME
+from catalogs.money import Micro, micro, usd
 from catalogs.plans.decision import UNWANTED, Work
 from catalogs.plans.file import PLAN_NAME, PlanHeader
 
@@ -50,10 +51,10 @@ class PlanSummary:
         masters: of those that there is work for.
         renders: pictures to make; several assets may share one.
         seconds: estimated engine seconds of them.
-        cost_low: USD.
-        cost_high: USD.
-        spent: USD the campaign has cost in all its runs.
+        cost_low: millionths of a USD; USD in `as_dict`, as `cost_high` is.
+        spent: USD that count towards the campaign's budget, of all runs.
         paid: pictures paid for already that this plan only collects.
+        held: why nothing is bought of it, "" where that is allowed: only what costs nothing more is done.
         warnings: lines for people.
         rejected: catalog rows left out for a mistake in them.
         refused: product rows none of whose assets a right covers.
@@ -76,10 +77,11 @@ class PlanSummary:
     failed_before: int = 0
     renders: int = 0
     seconds: float = 0.0
-    cost_low: float = 0.0
-    cost_high: float = 0.0
+    cost_low: Micro = 0
+    cost_high: Micro = 0
     spent: float = 0.0
     paid: int = 0
+    held: str = ""
     warnings: list[str] = field(default_factory=list)
     products: int = 0
     looks: int = 0
@@ -120,8 +122,14 @@ class PlanSummary:
             self.failed_before += row["status"] == "failed" and not is_master(row)
             self.renders += row["estimated_seconds"] > 0 or row["estimated_cost_high"] > 0
             self.seconds += row["estimated_seconds"]
-            self.cost_low += row["estimated_cost_low"]
-            self.cost_high += row["estimated_cost_high"]
+            self.cost_low += micro(row["estimated_cost_low"])
+            self.cost_high += micro(row["estimated_cost_high"])
+
+    @property
+    def has_free_work(self) -> bool:
+        """Whether something is to be done that costs nothing more."""
+        return bool(self.paid or self.work[Work.FINISH] or self.work[Work.COMMIT])
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "actions": dict(self.actions), "work": dict(self.work)}
+        costs = {"cost_low": usd(self.cost_low), "cost_high": usd(self.cost_high)}
+        return {**asdict(self), **costs, "actions": dict(self.actions), "work": dict(self.work)}

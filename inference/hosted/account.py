@@ -11,8 +11,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from inference.hosted.client import ApiKey, BflClient, Pace
-from inference.hosted.money_limit import MoneyLimit
+from catalogs.journal.spend import Journal
+from inference.hosted.client import ApiKey, BflClient
+from inference.hosted.pace import Pace
+from inference.hosted.settings import HostedSettings
+from inference.hosted.till import Till
 from inference.models.specs import ModelSpec
 
 JOURNAL_THREADS = 12
@@ -21,20 +24,29 @@ Result = TypeVar("Result")
 
 
 class Account:
-    """One event loop in one background thread, and what all shards of the process share of an account."""
+    """One event loop in one background thread, and what all shards of the process share of an account.
 
-    def __init__(self, base_url: str, key: ApiKey, in_flight: int) -> None:
+    Attributes:
+        slots: one for each task in flight.
+        submits: one for each submit that may be on its way to its answer: what a kill leaves unknown.
+        name: stands for the account where it is written down; tells nothing of its key.
+    """
+
+    def __init__(self, base_url: str, key: ApiKey, in_flight: int, unanswered: int) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread_of_loop = threading.Thread(target=self.loop.run_forever, name="bfl", daemon=True)
         self._thread_of_loop.start()
         self._threads = ThreadPoolExecutor(JOURNAL_THREADS, thread_name_prefix="bfl-journal")
         self._paces: dict[str, Pace] = {}
-        self._money: dict[tuple[str, str], MoneyLimit] = {}
+        self._tills: dict[tuple[str, str], Till] = {}
         self._lock = threading.Lock()
-        self.client, self.slots = self._call(self._open(base_url, key, in_flight))
+        self.name = hashlib.sha256(f"{base_url} {key.text}".encode()).hexdigest()[:8]
+        self.client, self.slots, self.submits = self._call(self._open(base_url, key, in_flight, unanswered))
 
-    async def _open(self, base_url: str, key: ApiKey, in_flight: int) -> tuple[BflClient, asyncio.Semaphore]:
-        return BflClient(base_url, key), asyncio.Semaphore(in_flight)
+    async def _open(
+        self, base_url: str, key: ApiKey, in_flight: int, unanswered: int
+    ) -> tuple[BflClient, asyncio.Semaphore, asyncio.Semaphore]:
+        return BflClient(base_url, key), asyncio.Semaphore(in_flight), asyncio.Semaphore(unanswered)
 
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
@@ -47,12 +59,17 @@ class Account:
         """How long pictures of a model take, as far as this process has seen."""
         return self._paces.setdefault(spec.name, Pace(spec.first_look))
 
-    def money(self, store: str, run: str, limit: float | None, spent: Callable[[], float]) -> MoneyLimit:
+    def till(self, journal: Journal, settings: HostedSettings) -> Till:
         """The money of a run that all its shards in this process share."""
+        name = (journal.store.root, journal.run_id)
         with self._lock:
-            if (store, run) not in self._money:
-                self._money[store, run] = MoneyLimit(limit, spent() if limit is not None else 0.0)
-            return self._money[store, run]
+            if name not in self._tills:
+                self._tills[name] = Till(journal, settings)
+            return self._tills[name]
+
+    def credits(self) -> Any:
+        """`BflClient.credits`, for a thread beside the loop."""
+        return self._call(self.client.credits())
 
     def close(self) -> None:
         self._call(self.client.close())
@@ -61,16 +78,19 @@ class Account:
         self.loop.close()
 
 
-_accounts: dict[tuple[int, str, str, int], Account] = {}
+_accounts: dict[tuple[int, str, str, int, int], Account] = {}
 _accounts_lock = threading.Lock()
 
 
-def account_of(base_url: str, key: ApiKey, in_flight: int) -> Account:
+def account_of(settings: HostedSettings, key: ApiKey) -> Account:
     """The process's connection of an account; a fork gets its own."""
-    name = (os.getpid(), base_url, hashlib.sha256(key.text.encode()).hexdigest(), in_flight)
+    in_flight = max(1, settings.in_flight // settings.machines)
+    unanswered = min(settings.unanswered, in_flight)
+    hidden = hashlib.sha256(key.text.encode()).hexdigest()
+    name = (os.getpid(), settings.base_url, hidden, in_flight, unanswered)
     with _accounts_lock:
         if name not in _accounts:
-            _accounts[name] = Account(base_url, key, in_flight)
+            _accounts[name] = Account(settings.base_url, key, in_flight, unanswered)
         return _accounts[name]
 
 

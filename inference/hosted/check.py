@@ -10,7 +10,10 @@ from typing import Any
 from PIL import Image
 
 from catalogs.errors import EngineError, ModelError, OptionError, SpendError
-from inference.hosted.client import CREDIT, KEY_VARIABLE, ApiKey, BadKey, BflClient, BflError, OutOfCredits, Pace
+from catalogs.money import Micro, shown, usd
+from inference.hosted.client import KEY_VARIABLE, ApiKey, BadKey, BflClient, BflError, OutOfCredits
+from inference.hosted.links import LinkTrouble
+from inference.hosted.pace import Pace
 from inference.models.estimates import estimate_cost
 from inference.models.specs import ModelSpec
 from inference.models.table import MODELS
@@ -46,7 +49,7 @@ def check_model(name: str, base_url: str, key: ApiKey) -> dict[str, Any]:
         raise OptionError(KEY_VARIABLE, "", f"the API does not accept the key ({error})", "correct it") from None
     except OutOfCredits as error:
         raise SpendError("bfl", "credits", f"the account is out of credits ({error})", "buy credits") from None
-    except BflError as error:
+    except (BflError, LinkTrouble) as error:
         raise EngineError(f"{name}: {type(error).__name__}: {error}") from None
 
 
@@ -56,9 +59,9 @@ async def _check(spec: ModelSpec, base_url: str, key: ApiKey) -> dict[str, Any]:
         before = await client.credits()
         started = time.monotonic()
         task = await client.submit(spec.repository, _body(spec))
-        sample = await client.wait(task.polling_url, started, spec.deadline, Pace(spec.first_look))
+        sample = await client.wait(task.polling_url, started, 0.0, spec.deadline, Pace(spec.first_look))
         seconds = time.monotonic() - started
-        data = await client.download(sample.url)
+        data = await client.links.download(sample.url)
         after = await client.credits()
     finally:
         await client.close()
@@ -68,13 +71,17 @@ async def _check(spec: ModelSpec, base_url: str, key: ApiKey) -> dict[str, Any]:
         "model": spec.name,
         "task": task.id,
         "seconds": round(seconds, 2),
-        "cost_usd": None if task.cost is None else round(task.cost * CREDIT, 6),
+        "cost_usd": None if task.cost is None else usd(task.cost),
         "megapixels": task.output_mp,
         "picture": picture,
         "seed": sample.seed,
         "rewritten": bool(sample.prompt) and sample.prompt != PROMPT,
-        "credits": None if after is None else f"{before} before, {after} after",
+        "account_usd": _account(before, after),
     }
+
+
+def _account(before: Micro | None, after: Micro | None) -> str | None:
+    return None if before is None or after is None else f"{shown(before)} before, {shown(after)} after"
 
 
 def _body(spec: ModelSpec) -> dict[str, Any]:

@@ -6,46 +6,47 @@ From BFL's OpenAPI and documentation as of September 2026. What this module hold
 - A body with a status is read whatever the HTTP code says; statuses nobody has heard of are waited out.
 - The key goes to the API's own hosts only, is never sent along with a redirect or a download, and is cut out of
   every text that a server answers.
-- A submit whose answer is lost is not sent again: a task may have been made and billed. Each submit opens a
-  connection of its own, so that a kept one that died in between cannot lose an answer.
+- A submit is void only where the API itself says so: 402, 422 and 429, or another 4xx or 503 with its body. Whatever
+  else is answered, or nothing, a task may have been made and billed. Each submit opens a connection of its own, so
+  that a kept one that died in between cannot lose an answer.
+- A task that is not found is so for good only once it is old: a cluster may not know it yet, or for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
-import random
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from catalogs.errors import OptionError
+from catalogs.money import Micro, micro
 from inference.hosted.hosts import check_base_url, may_have_key
+from inference.hosted.links import Links
+from inference.hosted.pace import BACKOFF_MOST, Pace, backoff
 
 KEY_VARIABLE = "BFL_API_KEY"
-CREDIT = 0.01
-"""USD."""
+CREDITS_A_USD = 100
 
 IN_FLIGHT = frozenset(("Pending", "Reasoning", "Generating"))
 FAILURES = frozenset(("Error", "Failed"))
 MODERATED = frozenset(("Request Moderated", "Content Moderated"))
 NOT_FOUND = "Task not found"
 
-BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 NOT_FOUND_TRIES = 3
-DOWNLOAD_TRIES = 6
+TASK_LIFE = 600.0
+"""Seconds for which a task that is not found may yet be: BFL's documentation gives its picture ten minutes."""
+SUBMIT_SECONDS = 60.0
+"""Bound of a submit and its answer as a whole; `catalogs.journal.spend.SUBMIT_GRACE` is longer."""
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
-_SUBMIT_TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 # A URL that the API answered may be none.
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL)
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
 
 
 class BflError(Exception):
@@ -83,6 +84,10 @@ class TaskFailed(BflError):
         self.status = status
         super().__init__(detail)
 
+    @property
+    def is_moderated(self) -> bool:
+        return self.status in MODERATED
+
 
 class Gone(BflError):
     """A task or its picture is no longer to be had."""
@@ -114,11 +119,11 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A task the API took; `cost` in credits, None where it said none."""
+    """A task the API took; `cost` is None where it said none."""
 
     id: str
     polling_url: str
-    cost: float | None
+    cost: Micro | None
     input_mp: float | None
     output_mp: float | None
 
@@ -137,36 +142,6 @@ def key_from_environment() -> ApiKey:
     return ApiKey(os.environ.get(KEY_VARIABLE, "").strip())
 
 
-class Pace:
-    """When to look at a task: seldom before the usual time of its model, closely around it, then ever less.
-
-    Args:
-        first: seconds before the first look while nothing is known yet.
-    """
-
-    def __init__(self, first: float) -> None:
-        self._first = first
-        self._took: deque[float] = deque(maxlen=48)
-
-    def took(self, seconds: float) -> None:
-        self._took.append(seconds)
-
-    def delay(self, elapsed: float) -> float:
-        """Seconds to wait before the next look at a task submitted `elapsed` seconds ago."""
-        early = sorted(self._took)[len(self._took) // 10] * 0.96 if self._took else self._first
-        if elapsed < early:
-            return early - elapsed
-        usual = max(early, 0.2)
-        step = min(2.0, max(0.05, usual * 0.03))
-        return min(5.0, step if elapsed < 2 * usual else elapsed * 0.1) * random.uniform(0.9, 1.1)
-
-
-def backoff(tries: int, asked: float | None = None) -> float:
-    """Seconds before try number `tries` + 1, with jitter; at least what the server asked for."""
-    delay = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0**tries) * random.uniform(0.5, 1.0)
-    return max(delay, min(asked or 0.0, BACKOFF_MOST))
-
-
 class BflClient:
     """One account's connection; lives in one event loop.
 
@@ -180,8 +155,9 @@ class BflClient:
         self._base, self._key = base_url.rstrip("/"), key
         alone = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         shared = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._submits = httpx.AsyncClient(limits=alone, timeout=_SUBMIT_TIMEOUT)
+        self._submits = httpx.AsyncClient(limits=alone, timeout=httpx.Timeout(SUBMIT_SECONDS, connect=15.0))
         self._reads = httpx.AsyncClient(limits=shared, timeout=_TIMEOUT)
+        self.links = Links(self._reads, base_url)
 
     async def close(self) -> None:
         await self._submits.aclose()
@@ -203,60 +179,65 @@ class BflClient:
         """
         url = f"{self._base}/v1/{path}"
         try:
-            answer = await self._submits.post(url, json=dict(body), headers=self._headers(url))
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                answer = await self._submits.post(url, json=dict(body), headers=self._headers(url))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotMade(f"cannot connect to {urlsplit(url).hostname} ({type(error).__name__})") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Unanswered(f"the answer to the submit was lost ({type(error).__name__})") from None
         if answer.status_code != 200:
             raise self._refusal(answer)
         content = _json(answer)
         if not isinstance(content.get("id"), str) or not isinstance(content.get("polling_url"), str):
             raise Unanswered("the answer to the submit names no task")
-        numbers = (_number(content.get(name)) for name in ("cost", "input_mp", "output_mp"))
-        return Submitted(content["id"], content["polling_url"], *numbers)
+        input_mp, output_mp = (_number(content.get(name)) for name in ("input_mp", "output_mp"))
+        return Submitted(content["id"], content["polling_url"], _cost(content.get("cost")), input_mp, output_mp)
 
     def _refusal(self, answer: httpx.Response) -> BflError:
         code, detail = answer.status_code, self._detail(answer)
-        text = f"HTTP {code}: {detail}"
+        text = f"HTTP {code}: {detail}".rstrip(": ")
         if code == 402:
             return OutOfCredits(text)
-        if code in (401, 403) or (code == 422 and "api key" in detail.lower()):
-            return BadKey(text)
-        # Documented as answers to try again after. A gateway's 502 and 504 do not say what the API did.
-        if code in (429, 500, 503):
+        if code == 429:
             return NotMade(text, _retry_after(answer))
-        if 400 <= code < 500:
-            return Refused(text)
-        return Unanswered(text)
+        if code == 422:
+            return BadKey(text) if "api key" in detail.lower() else Refused(text)
+        if not _is_of_the_api(answer):
+            return Unanswered(text)  # a gateway's own does not say what the API did
+        if code == 503:
+            return NotMade(text, _retry_after(answer))
+        if code in (401, 403):
+            return BadKey(text)
+        return Refused(text) if 400 <= code < 500 else Unanswered(text)
 
-    async def wait(self, polling_url: str, submitted: float, deadline: float, pace: Pace) -> Sample:
+    async def wait(self, polling_url: str, started: float, age: float, deadline: float, pace: Pace) -> Sample:
         """Poll a task until it ends.
 
         Args:
-            submitted: `time.monotonic()` of its submit; a task of an earlier start counts from now.
-            deadline: seconds from then.
+            started: `time.monotonic()` when this process began to wait for it.
+            age: seconds since its submit, at that moment.
+            deadline: seconds to wait for it.
 
         Raises:
             TaskFailed: it ended without a picture.
-            Gone: the API does not know it any more.
+            Gone: the API does not know it, which is older than `TASK_LIFE`.
             NotReady: the deadline has passed.
         """
         trouble = lost = 0
         while True:
-            elapsed = time.monotonic() - submitted
+            elapsed = time.monotonic() - started
             if elapsed > deadline:
                 raise NotReady(f"not done after {elapsed:.0f} s; the next run collects it")
             await asyncio.sleep(backoff(trouble - 1) if trouble else pace.delay(elapsed))
             content, delay = await self._look(polling_url)
             status = content.get("status")
-            if status == NOT_FOUND or content.get("http") == 404:
-                lost += 1
-                if lost >= NOT_FOUND_TRIES:
-                    raise Gone(NOT_FOUND)
-            trouble = 0 if isinstance(status, str) and status != NOT_FOUND else trouble + 1
+            is_lost = status == NOT_FOUND or content.get("http") == 404
+            lost = lost + 1 if is_lost else 0
+            if lost >= NOT_FOUND_TRIES and age + time.monotonic() - started > TASK_LIFE:
+                raise Gone(NOT_FOUND)
+            trouble = 0 if isinstance(status, str) and not is_lost else trouble + 1
             if status == "Ready":
-                pace.took(time.monotonic() - submitted)
+                pace.took(time.monotonic() - started)
                 return _sample(content)
             if status in FAILURES or status in MODERATED:
                 raise TaskFailed(status, self._key.masked(_failure(content)))
@@ -274,31 +255,8 @@ class BflClient:
             return content, None
         return {"http": answer.status_code}, _retry_after(answer)
 
-    async def download(self, url: str) -> bytes:
-        """The bytes of a picture, whole and of a known format. No key is sent.
-
-        Raises:
-            Gone: the link has expired.
-            NotReady: it cannot be had now.
-        """
-        problem = ""
-        for tries in range(DOWNLOAD_TRIES):
-            if tries:
-                await asyncio.sleep(min(5.0, backoff(tries - 1)))
-            try:
-                answer = await self._reads.get(url, follow_redirects=True)
-            except _NO_ANSWER as error:
-                problem = type(error).__name__
-                continue
-            if answer.status_code in (401, 403, 404, 410):
-                raise Gone(f"HTTP {answer.status_code}")
-            if answer.status_code == 200 and _is_whole(answer):
-                return answer.content
-            problem = f"HTTP {answer.status_code}, {len(answer.content)} bytes"
-        raise NotReady(f"the picture could not be downloaded ({problem})")
-
-    async def credits(self) -> float | None:
-        """What is left on the account, in credits; None where the API does not say.
+    async def credits(self) -> Micro | None:
+        """What is left on the account; None where the API does not say.
 
         Raises:
             BadKey: the key is not known.
@@ -310,7 +268,7 @@ class BflClient:
             raise NotMade(f"cannot connect to {urlsplit(url).hostname} ({type(error).__name__})") from None
         if answer.status_code in (401, 403):
             raise BadKey(f"HTTP {answer.status_code}: {self._detail(answer)}")
-        return _number(_json(answer).get("credits"))
+        return _cost(_json(answer).get("credits"))
 
     def _detail(self, answer: httpx.Response) -> str:
         content = _json(answer)
@@ -331,6 +289,18 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _is_of_the_api(answer: httpx.Response) -> bool:
+    """Whether an error has a body as the API writes them, and not a gateway before it."""
+    content = _json(answer)
+    return any(isinstance(content.get(name), str | list) for name in ("detail", "message", "error"))
+
+
+def _cost(value: object) -> Micro | None:
+    """What a number of credits is worth."""
+    credits = _number(value)
+    return None if credits is None else micro(Decimal(repr(credits)) / CREDITS_A_USD)
 
 
 def _number(value: object) -> float | None:
@@ -365,12 +335,3 @@ def _failure(content: Mapping[str, Any]) -> str:
     if not said and isinstance(result, dict) and result.get("error"):
         said = [str(result["error"])]
     return ": ".join(filter(None, (str(content["status"]), ", ".join(said)[:300])))
-
-
-def _is_whole(answer: httpx.Response) -> bool:
-    """Known magic bytes, and the server's MD5 where it sends one."""
-    data = answer.content
-    if not data.startswith(_MAGIC):
-        return False
-    md5 = answer.headers.get("content-md5")
-    return not md5 or base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode() == md5

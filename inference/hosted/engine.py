@@ -1,7 +1,8 @@
 """The hosted engine: many requests in flight, each journaled before it is paid for.
 
 `render` is a generator that hands answers over as they come from the event loop that all shards of a process share.
-What happens to one request is told in `purchase`.
+What happens to one request is told in `purchase`. `collect` takes up what earlier starts have paid for, whoever wants
+it now: it submits nothing.
 """
 
 from __future__ import annotations
@@ -9,39 +10,64 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from catalogs.errors import EngineError, OptionError, PackshotError, SpendError
+from catalogs.journal.credits import note_credits
+from catalogs.journal.kept import keep_paid
+from catalogs.journal.records import Attempt
 from catalogs.journal.spend import Journal
-from catalogs.requests import RenderRequest
-from inference.engine import Engine, Failed, LoadReference, Rendered
+from catalogs.money import usd
+from catalogs.requests import Reason, RenderRequest
+from inference.engine import Engine, Failed, LoadReference, Pixels, Rendered
 from inference.hosted.account import account_of
-from inference.hosted.client import ApiKey
-from inference.hosted.money_limit import MoneyLimit
-from inference.hosted.pictures import EncodedReferences, decode
-from inference.hosted.purchase import Buyer, Purchase, Slot, Till
+from inference.hosted.buyer import Buyer, Order, Slot, prompt_sha256
+from inference.hosted.client import ApiKey, BflError
+from inference.hosted.collection import Collection, is_collectable
+from inference.hosted.pictures import Download, EncodedReferences, OtherPicture, pixels_of
+from inference.hosted.purchase import Purchase
 from inference.hosted.settings import HostedSettings
 from inference.models.table import MODELS
 
 # Pictures that may be finished and not taken over yet, beside those in flight.
 AHEAD = 12
+# Seconds without a picture after which the rest of what is paid is left to the shards that want it, or a later run.
+COLLECT_PATIENCE = 120.0
+LOOK_AROUND = 0.5
 
 _DONE = object()
 
 
 @dataclass
 class _Call:
-    """One `render`: its answers, and how it is brought to an end."""
+    """One `render` or `collect`: its answers, and how it is brought to an end."""
 
     permits: asyncio.Semaphore
     answers: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     halt: PackshotError | None = None
     closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A picture of an earlier start.
+
+    Attributes:
+        prompt_used: as in `inference.engine.Rendered`, as `note` is.
+    """
+
+    fingerprint: str
+    attempt: Attempt
+    pixels: Pixels
+    prompt_used: str
+    seed: int
+    seconds: float
+    note: str = ""
 
 
 class BflEngine(Engine):
@@ -67,14 +93,14 @@ class BflEngine(Engine):
         key: ApiKey,
         stopping: threading.Event,
         slot: Slot = nullcontext,
-        spent: Callable[[], float] = lambda: 0.0,
     ) -> None:
         spec = MODELS[model]
         self.versions = {"bfl": spec.repository, "httpx": httpx.__version__}
-        self._account = account_of(settings.base_url, key, max(1, settings.in_flight // settings.machines))
-        self._buyer = Buyer(spec, settings, self._account, journal, EncodedReferences(load_reference), slot)
-        self._settings, self._stopping, self._spent = settings, stopping, spent
-        self._store = journal.store.root
+        self._account = account_of(settings, key)
+        self._till = self._account.till(journal, settings)
+        references = EncodedReferences(load_reference)
+        self._buyer = Buyer(spec, settings, self._account, journal, references, self._till, slot)
+        self._settings, self._journal, self._stopping = settings, journal, stopping
 
     def bucket(self, request: RenderRequest) -> int:
         return 0
@@ -87,63 +113,134 @@ class BflEngine(Engine):
         """Render requests, answers in the order they are done; those it did not come to get no answer.
 
         Raises:
-            SpendError: credits or budget are at their end; what was in flight has been yielded.
+            SpendError: credits or budget are at their end, or something is wrong with what is billed; what was in
+                flight has been yielded.
             OptionError: the key is not accepted.
             StorageError: the journal could not be written; nothing more was submitted.
         """
-        call = _Call(asyncio.Semaphore(self._settings.in_flight + AHEAD))
-        till = Till(self._money(batch), lambda: self._is_ending(call))
-        loop = self._account.loop
-        work = asyncio.run_coroutine_threadsafe(self._run(call, till, batch), loop)
-        try:
-            while (answer := call.answers.get()) is not _DONE:
-                loop.call_soon_threadsafe(call.permits.release)
-                yield answer if isinstance(answer, Failed) else decode(answer)
-        except BaseException:
-            # The shard is broken. A submit is not cut off: its task would be paid for and unknown.
-            call.closed = True
-            asyncio.run_coroutine_threadsafe(till.settled(), loop).result()
-            work.cancel()
-            raise
-        work.result()
+        call = self._new_call()
+        order = Order(lambda: self._is_ending(call), sum(self._buyer.price(request)[1] for request in batch))
+        asked = {purchase.fingerprint: purchase for purchase in (Purchase(self._buyer, order, r) for r in batch)}
+        with self._spending():
+            for answer in self._stream(call, order, asked.values()):
+                if isinstance(answer, Failed):
+                    yield answer
+                else:
+                    yield self._rendered(asked[answer.fingerprint].request, answer)
+        if error := call.halt or self._till.closed or order.short:
+            self._stopping.set()
+            raise error
+
+    def collect(self, fingerprints: Iterable[str]) -> Iterator[Collected]:
+        """Pictures of tasks that are paid for, as they come; of others nothing, or an end in the journal.
+
+        Raises:
+            StorageError, SpendError: the journal failed, or cannot be read.
+        """
+        call = self._new_call()
+        order = Order(lambda: call.closed or self._stopping.is_set(), leaves=True)
+        jobs = [_Collecting(self._buyer, fingerprint) for fingerprint in fingerprints]
+        found = {job.fingerprint: job for job in jobs}
+        for download in self._stream(call, order, jobs, COLLECT_PATIENCE):
+            attempt = found[download.fingerprint].attempt
+            if attempt and (collected := self._collected(attempt, download)):
+                yield collected
         if call.halt:
             raise call.halt
 
-    def _money(self, batch: Sequence[RenderRequest]) -> MoneyLimit:
-        limit = self._settings.max_cost
-        if limit is not None and self._settings.machines > 1:
-            # Nobody here sees what the other machines spend: keep to what the plan allowed this shard.
-            return MoneyLimit(sum(self._buyer.price(request) for request in batch), 0.0)
-        return self._account.money(self._store, self._settings.run, limit, self._spent)
+    def _new_call(self) -> _Call:
+        return _Call(asyncio.Semaphore(self._settings.in_flight + AHEAD))
 
-    async def _run(self, call: _Call, till: Till, batch: Sequence[RenderRequest]) -> None:
+    def _stream(self, call: _Call, order: Order, jobs: Iterable[Any], patience: float | None = None) -> Iterator[Any]:
+        """Answers of jobs as they come from the event loop.
+
+        Args:
+            patience: seconds without one after which the others are left.
+        """
+        loop = self._account.loop
+        work = asyncio.run_coroutine_threadsafe(self._run(call, order, jobs), loop)
+        try:
+            while (answer := call.answers.get(timeout=patience)) is not _DONE:
+                loop.call_soon_threadsafe(call.permits.release)
+                yield answer
+        except queue.Empty:
+            call.closed = True
+        except BaseException:
+            # The shard is broken. A submit is not cut off: its task would be paid for and unknown.
+            call.closed = True
+            asyncio.run_coroutine_threadsafe(order.settled(), loop).result()
+            work.cancel()
+            raise
+        work.result()
+
+    @contextmanager
+    def _spending(self) -> Iterator[None]:
+        """The purse in use, and what the account holds before and after."""
+        self._note_credits()
+        self._till.purse.enter()
+        try:
+            yield
+        finally:
+            self._till.purse.leave()
+            self._note_credits()
+
+    def _note_credits(self) -> None:
+        try:
+            left = self._account.credits()
+        except BflError:
+            return  # a key that is not known is told by the first submit
+        if left is not None:
+            note_credits(self._journal.store, self._account.name, self._journal.run_id, left)
+
+    def _rendered(self, request: RenderRequest, answer: Download) -> Rendered | Failed:
+        try:
+            pixels, note = pixels_of(answer.data, request.width, request.height)
+        except OtherPicture as error:
+            key = keep_paid(self._journal.store, answer.fingerprint, answer.data, str(error))
+            detail = f"{error}; it was paid for, and lies in {key}"
+            return Failed(request, Reason.ENGINE_ERROR, detail, final=True, cost=usd(answer.cost))
+        prompt = "" if answer.prompt == request.prompt else answer.prompt
+        return Rendered(request, pixels, answer.seconds, 1, prompt, usd(answer.cost), answer.seed, note)
+
+    def _collected(self, attempt: Attempt, answer: Download) -> Collected | None:
+        purpose = attempt.intent.purpose
+        try:
+            pixels, note = pixels_of(answer.data, purpose.width, purpose.height)
+        except OtherPicture as error:
+            keep_paid(self._journal.store, answer.fingerprint, answer.data, str(error))
+            return None  # the shard that wants it finds the same, and says so in a row
+        prompt = "" if prompt_sha256(answer.prompt) == purpose.prompt_sha256 else answer.prompt
+        return Collected(answer.fingerprint, attempt, pixels, prompt, answer.seed, answer.seconds, note)
+
+    async def _run(self, call: _Call, order: Order, jobs: Iterable[Any]) -> None:
         tasks: set[asyncio.Task[None]] = set()
         try:
-            for request in batch:
+            for job in jobs:
                 await call.permits.acquire()
-                if self._is_ending(call):
+                if order.short or order.is_ending():
                     break
-                task = asyncio.create_task(self._one(call, Purchase(self._buyer, till, request), request.label))
+                task = asyncio.create_task(self._one(call, job))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
-            while tasks:
-                await asyncio.wait(tasks)
+            while tasks and not (order.leaves and order.is_ending()):
+                await asyncio.wait(tasks, timeout=LOOK_AROUND if order.leaves else None)
         finally:
             for task in tasks:
                 task.cancel()
             call.answers.put(_DONE)
 
     def _is_ending(self, call: _Call) -> bool:
-        return call.closed or call.halt is not None or self._stopping.is_set()
+        ended = call.closed or call.halt is not None or self._till.closed is not None
+        return ended or self._stopping.is_set()
 
-    async def _one(self, call: _Call, purchase: Purchase, label: str) -> None:
+    async def _one(self, call: _Call, job: Any) -> None:
         """One request to its answer; what breaks the engine as a whole ends the call."""
         try:
-            answer = await purchase.answer()
+            answer = await job.answer()
         except PackshotError as error:
             self._end(call, error)
         except Exception as error:
-            self._end(call, EngineError(f"{label}: {type(error).__name__}: {error}"))
+            self._end(call, EngineError(f"{job.label}: {type(error).__name__}: {error}"))
         else:
             if answer is not None:
                 call.answers.put(answer)
@@ -154,3 +251,30 @@ class BflEngine(Engine):
         call.halt = call.halt or error
         if isinstance(error, SpendError | OptionError):
             self._stopping.set()
+
+
+class _Collecting:
+    """One render whose task an earlier start has paid for."""
+
+    def __init__(self, buyer: Buyer, fingerprint: str) -> None:
+        self._buyer, self.fingerprint, self.label = buyer, fingerprint, f"render {fingerprint[:12]}"
+        self.attempt: Attempt | None = None
+
+    async def answer(self) -> Download | None:
+        """Its picture, None where it is not to be had now; the journal says so where it never is."""
+        buyer = self._buyer
+        account, journal = buyer.account, buyer.journal
+        last = await account.thread(journal.last, self.fingerprint)
+        if last is None or last.task is None or not is_collectable(last) or not last.intent.purpose.width:
+            return None
+        self.attempt, age = last, await account.thread(journal.age, last)
+        spec = MODELS[last.intent.model]
+        try:
+            async with account.slots, buyer.slot():
+                collection = Collection(
+                    spec, buyer.settings, account, journal, self.fingerprint, last.number, last.task, age, last.ending
+                )
+                sample = await collection.sample()
+            return await collection.picture(sample, last.intent.seed)
+        except BflError:
+            return None

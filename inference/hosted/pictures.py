@@ -9,14 +9,17 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from catalogs.requests import Reason, Reference, RenderRequest
-from inference.engine import Failed, LoadReference, Rendered
+from catalogs.money import Micro
+from catalogs.requests import Reference
+from inference.engine import LoadReference, Pixels
 from inference.models.limits import HOSTED_INPUT_PIXELS
 
 PNG_LIMIT = 4 * 2**20
 REFERENCE_CACHE = 64
+SAME_SHAPE = 0.03
+"""How far the ratio of a picture of another size may be off for it to be cropped and resized."""
 
 
 class EncodedReferences:
@@ -56,29 +59,42 @@ def encode_reference(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass
-class Picture:
-    """A downloaded picture and what is known of its making."""
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A downloaded picture and what is known of its making.
 
-    request: RenderRequest
+    Attributes:
+        prompt: the one it was made with, as the API says.
+        seconds: from its submit, or from where this process took it up, to the download.
+    """
+
+    fingerprint: str
     data: bytes
     prompt: str
     seed: int
-    cost: float
+    cost: Micro
     seconds: float
 
 
-def decode(picture: Picture) -> Rendered | Failed:
-    """Pixels of a download, of the size that was asked for."""
-    request = picture.request
+class OtherPicture(Exception):
+    """What was downloaded is not what was asked for."""
+
+
+def pixels_of(data: bytes, width: int, height: int) -> tuple[Pixels, str]:
+    """Pixels of a download in the size that was asked for, and a note where they had to be brought to it.
+
+    Raises:
+        OtherPicture: it cannot be read, or has another shape.
+    """
     try:
-        with Image.open(io.BytesIO(picture.data)) as image:
-            pixels = np.array(image.convert("RGB"))
+        with Image.open(io.BytesIO(data)) as image:
+            picture = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return Failed(request, Reason.NOT_READY, f"the picture cannot be read ({type(error).__name__})", final=False)
-    height, width = pixels.shape[:2]
-    if (width, height) != (request.width, request.height):
-        detail = f"the API answered {width}x{height} pixels instead of {request.width}x{request.height}"
-        return Failed(request, Reason.ENGINE_ERROR, detail, final=True, cost=picture.cost)
-    prompt = "" if picture.prompt == request.prompt else picture.prompt
-    return Rendered(request, pixels, picture.seconds, 1, prompt, picture.cost, picture.seed)
+        raise OtherPicture(f"the picture cannot be read ({type(error).__name__})") from None
+    if picture.size == (width, height):
+        return np.array(picture), ""
+    text = f"the API answered {picture.width}x{picture.height} pixels instead of {width}x{height}"
+    if abs(picture.width * height / (picture.height * width) - 1) > SAME_SHAPE:
+        raise OtherPicture(text)
+    fitted = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
+    return np.array(fitted), f"{text}; cropped and resized"

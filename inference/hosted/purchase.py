@@ -1,6 +1,7 @@
 """One request from the journal to a picture: collect what is paid for, refuse what may be lost, else pay.
 
-The order that keeps money safe: reserve the price, write the intent, submit, write the task, wait, download.
+The order that keeps money safe: reserve the price, write the intent, submit, write the task, wait, download. From the
+intent to the task's record few submits are under way at once: so many pictures a kill can leave unknown.
 """
 
 from __future__ import annotations
@@ -8,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
 
 from catalogs.errors import OptionError, ReferenceImageError, SpendError
 from catalogs.identity import render_fingerprint
-from catalogs.journal.spend import Attempt, Ending, Journal, PaidTask
+from catalogs.journal.purse import Share, Short
+from catalogs.journal.records import Attempt, Ending, PaidTask
+from catalogs.money import Micro, shown, usd
 from catalogs.requests import Reason, RenderRequest
 from inference.engine import Failed, failed_reference
-from inference.hosted.account import Account
+from inference.hosted.buyer import Buyer, Order, purpose_of
 from inference.hosted.client import (
-    CREDIT,
     KEY_VARIABLE,
     BadKey,
     Gone,
@@ -28,22 +28,25 @@ from inference.hosted.client import (
     NotReady,
     OutOfCredits,
     Refused,
-    Sample,
     TaskFailed,
     Unanswered,
-    backoff,
 )
-from inference.hosted.money_limit import MoneyLimit
-from inference.hosted.pictures import EncodedReferences, Picture
-from inference.hosted.settings import HostedSettings
-from inference.models.estimates import estimate_cost
-from inference.models.specs import ModelSpec
+from inference.hosted.collection import Collection, is_collectable
+from inference.hosted.pace import backoff
+from inference.hosted.pictures import Download
 
 SUBMIT_TRIES = 12
-FOREIGN_INTENT_POLL = 1.0
+UNKNOWN_TRIES = 3
+"""Sends of a request whose answers tell nothing, where the user wants it sent again."""
+LOOK_AGAIN = 1.0
+MONEY_PATIENCE = 60.0
+"""Seconds to wait for money that other runs at work have set aside and may give back."""
 
-Slot = Callable[[], AbstractAsyncContextManager[Any]]
-Answer = Picture | Failed
+INTENT_SECONDS = 20.0
+"""An intent that took longer to write is not followed by its submit; see `SUBMIT_SECONDS` and `SUBMIT_GRACE`."""
+
+Answer = Download | Failed
+Found = TypeVar("Found")
 
 
 class JournalChanged(Exception):
@@ -54,87 +57,14 @@ class RunEnding(Exception):
     """The run ends before this request was sent."""
 
 
-@dataclass(frozen=True)
-class Buyer:
-    """What all purchases of one engine share.
-
-    Attributes:
-        slot: a limit beyond this process's own, around every task.
-    """
-
-    spec: ModelSpec
-    settings: HostedSettings
-    account: Account
-    journal: Journal
-    references: EncodedReferences
-    slot: Slot
-
-    def price(self, request: RenderRequest) -> float:
-        """The highest price of a picture, USD."""
-        pixels = [reference.width * reference.height for reference in request.references]
-        return estimate_cost(self.spec, request.width, request.height, pixels)[1]
-
-    def body(self, request: RenderRequest, seed: int) -> dict[str, Any]:
-        """What the API is asked, only fields that the model has.
-
-        Raises:
-            ReferenceImageError: a reference cannot be loaded.
-        """
-        settings, fields = self.settings, self.spec.fields
-        body: dict[str, Any] = {
-            "prompt": request.prompt,
-            "seed": seed,
-            "width": request.width,
-            "height": request.height,
-            "safety_tolerance": settings.safety_tolerance,
-            "output_format": settings.output_format,
-        }
-        if "disable_pup" in fields:
-            body["disable_pup"] = not settings.prompt_upsampling
-        if "prompt_upsampling" in fields:
-            body["prompt_upsampling"] = settings.prompt_upsampling
-        if "steps" in fields:
-            body |= {"steps": request.steps, "guidance": request.guidance}
-        for number, reference in enumerate(request.references, start=1):
-            body["input_image" if number == 1 else f"input_image_{number}"] = self.references.get(reference)
-        return body
-
-
-@dataclass
-class Till:
-    """The money of one `render`, and the submits that are on their way.
-
-    Attributes:
-        is_ending: whether anything new may still be sent.
-    """
-
-    money: MoneyLimit
-    is_ending: Callable[[], bool]
-    submits: set[asyncio.Task[Any]] = field(default_factory=set)
-
-    def watch(self, submit: asyncio.Task[Any]) -> None:
-        """Know of a submit until it is over."""
-        self.submits.add(submit)
-        submit.add_done_callback(self._over)
-
-    def _over(self, submit: asyncio.Task[Any]) -> None:
-        self.submits.discard(submit)
-        if not submit.cancelled():
-            submit.exception()  # asked for, as whoever waited for it may be gone
-
-    async def settled(self) -> None:
-        """Let the submits on their way be journaled; their tasks are the next start's to collect."""
-        while self.submits:
-            await asyncio.wait(set(self.submits))
-
-
 class Purchase:
     """One request of one `render`."""
 
-    def __init__(self, buyer: Buyer, till: Till, request: RenderRequest) -> None:
-        self._buyer, self._till, self._request = buyer, till, request
+    def __init__(self, buyer: Buyer, order: Order, request: RenderRequest) -> None:
+        self._buyer, self._order, self.request, self.label = buyer, order, request, request.label
         self._settings, self._account, self._journal = buyer.settings, buyer.account, buyer.journal
-        self._fingerprint = render_fingerprint(request)
+        self._till, self.fingerprint = buyer.till, render_fingerprint(request)
+        self._low, self._high = buyer.price(request)
 
     async def answer(self) -> Answer | None:
         """The journal decides: collect, refuse, wait for another process, or pay. None: the run is ending.
@@ -144,186 +74,249 @@ class Purchase:
             OptionError: the key is not accepted.
             StorageError: the journal could not be written.
         """
+        try:
+            return await self._answer()
+        finally:
+            self._order.to_come = max(0, self._order.to_come - self._high)
+
+    async def _answer(self) -> Answer | None:
         mine: int | None = None
+        asked = 0
         while True:
-            last = await self._account.thread(self._journal.last, self._fingerprint)
+            last = await self._account.thread(self._journal.last, self.fingerprint)
             fresh = last is not None and mine is not None and last.number >= mine
-            if last is not None and last.ending is None and last.task is not None:
+            if last is not None and last.task is not None and self._is_asked_for(last, fresh, asked):
+                asked += 1
                 answer = await self._collect(last, last.task)
                 if fresh or not self._may_pay_again(answer):
                     return answer
                 continue
-            if last is not None and (refused := await self._refused(last, fresh)):
+            if last is not None and last.ending is None and await self._is_foreign(last):
+                continue
+            if last is not None and (refused := self._refused(last, fresh)):
                 return refused
             if last is not None and last.ending is None:
-                if not last.may_be_running:
-                    continue  # resubmitted just now: read the end that was written
-                await asyncio.sleep(FOREIGN_INTENT_POLL)
-                continue
+                await self._end(last.number, Ending.RESUBMITTED)
             number = 0 if last is None else last.number + 1
             mine = number if mine is None else mine
             try:
-                return await self._pay(number, self._seed(last))
+                return await self._pay(number, self._seed(last), last.errors if last else 0)
             except JournalChanged:
                 continue
             except RunEnding:
                 return None
+
+    def _is_asked_for(self, last: Attempt, fresh: bool, asked: int) -> bool:
+        """Whether a task is asked for its picture: once a run, and once more before another is bought in its place."""
+        if last.ending is None:
+            return True
+        return is_collectable(last) and not fresh and asked < (2 if self._settings.resubmit else 1)
 
     def _may_pay_again(self, answer: Answer) -> bool:
         """A picture of an earlier start that is gone, and that somebody asked to buy again."""
         is_gone = isinstance(answer, Failed) and answer.reason is Reason.PAID_EXPIRED
         return is_gone and self._settings.resubmit
 
-    async def _refused(self, last: Attempt, fresh: bool) -> Failed | None:
+    async def _is_foreign(self, last: Attempt) -> bool:
+        """Wait a moment where another process may still write what became of an intent."""
+        patience = await self._account.thread(self._journal.patience, last)
+        if not patience:
+            return False
+        intent = last.intent
+        if intent.run_id != self._journal.run_id:
+            whom = f"run {intent.run_id} on {intent.host} (process {intent.pid})"
+            self._till.say_once(f"waits up to {patience:.0f} s for {whom}, whose submits may still be answered")
+        await asyncio.sleep(min(LOOK_AGAIN, patience))
+        return True
+
+    def _refused(self, last: Attempt, fresh: bool) -> Failed | None:
         """Why this attempt, as it ended, is not to be followed by another; None when it is."""
-        request, settings = self._request, self._settings
-        if last.ending is None:
-            if last.may_be_running:
+        request, settings, ending = self.request, self._settings, last.ending
+        again = settings.resubmit and not fresh
+        seen_now = fresh or last.ended_by == self._journal.run_id
+        if ending in (None, Ending.UNANSWERED):
+            if again or (settings.resend_unknown and ending is not None and not fresh):
                 return None
-            if not settings.resubmit or fresh:
-                return _possibly_billed(request, "a submit was never answered", last.intent.cost_high)
-            await self._end(last.number, Ending.RESUBMITTED)
-            return None
-        if last.ending == Ending.EXPIRED and (fresh or not settings.resubmit):
-            return Failed(request, Reason.PAID_EXPIRED, _with_advice(last.detail), final=True, cost=_paid(last))
-        if last.ending in (Ending.REQUEST_MODERATED, Ending.CONTENT_MODERATED):
-            if not fresh and settings.retry_failed:
+            detail = last.detail or "a submit was never answered"
+            return _possibly_billed(request, detail, last.intent.cost_high)
+        if ending in (Ending.EXPIRED, Ending.GONE) and not again:
+            return _expired(request, last.detail, _paid(last), is_believed=ending is Ending.GONE)
+        if ending in (Ending.REQUEST_MODERATED, Ending.CONTENT_MODERATED):
+            if (not seen_now and settings.retry_failed) or self._may_reseed(last):
                 return None
-            if self._may_reseed(last):
-                return None
-            return Failed(request, Reason.MODERATED, last.detail, final=True, cost=_paid(last) if fresh else 0.0)
-        if last.ending == Ending.ERROR and fresh:
-            return Failed(request, Reason.ENGINE_ERROR, last.detail, final=False, cost=_paid(last))
+            return Failed(request, Reason.MODERATED, last.detail, final=True, cost=usd(_paid(last)) if fresh else 0.0)
+        if ending is Ending.ERROR and last.task is not None:
+            is_final = last.errors >= settings.tries
+            if seen_now or (is_final and not settings.retry_failed):
+                return Failed(request, Reason.ENGINE_ERROR, last.detail, final=is_final, cost=usd(_paid(last)))
         return None
 
     def _may_reseed(self, last: Attempt) -> bool:
         asked = self._settings.retry_moderated and last.ending == Ending.CONTENT_MODERATED
-        return asked and last.intent.seed == self._request.seed
+        return asked and last.intent.seed == self.request.seed
 
     def _seed(self, last: Attempt | None) -> int:
         if last is None:
-            return self._request.seed
-        return other_seed(self._request.seed) if self._may_reseed(last) else self._request.seed
+            return self.request.seed
+        return other_seed(self.request.seed) if self._may_reseed(last) else self.request.seed
 
     async def _end(self, number: int, ending: Ending, detail: str = "") -> None:
-        await self._account.thread(self._journal.end, self._fingerprint, number, ending, detail)
+        await self._account.thread(self._journal.end, self.fingerprint, number, ending, detail)
+
+    def _collection(self, number: int, task: PaidTask, age: float, before: Ending | None) -> Collection:
+        buyer = self._buyer
+        return Collection(
+            buyer.spec, self._settings, self._account, self._journal, self.fingerprint, number, task, age, before
+        )
 
     async def _collect(self, attempt: Attempt, task: PaidTask) -> Answer:
         """Wait for a task of an earlier start, or of another process, that is paid for already."""
+        age = await self._account.thread(self._journal.age, attempt)
+        errors = attempt.errors if attempt.ending is Ending.ERROR else attempt.errors + 1
         async with self._account.slots, self._buyer.slot():
-            started = time.monotonic()
-            sample = await self._wait(attempt.number, task, started)
-        return await self._fetch(attempt.number, task, sample, started, attempt.intent.seed)
+            collection = self._collection(attempt.number, task, age, attempt.ending)
+            sample = await self._tried(collection.sample(), collection, task, errors)
+        if isinstance(sample, Failed):
+            return sample
+        return await self._tried(collection.picture(sample, attempt.intent.seed), collection, task, errors)
 
-    async def _pay(self, number: int, seed: int) -> Answer:
+    async def _tried(
+        self, work: Awaitable[Found], collection: Collection, task: PaidTask, errors: int
+    ) -> Found | Failed:
+        """What a task has to give, or why it has not.
+
+        Args:
+            errors: tasks of this request that ended in an error, if this one does.
+        """
+        request, paid = self.request, usd(task.cost)
+        try:
+            return await work
+        except NotReady as error:
+            return Failed(request, Reason.NOT_READY, str(error), final=False)
+        except Gone as error:
+            return _expired(request, f"task {task.id} is gone ({error})", task.cost, collection.is_believed)
+        except TaskFailed as error:
+            if error.is_moderated:
+                return Failed(request, Reason.MODERATED, str(error), final=True, cost=paid)
+            return Failed(request, Reason.ENGINE_ERROR, str(error), errors >= self._settings.tries, cost=paid)
+
+    async def _pay(self, number: int, seed: int, errors: int) -> Answer:
         """Submit and see it through.
 
         Raises:
             JournalChanged: another process was first, or a moderated picture may have another seed.
             RunEnding: nothing was sent.
         """
-        request = self._request
+        request = self.request
         try:
             body = await self._account.thread(self._buyer.body, request, seed)
         except ReferenceImageError as error:
             return failed_reference(request, error)
         async with self._account.slots, self._buyer.slot():
             submitting = asyncio.create_task(self._submit(number, seed, body))
-            self._till.watch(submitting)
-            started = time.monotonic()
+            self._order.watch(submitting)
             taken = await asyncio.shield(submitting)
             if isinstance(taken, Failed):
                 return taken
-            attempt, task = taken
-            sample = await self._wait(attempt, task, started)
-        answer = await self._fetch(attempt, task, sample, started, seed)
-        moderated = isinstance(answer, Failed) and answer.reason == Reason.MODERATED
+            collection = self._collection(*taken, 0.0, None)
+            sample = await self._tried(collection.sample(), collection, taken[1], errors + 1)
+        moderated = isinstance(sample, Failed) and sample.reason == Reason.MODERATED
         if moderated and self._settings.retry_moderated and seed == request.seed:
             raise JournalChanged
-        return answer
+        if isinstance(sample, Failed):
+            return sample
+        return await self._tried(collection.picture(sample, seed), collection, taken[1], errors + 1)
 
     async def _submit(self, number: int, seed: int, body: Mapping[str, Any]) -> tuple[int, PaidTask] | Failed:
         """Intent, submit, task; again after answers that say that no task was made."""
-        request, fingerprint, spec = self._request, self._fingerprint, self._buyer.spec
-        thread, journal, money = self._account.thread, self._journal, self._till.money
-        high, detail = self._buyer.price(request), ""
+        detail, unknown = "", 0
         for tries in range(SUBMIT_TRIES):
-            if self._till.is_ending():
-                raise RunEnding
-            money.reserve(high)
-            cost = 0.0
             try:
-                if not await thread(journal.begin, fingerprint, number, spec.name, seed, high):
-                    raise JournalChanged
-                cost = high  # until it is known that no task was made
-                taken = await self._account.client.submit(spec.repository, body)
-                cost = high if taken.cost is None else taken.cost * CREDIT
-                task = PaidTask(taken.id, taken.polling_url, cost, taken.input_mp, taken.output_mp)
-                await thread(journal.submitted, fingerprint, number, task)
-                return number, task
+                return number, await self._send(number, seed, body)
             except Unanswered as error:
-                return _possibly_billed(request, str(error), high)
-            except (NotMade, Refused, OutOfCredits, BadKey) as error:
-                cost, detail = 0.0, str(error)
-                await self._end(number, Ending.VOID, detail)
-                if not isinstance(error, NotMade):
-                    return _turned_down(request, error)
-                delay = error.delay
-            finally:
-                money.settle(high, cost)
-                journal.answered(fingerprint, number)
+                unknown, detail, delay = unknown + 1, str(error), None
+                if not self._settings.resend_unknown or unknown >= UNKNOWN_TRIES:
+                    return _possibly_billed(self.request, detail, self._high)
+            except NotMade as error:
+                detail, delay = str(error), error.delay
+            except (Refused, OutOfCredits, BadKey) as error:
+                return _turned_down(self.request, error)
             number += 1
             await asyncio.sleep(backoff(tries, delay))
-        return Failed(request, Reason.ENGINE_ERROR, f"not taken in {SUBMIT_TRIES} tries: {detail}", final=False)
+        text = f"not taken in {SUBMIT_TRIES} tries: {detail}"
+        return Failed(self.request, Reason.NOT_READY, text, final=False)
 
-    async def _wait(self, number: int, task: PaidTask, started: float) -> Sample | Failed:
-        spec = self._buyer.spec
-        deadline = self._settings.deadline or spec.deadline
+    async def _send(self, number: int, seed: int, body: Mapping[str, Any]) -> PaidTask:
+        """One submit, paid from the purse.
+
+        Raises:
+            RunEnding, JournalChanged: nothing was sent.
+            BflError: as `BflClient.submit`.
+        """
+        till = self._till
+        high = till.prices.expected(self._high)
+        share = await self._reserved(high)
+        cost = high  # until it is known what it was
         try:
-            return await self._account.client.wait(task.polling_url, started, deadline, self._account.pace(spec))
-        except TaskFailed as error:
-            return await self._failed(number, task, error)
-        except Gone as error:
-            return await self._expired(number, task, str(error))
-        except NotReady as error:
-            return Failed(self._request, Reason.NOT_READY, str(error), final=False)
+            async with self._account.submits:
+                if self._order.is_ending():
+                    raise RunEnding
+                task = await self._asked(number, seed, body, share.hold.id, high)
+            cost = task.cost
+        except Unanswered as error:
+            till.was_not_answered(str(error))
+            raise
+        except (NotMade, Refused, OutOfCredits, BadKey, RunEnding, JournalChanged):
+            cost = 0
+            raise
+        finally:
+            await self._account.thread(till.purse.settle, share, high, cost)
+        till.was_answered()
+        till.close(till.prices.answered(self._low, self._high, cost))
+        return task
 
-    async def _failed(self, number: int, task: PaidTask, error: TaskFailed) -> Failed:
-        endings = {
-            "Request Moderated": Ending.REQUEST_MODERATED,
-            "Content Moderated": Ending.CONTENT_MODERATED,
-        }
-        ending = endings.get(error.status, Ending.ERROR)
-        await self._end(number, ending, str(error))
-        if ending == Ending.ERROR:
-            return Failed(self._request, Reason.ENGINE_ERROR, str(error), final=False, cost=task.cost)
-        return Failed(self._request, Reason.MODERATED, str(error), final=True, cost=task.cost)
+    async def _reserved(self, high: Micro) -> Share:
+        """Money for one more picture; waits a while for what other runs may give back.
 
-    async def _expired(self, number: int, task: PaidTask, detail: str) -> Failed:
-        text = f"task {task.id} is gone ({detail})"
-        await self._end(number, Ending.EXPIRED, text)
-        return Failed(self._request, Reason.PAID_EXPIRED, _with_advice(text), final=True, cost=task.cost)
-
-    async def _fetch(self, number: int, task: PaidTask, sample: Sample | Failed, started: float, seed: int) -> Answer:
-        """Download at once; a dead link is asked for anew, once."""
-        if isinstance(sample, Failed):
-            return sample
-        request, client = self._request, self._account.client
-        seconds = time.monotonic() - started
-        try:
+        Raises:
+            RunEnding: there is none, or the run ends.
+        """
+        until = time.monotonic() + MONEY_PATIENCE
+        while not (self._order.short or self._order.is_ending()):
             try:
-                data = await client.download(sample.url)
-            except Gone:
-                renewed = await self._wait(number, task, time.monotonic())
-                if isinstance(renewed, Failed):
-                    return renewed
-                data = await client.download(renewed.url)
-        except Gone as error:
-            return await self._expired(number, task, str(error))
-        except NotReady as error:
-            return Failed(request, Reason.NOT_READY, str(error), final=False)
-        used = seed if sample.seed is None else sample.seed
-        return Picture(request, data, sample.prompt, used, task.cost, seconds)
+                return await self._account.thread(self._till.purse.reserve, high, self._order.to_come)
+            except Short as error:
+                if not error.others or time.monotonic() > until:
+                    self._order.short = error
+                    break
+                self._till.say_once(f"waits up to {MONEY_PATIENCE:.0f} s for money of the budget: {error.problem}")
+            await asyncio.sleep(LOOK_AGAIN)
+        raise RunEnding
+
+    async def _asked(self, number: int, seed: int, body: Mapping[str, Any], hold: str, high: Micro) -> PaidTask:
+        """Intent, submit, task."""
+        thread, journal, fingerprint = self._account.thread, self._journal, self.fingerprint
+        name, purpose, begun = self._buyer.spec.name, purpose_of(self.request), time.monotonic()
+        if not await thread(journal.begin, fingerprint, number, name, seed, high, hold, purpose):
+            raise JournalChanged
+        try:
+            if time.monotonic() - begun > INTENT_SECONDS:
+                # Others may take it for one that nobody waits for by the time its answer comes.
+                await self._end(number, Ending.VOID, "the store was slow")
+                raise JournalChanged
+            taken = await self._account.client.submit(self._buyer.spec.repository, body)
+            cost = high if taken.cost is None else taken.cost
+            task = PaidTask(taken.id, taken.polling_url, cost, taken.input_mp, taken.output_mp)
+            await thread(journal.submitted, fingerprint, number, task)
+        except Unanswered as error:
+            await self._end(number, Ending.UNANSWERED, str(error))
+            raise
+        except (NotMade, Refused, OutOfCredits, BadKey) as error:
+            await self._end(number, Ending.VOID, str(error))
+            raise
+        finally:
+            journal.answered(fingerprint, number)
+        return task
 
 
 def other_seed(seed: int) -> int:
@@ -345,14 +338,16 @@ def _turned_down(request: RenderRequest, error: Exception) -> Failed:
     return Failed(request, Reason.REFUSED, str(error), final=True)
 
 
-def _possibly_billed(request: RenderRequest, detail: str, cost: float) -> Failed:
-    text = f"{detail}; it may have been billed, up to {cost:.3f} USD; --resubmit sends it again"
+def _possibly_billed(request: RenderRequest, detail: str, high: Micro) -> Failed:
+    text = f"{detail}; it may have been billed, up to {shown(high)} USD; --resubmit sends it again"
     return Failed(request, Reason.POSSIBLY_BILLED, text, final=True)
 
 
-def _with_advice(detail: str) -> str:
-    return f"{detail}; it was paid for; --resubmit pays again"
+def _expired(request: RenderRequest, detail: str, cost: Micro, is_believed: bool) -> Failed:
+    advice = "--resubmit buys it again" if is_believed else "the next run asks for it once more"
+    text = f"{detail}; {shown(cost)} USD were paid for it; {advice}"
+    return Failed(request, Reason.PAID_EXPIRED, text, final=is_believed, cost=usd(cost))
 
 
-def _paid(attempt: Attempt) -> float:
-    return attempt.task.cost if attempt.task else 0.0
+def _paid(attempt: Attempt) -> Micro:
+    return attempt.task.cost if attempt.task else 0

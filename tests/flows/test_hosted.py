@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from catalogs.campaigns.campaign import load_campaign
-from catalogs.errors import CampaignError, SpendError
-from catalogs.journal.spend import read_spent
+from catalogs.errors import CampaignError
+from catalogs.journal.sums import read_spent
+from catalogs.money import micro, shown
 from flows.cli_output import plan_lines
+from inference.hosted import client
 from inference.hosted.account import close_accounts
 from tasks.outcome import newest_outcome
 from tasks.stopping import stopping
@@ -76,6 +78,12 @@ def new_tasks(api: HostedApi, before: int) -> list[dict[str, Any]]:
     return api.tasks()[before:]
 
 
+def stopped(project: Project) -> str:
+    """Render until nothing more is bought; why."""
+    [problem] = {report.problem for report in project.render() if report.problem}
+    return problem
+
+
 def test_the_same_campaign_local_and_hosted_moves_by_its_model(api: HostedApi, tmp_path: Path) -> None:
     shots = {
         "hero": {**SHOT["hero"], "references": ["product.hero"]},
@@ -83,12 +91,12 @@ def test_the_same_campaign_local_and_hosted_moves_by_its_model(api: HostedApi, t
     }
     project = hosted(api, tmp_path, shots=shots)
     before = len(api.tasks())
-    reports = project.render()
+    project.render()
     view = project.view()
     assert {row["status"] for row in view.values()} == {"delivered"}
     assert {round(row["cost"], 6) for row in view.values()} == {PRICE}
     assert {row["engine"] for row in view.values()} == {"bfl"}
-    assert sum(report.cost for report in reports) == pytest.approx(6 * PRICE)
+    assert read_spent(project.store, "spring").tasks == micro(6 * PRICE)
     assert len(new_tasks(api, before)) == 6
     assert sum(project.plan().summary["actions"].values()) == project.plan().summary["actions"]["unchanged"]
     project.campaign["model"] = "proof"
@@ -123,11 +131,11 @@ def test_what_changes_pixels_is_in_the_fingerprint_and_the_rest_is_not(api: Host
 def test_the_budget_counts_what_earlier_runs_spent(api: HostedApi, tmp_path: Path) -> None:
     project = hosted(api, tmp_path, 3, budget={"max_cost": 0.05})
     project.render()
-    assert read_spent(project.store, "spring").total == pytest.approx(3 * PRICE)
+    assert read_spent(project.store, "spring").total == micro(3 * PRICE)
     for product in project.products:
         product["title"] += " again"
     project.write()
-    with pytest.raises(CampaignError, match=r"after 0\.04 USD spent, over the limit of 0\.05"):
+    with pytest.raises(CampaignError, match=r"after 0\.042 USD spent, over the limit of 0\.05"):
         project.plan()
     project.campaign["budget"] = {"max_cost": 0.1}
     project.write()
@@ -138,8 +146,7 @@ def test_a_price_that_rose_stops_the_run_before_the_limit(api: HostedApi, tmp_pa
     api.set(megapixel=2048)  # as if the API counted 64x64 as two megapixels, and the plan did not know
     project = hosted(api, tmp_path, 6, budget={"max_cost": 6 * PRICE}, hosted={"in_flight": 1})
     before = len(api.tasks())
-    with pytest.raises(SpendError, match="max_cost"):
-        project.render()
+    assert "max_cost" in stopped(project)
     paid = new_tasks(api, before)
     assert sum(task["cost"] for task in paid) / 100 <= 6 * PRICE
     assert len(project.view()) == len(paid) == 5
@@ -149,8 +156,7 @@ def test_402_half_way_commits_what_is_paid_for_and_a_resume_makes_the_rest(api: 
     project = hosted(api, tmp_path, 10)
     api.set(credits=4 * 1.4 + 0.1)
     before = len(api.tasks())
-    with pytest.raises(SpendError):
-        project.render()
+    assert "out of credits" in stopped(project)
     assert {row["status"] for row in project.view().values()} == {"delivered"}
     assert len(project.view()) == len(new_tasks(api, before)) == 4
     api.set(credits=1000)
@@ -172,7 +178,7 @@ def test_a_lost_submit_waits_for_the_word(api: HostedApi, tmp_path: Path) -> Non
     assert project.plan(resubmit=True).summary["renders"] == 2
     project.render(resubmit=True)
     assert {row["status"] for row in project.view().values()} == {"delivered"}
-    assert read_spent(project.store, "spring").total == pytest.approx(4 * PRICE)
+    assert read_spent(project.store, "spring").total == micro(4 * PRICE)
 
 
 def lose(project: Project, count: int) -> None:
@@ -182,14 +188,17 @@ def lose(project: Project, count: int) -> None:
     verify(load_campaign(project.path), project.store, sure=True)
 
 
-def test_a_lost_picture_is_bought_again_only_on_a_word_and_at_its_price(api: HostedApi, tmp_path: Path) -> None:
+def test_a_lost_picture_is_bought_again_only_on_a_word_and_at_its_price(
+    api: HostedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TASK_LIFE", 0.5)
     project = hosted(api, tmp_path, 3)
     project.render()
     lose(project, 2)
     before = len(api.tasks())
     summary = project.plan().summary
     assert (summary["renders"], summary["cost_high"], summary["work"]) == (0, 0.0, {"none": 3})
-    said = "2 pictures that were paid for are gone; --resubmit buys them again, for 0.03 to 0.03 USD"
+    said = "2 pictures that were paid for are gone; --resubmit buys them again, for 0.028 to 0.028 USD"
     assert said in summary["warnings"]
     assert not project.render()
     outcome = newest_outcome(project.path)
@@ -203,7 +212,7 @@ def test_a_lost_picture_is_bought_again_only_on_a_word_and_at_its_price(api: Hos
     api.set(kept=1e9)
     assert len(new_tasks(api, before)) == 2
     assert newest_outcome(project.path)["complete"]
-    assert read_spent(project.store, "spring").total == pytest.approx(5 * PRICE)
+    assert read_spent(project.store, "spring").total == micro(5 * PRICE)
 
 
 class Command:
@@ -258,10 +267,10 @@ def check_faults(
     rows = [row for row in command.project.view().values() if row["status"] == "delivered"]
     assert len(rows) == outcome["delivered"] > products * 0.9 - in_the_air
     journal = read_spent(command.project.store, "spring")
-    billed = sum(task["cost"] for task in new_tasks(api, before) if not task.get("lost")) / 100
+    billed = sum(micro(task["cost"] / 100) for task in new_tasks(api, before) if not task.get("lost"))
     # What a kill caught between submit and answer the journal counts as possible.
-    assert journal.tasks - 1e-6 <= billed <= journal.tasks + (journal.possible if in_the_air else 0.0) + 1e-6
-    print(f"{products} assets: {outcome}, faults {ledger['seen']}, {journal.total:.2f} USD")
+    assert journal.tasks <= billed <= journal.tasks + (journal.possible if in_the_air else 0)
+    print(f"{products} assets: {outcome}, faults {ledger['seen']}, {shown(journal.total)} USD")
 
 
 @pytest.mark.timeout(300)
@@ -273,7 +282,7 @@ def test_a_run_through_prefect_under_faults_shows_the_key_nowhere(
         command = Command(project, prefect_server)
         first = command.finished(command.start(), [0, 1])
         check_faults(api, command, 60, 0, first)
-        assert first["costs"]["by_shot"]["hero"] == pytest.approx(first["work"]["cost"])
+        assert first["costs"]["by_shot"]["hero"] == first["costs"]["paid"] + first["costs"]["possibly_billed"]
         assert set(first["costs"]["by_brand"]) == {"acme", "nord"}
         api.set(**SWITCHES)
         # The faults fall by chance: mostly some of them are final, and those stay.

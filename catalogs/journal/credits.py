@@ -1,0 +1,87 @@
+"""What an account held before and after its submits: how much of what may have been billed really was.
+
+budget/credits/<moment>.<account>.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from catalogs.errors import StorageError
+from catalogs.journal.book import FOLDER
+from catalogs.journal.sums import READERS, Entry
+from catalogs.money import Micro, micro, usd
+from catalogs.storage.store import Store
+
+CREDITS = f"{FOLDER}/credits"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an account held at a moment of the store's clock."""
+
+    account: str
+    at: datetime
+    left: Micro
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of submits of unknown fate between two readings of an account.
+
+    Attributes:
+        possible: what they may have cost together.
+        billed: what they did; None where that cannot be told, as others spent from the account, or it was filled up.
+    """
+
+    since: datetime
+    until: datetime
+    possible: Micro
+    billed: Micro | None
+
+
+def note_credits(store: Store, account: str, run_id: str, left: Micro) -> None:
+    """Write down what an account holds now; a store that does not take it costs the run nothing."""
+    key = f"{CREDITS}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.{account}.json"
+    content = {"format": 1, "account": account, "run_id": run_id, "left": usd(left)}
+    try:
+        store.write(key, json.dumps(content).encode())
+    except StorageError:
+        return
+
+
+def read_credits(store: Store) -> list[Reading]:
+    """All readings, in the order they were written."""
+    found = store.list(CREDITS)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="credits") as pool:
+        contents = list(pool.map(store.read, found))
+    readings = []
+    for entry, data in zip(found.values(), contents, strict=True):
+        try:
+            content = json.loads(data)
+            readings.append(Reading(str(content["account"]), entry.modified, micro(content["left"])))
+        except (ValueError, TypeError, KeyError, ArithmeticError):
+            continue  # one that cannot be read tells nothing
+    return sorted(readings, key=lambda reading: reading.at)
+
+
+def settle(entries: Iterable[Entry], readings: Iterable[Reading]) -> Iterator[Settled]:
+    """What the readings of an account tell of submits of unknown fate, gap by gap.
+
+    A reading that an attempt spans says nothing of it, and is passed over; one account is looked at, the only one.
+    """
+    attempts = sorted(entries, key=lambda entry: entry.at)
+    told = [reading for reading in readings if not any(e.at <= reading.at <= e.until for e in attempts)]
+    if len({reading.account for reading in told}) != 1:
+        return
+    for before, after in pairwise(told):
+        mine = [entry for entry in attempts if before.at < entry.at < after.at]
+        possible = sum(entry.possible for entry in mine)
+        if possible:
+            billed = before.left - after.left - sum(entry.paid for entry in mine)
+            yield Settled(before.at, after.at, possible, billed if 0 <= billed <= possible else None)

@@ -1,0 +1,162 @@
+"""What the spend journal comes to: sums for a limit, from one listing, and what each attempt cost, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from catalogs.journal.records import COLLECTABLE, SPEND, Ending, Intent, Name, Names, attempts, read_intent
+from catalogs.money import Micro
+from catalogs.storage.store import Store
+
+READERS = 16
+# The submit of a process that was killed has arrived by then, or never will.
+_ON_ITS_WAY = timedelta(seconds=5)
+FREE = (Ending.VOID,)
+
+
+@dataclass
+class Spent:
+    """Money of an output over all its runs.
+
+    Attributes:
+        tasks: of the tasks the API has taken, whatever came of them.
+        possible: of submits that nobody knows the fate of, at their highest price.
+        claimed: render fingerprints that a next run collects or refuses, and does not pay for again.
+        tasked: those of them that it collects.
+        uncollected: those of the campaign whose pictures may still be had, and were perhaps not stored.
+    """
+
+    tasks: Micro = 0
+    possible: Micro = 0
+    claimed: set[str] = field(default_factory=set)
+    tasked: set[str] = field(default_factory=set)
+    uncollected: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> Micro:
+        return self.tasks + self.possible
+
+
+def read_spent(store: Store, campaign: str, everybody: bool = False) -> Spent:
+    """Sum the journal of an output, from one listing and the few intents left open.
+
+    Args:
+        campaign: whose money is summed, and whose pictures are still to be collected. What is claimed is so by
+            whomever.
+        everybody: the money of all campaigns is summed.
+
+    Raises:
+        SpendError: an intent is of a newer format, or none: what was spent cannot be known.
+    """
+    found = attempts(store.list(SPEND))
+    spent, open_intents = Spent(), []
+    latest: dict[str, int] = {}
+    for (fingerprint, number), names in found.items():
+        latest[fingerprint] = max(number, latest.get(fingerprint, -1))
+        if names.task:
+            spent.tasks += names.task.cost if everybody or names.task.campaign == campaign else 0
+        elif names.intent and names.ending not in FREE:
+            open_intents.append(names.intent)
+    for intent in _read_all(store, open_intents):
+        spent.possible += intent.cost_high if everybody or intent.campaign == campaign else 0
+    for fingerprint, number in latest.items():
+        _claim(spent, fingerprint, found[fingerprint, number], campaign)
+    return spent
+
+
+def _claim(spent: Spent, fingerprint: str, names: Names, campaign: str) -> None:
+    ending = names.ending
+    if ending in (None, Ending.UNANSWERED) or (ending == Ending.EXPIRED and names.task):
+        spent.claimed.add(fingerprint)
+    if names.task and ending is None:
+        spent.tasked.add(fingerprint)
+    if names.task and ending in COLLECTABLE and campaign == names.task.campaign:
+        spent.uncollected.add(fingerprint)
+
+
+def spent_by_campaign(store: Store) -> dict[str, Micro]:
+    """Money of an output by campaign, submits of unknown fate at their highest price.
+
+    Raises:
+        SpendError: as `read_spent`.
+    """
+    found = attempts(store.list(SPEND))
+    sums: dict[str, Micro] = {}
+    open_intents = []
+    for names in found.values():
+        if names.task:
+            sums[names.task.campaign] = sums.get(names.task.campaign, 0) + names.task.cost
+        elif names.intent and names.ending not in FREE:
+            open_intents.append(names.intent)
+    for intent in _read_all(store, open_intents):
+        sums[intent.campaign] = sums.get(intent.campaign, 0) + intent.cost_high
+    return sums
+
+
+def tasked_renders(store: Store) -> frozenset[str]:
+    """Render fingerprints that any task of an output was paid for, whatever came of it."""
+    return frozenset(fingerprint for (fingerprint, _), names in attempts(store.list(SPEND)).items() if names.task)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one attempt cost.
+
+    Attributes:
+        at: when it was begun; it was billed, if at all, by `until`. The store's clock.
+        paid: of a task the API has taken.
+        possible: the most that a submit of unknown fate may have cost.
+        ending: "" where a picture came, or may come yet.
+    """
+
+    fingerprint: str
+    number: int
+    intent: Intent
+    at: datetime
+    until: datetime
+    paid: Micro
+    possible: Micro
+    ending: str
+
+
+def entries(store: Store, since: datetime | None = None) -> Iterator[Entry]:
+    """What every attempt of an output cost, in the order they were begun.
+
+    Args:
+        since: only those begun after it, by the store's clock.
+
+    Raises:
+        SpendError: a record is newer, or none.
+    """
+    found = [
+        (names.intent, names)
+        for names in attempts(store.list(SPEND)).values()
+        if names.intent and (since is None or names.intent.modified >= since)
+    ]
+    found.sort(key=lambda item: (item[0].modified, item[0].key))
+    intents = _read_all(store, [name for name, _ in found])
+    for (name, names), intent in zip(found, intents, strict=True):
+        is_free = names.task is not None or names.ending in FREE
+        yield Entry(
+            fingerprint=name.fingerprint,
+            number=name.number,
+            intent=intent,
+            at=name.modified,
+            until=_billed_by(name, names),
+            paid=names.task.cost if names.task else 0,
+            possible=0 if is_free else intent.cost_high,
+            ending=names.ending or "",
+        )
+
+
+def _billed_by(intent: Name, names: Names) -> datetime:
+    known = names.task or next((end for end in names.ends if end.rest in (Ending.VOID, Ending.UNANSWERED)), None)
+    return known.modified if known else intent.modified + _ON_ITS_WAY
+
+
+def _read_all(store: Store, names: Sequence[Name]) -> Iterator[Intent]:
+    with ThreadPoolExecutor(READERS, thread_name_prefix="spend") as pool:
+        yield from pool.map(lambda name: read_intent(store, name), names)
