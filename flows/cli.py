@@ -210,6 +210,17 @@ def status(campaign: str, as_json: bool) -> None:
 
 @cli.command()
 @CAMPAIGN
+@click.option("--out", "-o", type=click.Path(dir_okay=False), help="Also write it as Parquet, a row an attempt.")
+@JSON
+def spend(campaign: str, out: str | None, as_json: bool) -> None:
+    """What was paid and may have been billed, from the journal, and what of the budget is left."""
+    from flows.spending import tell
+
+    end(as_json, tell(campaign, out))
+
+
+@cli.command()
+@CAMPAIGN
 @JSON
 def report(campaign: str, as_json: bool) -> None:
     """Write the gallery of everything the campaign has delivered."""
