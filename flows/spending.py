@@ -15,12 +15,12 @@ LINES_SHOWN = 20
 
 def tell(path: str, out: str | None) -> Answer:
     """What a campaign has spent, and its view in a file if one is named."""
-    if out:
+    if out is not None:
         Store.at(out)  # refused before anything is read
     spending = read_spending(*open_campaign(path))
-    if out:
+    if out is not None:
         write_view(spending, out)
-    written = [f"view      {out}: {spending.view.num_rows} rows"] if out else []
+    written = [f"view      {out}: {spending.view.num_rows} rows"] if out is not None else []
     return Answer(spending.as_dict(), [*spending_lines(spending), *written])
 
 
