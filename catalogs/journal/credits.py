@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from catalogs.errors import StorageError
@@ -23,9 +23,14 @@ CREDITS = f"{FOLDER}/credits"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an account held at a moment of the store's clock."""
+    """What an account held at a moment of the store's clock.
+
+    Attributes:
+        asked: when it was asked; the answer was written down at `at`.
+    """
 
     account: str
+    asked: datetime
     at: datetime
     left: Micro
 
@@ -45,10 +50,14 @@ class Settled:
     billed: Micro | None
 
 
-def note_credits(store: Store, account: str, run_id: str, left: Micro) -> None:
-    """Write down what an account holds now; a store that does not take it costs the run nothing."""
+def note_credits(store: Store, account: str, run_id: str, left: Micro, seconds: float) -> None:
+    """Write down what an account holds; a store that does not take it costs the run nothing.
+
+    Args:
+        seconds: since it was asked.
+    """
     key = f"{CREDITS}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.{account}.json"
-    content = {"format": 1, "account": account, "run_id": run_id, "left": usd(left)}
+    content = {"format": 1, "account": account, "run_id": run_id, "left": usd(left), "seconds": seconds}
     try:
         store.write(key, json.dumps(content).encode())
     except StorageError:
@@ -64,19 +73,28 @@ def read_credits(store: Store) -> list[Reading]:
     for entry, data in zip(found.values(), contents, strict=True):
         try:
             content = json.loads(data)
-            readings.append(Reading(str(content["account"]), entry.modified, micro(content["left"])))
-        except (ValueError, TypeError, KeyError, ArithmeticError):
+            asked = _asked(entry.modified, content.get("seconds", 0.0))
+            readings.append(Reading(str(content["account"]), asked, entry.modified, micro(content["left"])))
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
             continue  # one that cannot be read tells nothing
     return sorted(readings, key=lambda reading: reading.at)
+
+
+def _asked(written: datetime, seconds: float) -> datetime:
+    # A store that stamps whole seconds may have been up to one later than it says.
+    return written - timedelta(seconds=seconds + (not written.microsecond))
 
 
 def settle(entries: Iterable[Entry], readings: Iterable[Reading]) -> Iterator[Settled]:
     """What the readings of an account tell of submits of unknown fate, gap by gap.
 
-    A reading that an attempt spans says nothing of it, and is passed over; one account is looked at, the only one.
+    A reading that was on its way while an attempt was says nothing of it, and is passed over; one account is looked
+    at, the only one.
     """
     attempts = sorted(entries, key=lambda entry: entry.at)
-    told = [reading for reading in readings if not any(e.at <= reading.at <= e.until for e in attempts)]
+    told = [
+        reading for reading in readings if not any(e.at <= reading.at and reading.asked <= e.until for e in attempts)
+    ]
     if len({reading.account for reading in told}) != 1:
         return
     for before, after in pairwise(told):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -185,12 +186,14 @@ class BflEngine(Engine):
             self._note_credits()
 
     def _note_credits(self) -> None:
+        asked = time.monotonic()
         try:
             left = self._account.credits()
         except BflError:
             return  # a key that is not known is told by the first submit
         if left is not None:
-            note_credits(self._journal.store, self._account.name, self._journal.run_id, left)
+            seconds = time.monotonic() - asked
+            note_credits(self._journal.store, self._account.name, self._journal.run_id, left, seconds)
 
     def _rendered(self, request: RenderRequest, answer: Download) -> Rendered | Failed:
         try:
