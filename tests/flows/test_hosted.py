@@ -26,8 +26,10 @@ from tasks.outcome import newest_outcome
 from tasks.stopping import stopping
 from tasks.verify import verify
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
+from tests.flows.commands import Command
 from tests.flows.projects import Project, plan_rows
 from tests.flows.test_render import python
+from tests.ledger.judged import Law
 
 PRICE = 0.014
 SHOT = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }} on a table"}}}
@@ -60,10 +62,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedApi]:
         close_accounts()
 
 
+@pytest.fixture(autouse=True)
+def law(tmp_path: Path) -> Iterator[Law]:
+    held = Law(tmp_path)
+    yield held
+    held.check()
+
+
 @pytest.fixture
-def api(server: HostedApi, monkeypatch: pytest.MonkeyPatch) -> HostedApi:
+def api(server: HostedApi, law: Law, monkeypatch: pytest.MonkeyPatch) -> HostedApi:
     monkeypatch.setenv("BFL_API_KEY", KEY)
     server.set(**SWITCHES)
+    law.watch(server)
     stopping.clear()
     return server
 
@@ -215,38 +225,6 @@ def test_a_lost_picture_is_bought_again_only_on_a_word_and_at_its_price(
     assert read_spent(project.store, "spring").total == micro(5 * PRICE)
 
 
-class Command:
-    """`packshot` as its own process, with everything it says kept."""
-
-    def __init__(self, project: Project, environment: Mapping[str, str]) -> None:
-        self.project, self.said = project, b""
-        self.out, self.err = project.folder.parent / "stdout", project.folder.parent / "stderr"
-        debug = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG"}
-        self.environment = {**os.environ, **environment, **debug, "BFL_API_KEY": KEY, "PYTHONPATH": os.getcwd()}
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        script = "import logging; logging.basicConfig(level=0); from flows.cli import main; main()"
-        command = [sys.executable, "-c", script, "render", self.project.path, "--json", *arguments]
-        # Into files: nobody reads a pipe while the tests wait for the moment to kill.
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            return subprocess.Popen(command, env=self.environment, start_new_session=True, stdout=out, stderr=err)
-
-    def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        return self.finished(self.start(*arguments), [code])
-
-    def failed(self, code: int) -> str:
-        """What it says on the way to this exit code."""
-        assert self.start().wait(120) == code
-        return self.err.read_text()
-
-    def finished(self, process: subprocess.Popen[bytes], codes: list[int]) -> dict[str, Any]:
-        process.wait(240)
-        self.said += self.out.read_bytes() + self.err.read_bytes()
-        assert process.returncode in codes, self.err.read_text()[-3000:]
-        summary: dict[str, Any] = json.loads(self.out.read_bytes())
-        return summary
-
-
 def paid_for(api: HostedApi, before: int) -> Counter[str]:
     """Pictures the account paid for, by what was asked."""
     return Counter(task["hash"] for task in new_tasks(api, before) if task["fate"] not in FATES)
@@ -275,9 +253,10 @@ def check_faults(
 
 @pytest.mark.timeout(300)
 def test_a_run_through_prefect_under_faults_shows_the_key_nowhere(
-    tmp_path: Path, prefect_server: dict[str, str]
+    tmp_path: Path, prefect_server: dict[str, str], law: Law
 ) -> None:
     with hosted_api(tmp_path / "api.log", seconds=0.1, **FAULTS) as api:
+        law.watch(api)
         project = hosted(api, tmp_path / "project", 60)
         command = Command(project, prefect_server)
         first = command.finished(command.start(), [0, 1])
@@ -294,6 +273,7 @@ def test_a_run_through_prefect_under_faults_shows_the_key_nowhere(
         project.write()
         command.environment["BFL_API_KEY"] = wrong = "wrong-" + KEY[::-1]
         command.run(code=1)
+        law.check()
     searched = 0
     for key in (KEY.encode(), wrong.encode()):
         assert key not in command.said
@@ -315,39 +295,47 @@ def killed(command: Command, api: HostedApi, at: int) -> None:
     process.wait()
 
 
-def through_a_kill(tmp_path: Path, environment: dict[str, str], products: int, faults: Mapping[str, Any]) -> None:
-    with hosted_api(tmp_path / "api.log", seconds=0.3, **faults) as api:
-        command = Command(hosted(api, tmp_path / "project", products), environment)
+def through_a_kill(law: Law, environment: dict[str, str], products: int, faults: Mapping[str, Any]) -> None:
+    law.options["killed"] = True
+    with hosted_api(law.folder / "api.log", seconds=0.3, **faults) as api:
+        law.watch(api)
+        command = Command(hosted(api, law.folder / "project", products), environment)
         killed(command, api, products // 2)
         # A kill may catch every slot between its submit and the answer.
         check_faults(api, command, products, 0, command.finished(command.start(), [0, 1]), in_the_air=24)
+        law.check()
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_run_collects_what_it_paid_for(tmp_path: Path, prefect_server: dict[str, str]) -> None:
-    through_a_kill(tmp_path, prefect_server, 80, {})
+def test_a_killed_run_collects_what_it_paid_for(law: Law, prefect_server: dict[str, str]) -> None:
+    through_a_kill(law, prefect_server, 80, {})
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_500_assets_under_faults(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+def test_500_assets_under_faults(tmp_path: Path, prefect_server: dict[str, str], law: Law) -> None:
     with hosted_api(tmp_path / "api.log", seconds=0.3, **FAULTS) as api:
+        law.watch(api)
         command = Command(hosted(api, tmp_path / "project", 500), prefect_server)
         check_faults(api, command, 500, 0, command.run(code=1))
+        law.check()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_500_assets_under_faults_and_a_kill(tmp_path: Path, prefect_server: dict[str, str]) -> None:
-    through_a_kill(tmp_path, prefect_server, 500, FAULTS)
+def test_500_assets_under_faults_and_a_kill(law: Law, prefect_server: dict[str, str]) -> None:
+    through_a_kill(law, prefect_server, 500, FAULTS)
 
 
 KEEP_KEY = "import sys; from prefect.blocks.system import Secret; Secret(value=sys.argv[1]).save('bfl-key', _sync=True)"
 
 
 @pytest.mark.timeout(240)
-def test_machines_share_a_limit_and_a_key_of_the_prefect_server(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+def test_machines_share_a_limit_and_a_key_of_the_prefect_server(
+    tmp_path: Path, prefect_server: dict[str, str], law: Law
+) -> None:
     with hosted_api(tmp_path / "api.log", seconds=0.3, cap=2) as api:
+        law.watch(api)
         options = {"concurrency_limit": "bfl", "secret_block": "bfl-key", "machines": 2}
         machines = [
             Command(hosted(api, tmp_path / name / "project", 6, name=name, hosted=options), prefect_server)
@@ -366,6 +354,7 @@ def test_machines_share_a_limit_and_a_key_of_the_prefect_server(tmp_path: Path, 
         ledger = api.ledger()
         assert (len(ledger["tasks"]), ledger["peak"]) == (12, 2)
         assert not ledger["seen"].get("over_cap")
+        law.check()
 
 
 def check(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -374,8 +363,8 @@ def check(arguments: list[str], environment: dict[str, str]) -> subprocess.Compl
     return subprocess.run(command, env=both, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
 
 
-def test_the_live_check_says_its_price_first(api: HostedApi) -> None:
-    before = len(api.tasks())
+def test_the_live_check_says_its_price_first(api: HostedApi, law: Law) -> None:
+    before, law.unwritten = len(api.tasks()), 1
     asked = check(["--check", "pro", "--base-url", api.url], {})
     assert asked.returncode == 130  # nobody said yes
     assert asked.stderr.startswith("one picture of 256x256 pixels costs 0.030 to 0.030 USD\n")

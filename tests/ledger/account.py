@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from tests.ledger.bodies import canonical_hash, problems
+from tests.ledger.bodies import canonical_hash, problems, prompt_hash
 from tests.ledger.prices import PRICES, Order, order
 from tests.ledger.rules import Rules
 
@@ -34,6 +34,7 @@ class Submit:
         time: seconds since 1970 on the server's clock, as every time here.
         path: model, the last part of the URL.
         body: sha256 of the body's canonical JSON.
+        prompt: sha256 of the body's prompt, "" without one.
         seed, width, height: as the body has them.
         outcome: "made" (a task, billed), "refused" (nothing made, and the answer says so), "nothing" (nothing
             made, and the answer does not say so).
@@ -50,6 +51,7 @@ class Submit:
     time: float
     path: str
     body: str
+    prompt: str
     seed: object
     width: object
     height: object
@@ -150,7 +152,8 @@ class Account:
             body = None
         asked = body if isinstance(body, dict) else {}
         seed, width, height = (asked.get(name) for name in ("seed", "width", "height"))
-        submit = Submit(len(self.submits) + 1, self.now(), path, canonical_hash(body), seed, width, height)
+        hashed, prompt = canonical_hash(body), prompt_hash(asked)
+        submit = Submit(len(self.submits) + 1, self.now(), path, hashed, prompt, seed, width, height)
         self.submits.append(submit)
         self.bodies.append(body)
         self._unanswered = [*(each for each in self._unanswered if each.answered is None), submit]

@@ -18,6 +18,12 @@ def canonical_hash(body: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def prompt_hash(body: Mapping[str, Any]) -> str:
+    """sha256 of a body's prompt in hex, "" where it has none."""
+    prompt = body.get("prompt")
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest() if isinstance(prompt, str) else ""
+
+
 def problems(path: str, body: object) -> list[dict[str, Any]]:
     """FastAPI's list of what is wrong with a body; [] for a good one. Fields that no model has are let pass."""
     if not isinstance(body, dict):

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from email.utils import formatdate
 from typing import Any
 
 import uvicorn
@@ -20,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.ledger.account import FORBIDDEN, NOT_FOUND, PER_CREDIT, Account, Answer, Submit, Task
 from tests.ledger.pictures import picture
@@ -243,13 +244,21 @@ def main() -> None:
     sockets = _listening(3)
     ports = [each.getsockname()[1] for each in sockets]
     _, polls, pictures = (f"127.0.0.1:{port}" for port in ports)
-    served = Ports(Account(polls, pictures))
+    account = Account(polls, pictures)
+    served = Ports(account)
     applications = dict(zip(ports, (served.submits(), served.polls(), served.pictures()), strict=True))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         connection: Any = getattr(send, "__self__")  # noqa: B009  uvicorn's, before starlette wraps it
         scope["transport"] = connection.transport
-        await applications[scope["server"][1]](scope, receive, send)
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(account.now(), usegmt=True).encode()
+                message["headers"] = [*message.get("headers", []), (b"date", date)]
+            await send(message)
+
+        await applications[scope["server"][1]](scope, receive, dated)
 
     config = uvicorn.Config(
         application,
@@ -258,6 +267,7 @@ def main() -> None:
         lifespan="off",
         log_level="critical",
         access_log=False,
+        date_header=False,  # the account has a clock of its own
         timeout_keep_alive=60,
         timeout_graceful_shutdown=1,
     )

@@ -53,6 +53,7 @@ def test_a_picture_is_bought_and_fetched(customer: Customer) -> None:
         "body": hashlib.sha256(
             b'{"height":128,"output_format":"png","prompt":"a mug","seed":7,"width":256}'
         ).hexdigest(),
+        "prompt": hashlib.sha256(b"a mug").hexdigest(),
         "seed": 7,
         "width": 256,
         "height": 128,

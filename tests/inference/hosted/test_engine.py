@@ -26,7 +26,8 @@ from inference.hosted.hosts import check_base_url, may_have_key
 from inference.hosted.pace import Pace
 from inference.hosted.purchase import other_seed
 from inference.hosted.settings import HostedSettings
-from tests.bfl_server import KEY, HostedApi, hosted_api
+from tests.bfl_server import KEY, SWITCHES, HostedApi, hosted_api
+from tests.ledger.judged import Law
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +37,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedApi]:
         close_accounts()
 
 
-@pytest.fixture
-def api(server: HostedApi) -> HostedApi:
-    from tests.bfl_server import SWITCHES
+@pytest.fixture(autouse=True)
+def law(tmp_path: Path) -> Iterator[Law]:
+    held = Law(tmp_path)
+    yield held
+    held.check()
 
+
+@pytest.fixture
+def api(server: HostedApi, law: Law) -> HostedApi:
     server.set(**SWITCHES)
+    law.watch(server)
     return server
 
 
