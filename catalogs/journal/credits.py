@@ -23,9 +23,14 @@ CREDITS = f"{FOLDER}/credits"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an account held at a moment of the store's clock."""
+    """What an account held.
+
+    Attributes:
+        since: a moment before it was asked, by the store's clock; `at` one after it had answered.
+    """
 
     account: str
+    since: datetime
     at: datetime
     left: Micro
 
@@ -45,12 +50,16 @@ class Settled:
     billed: Micro | None
 
 
-def note_credits(store: Store, account: str, run_id: str, left: Micro) -> None:
-    """Write down what an account holds now; a store that does not take it costs the run nothing."""
+def note_credits(store: Store, account: str, run_id: str, since: datetime, left: Micro) -> None:
+    """Write down what an account holds; a store that does not take it costs the run nothing.
+
+    Args:
+        since: the store's time before the account was asked.
+    """
     key = f"{CREDITS}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.{account}.json"
-    content = {"format": 1, "account": account, "run_id": run_id, "left": usd(left)}
+    said = {"account": account, "run_id": run_id, "since": since.isoformat(), "left": usd(left)}
     try:
-        store.write(key, json.dumps(content).encode())
+        store.write(key, json.dumps({"format": 1, **said}).encode())
     except StorageError:
         return
 
@@ -64,7 +73,8 @@ def read_credits(store: Store) -> list[Reading]:
     for entry, data in zip(found.values(), contents, strict=True):
         try:
             content = json.loads(data)
-            readings.append(Reading(str(content["account"]), entry.modified, micro(content["left"])))
+            since, left = datetime.fromisoformat(content["since"]), micro(content["left"])
+            readings.append(Reading(str(content["account"]), since, entry.modified, left))
         except (ValueError, TypeError, KeyError, ArithmeticError):
             continue  # one that cannot be read tells nothing
     return sorted(readings, key=lambda reading: reading.at)
@@ -73,10 +83,13 @@ def read_credits(store: Store) -> list[Reading]:
 def settle(entries: Iterable[Entry], readings: Iterable[Reading]) -> Iterator[Settled]:
     """What the readings of an account tell of submits of unknown fate, gap by gap.
 
-    A reading that an attempt spans says nothing of it, and is passed over; one account is looked at, the only one.
+    A reading beside which an attempt was under way says nothing of it, and is passed over: nobody knows which of the
+    two the account saw first. One account is looked at, the only one.
     """
     attempts = sorted(entries, key=lambda entry: entry.at)
-    told = [reading for reading in readings if not any(e.at <= reading.at <= e.until for e in attempts)]
+    told = [
+        reading for reading in readings if not any(e.at <= reading.at and reading.since <= e.until for e in attempts)
+    ]
     if len({reading.account for reading in told}) != 1:
         return
     for before, after in pairwise(told):

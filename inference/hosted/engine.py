@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from catalogs.errors import EngineError, OptionError, PackshotError, SpendError
+from catalogs.errors import EngineError, OptionError, PackshotError, SpendError, StorageError
 from catalogs.journal.credits import note_credits
 from catalogs.journal.kept import keep_paid
 from catalogs.journal.records import Attempt
@@ -185,12 +185,13 @@ class BflEngine(Engine):
             self._note_credits()
 
     def _note_credits(self) -> None:
+        store, run_id = self._journal.store, self._journal.run_id
         try:
-            left = self._account.credits()
-        except BflError:
-            return  # a key that is not known is told by the first submit
+            since, left = self._journal.clock.now(), self._account.credits()
+        except (BflError, StorageError):
+            return  # a key that is not known, or a store that is lost, is told by the first submit
         if left is not None:
-            note_credits(self._journal.store, self._account.name, self._journal.run_id, left)
+            note_credits(store, self._account.name, run_id, since, left)
 
     def _rendered(self, request: RenderRequest, answer: Download) -> Rendered | Failed:
         try:

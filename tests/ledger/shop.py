@@ -29,7 +29,7 @@ from PIL import Image
 from catalogs.assets.masters import LEAST_GRACE, MasterRecord, store_master
 from catalogs.errors import SpendError
 from catalogs.identity import render_fingerprint
-from catalogs.journal.book import BOOK
+from catalogs.journal.book import FOLDER
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import read_spent, tasked_renders
 from catalogs.money import Micro
@@ -214,13 +214,12 @@ class Shop:
             if path.is_file():
                 stat = path.stat()
                 os.utime(path, (stat.st_atime - seconds, stat.st_mtime - seconds))
-        self._shift_holds(timedelta(seconds=seconds))
-
-    def _shift_holds(self, by: timedelta) -> None:
-        for path in (self.folder / BOOK).glob("*.json"):
+        for path in (self.folder / FOLDER).rglob("*.json"):
             page, stat = json.loads(path.read_bytes()), path.stat()
-            for hold in page["holds"]:
-                hold |= {name: (datetime.fromisoformat(hold[name]) - by).isoformat() for name in ("since", "until")}
+            for content in (page, *page.get("holds", ())):
+                for name in {"since", "until"} & set(content):
+                    moment = datetime.fromisoformat(content[name]) - timedelta(seconds=seconds)
+                    content[name] = moment.isoformat()
             path.write_text(json.dumps(page))
             os.utime(path, (stat.st_atime, stat.st_mtime))
 
