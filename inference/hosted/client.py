@@ -29,7 +29,7 @@ from catalogs.errors import OptionError
 from catalogs.money import Micro, micro
 from inference.hosted.hosts import check_base_url, may_have_key
 from inference.hosted.links import Links
-from inference.hosted.pace import BACKOFF_MOST, Pace, backoff
+from inference.hosted.pace import Pace, backoff
 
 KEY_VARIABLE = "BFL_API_KEY"
 CREDITS_A_USD = 100
@@ -224,11 +224,12 @@ class BflClient:
             NotReady: the deadline has passed.
         """
         trouble = lost = 0
+        delay: float | None = None
         while True:
             elapsed = time.monotonic() - started
             if elapsed > deadline:
                 raise NotReady(f"not done after {elapsed:.0f} s; the next run collects it")
-            await asyncio.sleep(backoff(trouble - 1) if trouble else pace.delay(elapsed))
+            await asyncio.sleep(backoff(trouble - 1, delay) if trouble else pace.delay(elapsed))
             content, delay = await self._look(polling_url)
             status = content.get("status")
             is_lost = status == NOT_FOUND or content.get("http") == 404
@@ -241,8 +242,6 @@ class BflClient:
                 return _sample(content)
             if status in FAILURES or status in MODERATED:
                 raise TaskFailed(status, self._key.masked(_failure(content)))
-            if delay and trouble:
-                await asyncio.sleep(min(delay, BACKOFF_MOST))
 
     async def _look(self, url: str) -> tuple[Mapping[str, Any], float | None]:
         """A task's body; without one, {} or the HTTP code, and how long to stay away."""

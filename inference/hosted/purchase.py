@@ -254,7 +254,7 @@ class Purchase:
             BflError: as `BflClient.submit`.
         """
         till = self._till
-        high = till.prices.expected(self._high)
+        high = till.expected(self._high)
         share = await self._reserved(high)
         cost = high  # until it is known what it was
         try:
@@ -262,17 +262,12 @@ class Purchase:
                 if self._order.is_ending():
                     raise RunEnding
                 task = await self._asked(number, seed, body, share.hold.id, high)
-            cost = task.cost
-        except Unanswered as error:
-            till.was_not_answered(str(error))
-            raise
+                cost = task.cost
         except (NotMade, Refused, OutOfCredits, BadKey, RunEnding, JournalChanged):
             cost = 0
             raise
         finally:
             await self._account.thread(till.purse.settle, share, high, cost)
-        till.was_answered()
-        till.close(till.prices.answered(self._low, self._high, cost))
         return task
 
     async def _reserved(self, high: Micro) -> Share:
@@ -306,9 +301,12 @@ class Purchase:
                 raise JournalChanged
             taken = await self._account.client.submit(self._buyer.spec.repository, body)
             cost = high if taken.cost is None else taken.cost
+            # Before anybody else's turn: what is wrong with a price, or with who answers, stops the next submit.
+            self._till.was_answered(self._low, self._high, cost)
             task = PaidTask(taken.id, taken.polling_url, cost, taken.input_mp, taken.output_mp)
             await thread(journal.submitted, fingerprint, number, task)
         except Unanswered as error:
+            self._till.was_not_answered(str(error))
             await self._end(number, Ending.UNANSWERED, str(error))
             raise
         except (NotMade, Refused, OutOfCredits, BadKey) as error:

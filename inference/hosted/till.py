@@ -9,6 +9,7 @@ from catalogs.errors import SpendError
 from catalogs.journal.book import Book
 from catalogs.journal.purse import Budget, Purse
 from catalogs.journal.spend import Journal
+from catalogs.money import Micro
 from inference.hosted.prices import PriceWatch
 from inference.hosted.settings import HostedSettings
 
@@ -30,7 +31,7 @@ class Till:
         campaign = journal.campaign if settings.budget_scope == "campaign" else None
         budget = Budget(settings.max_cost, campaign)
         self.purse = Purse(Book(journal.store), journal.campaign, journal.run_id, budget)
-        self.prices = PriceWatch(settings.accept_price)
+        self._prices = PriceWatch(settings.accept_price)
         self.closed: SpendError | None = None
         self._base_url, self._silent = settings.base_url, 0
         self._lock = threading.Lock()
@@ -43,18 +44,23 @@ class Till:
             self._said.add(kind)
             _log.warning(line)
 
-    def close(self, error: SpendError | None) -> None:
-        self.closed = self.closed or error
+    def expected(self, high: Micro) -> Micro:
+        """The highest price of a picture, in the light of what others were billed at."""
+        with self._lock:
+            return self._prices.expected(high)
 
-    def was_answered(self) -> None:
+    def was_answered(self, low: Micro, high: Micro, cost: Micro) -> None:
+        """A submit whose task was made, and what it was billed at; a price that is not as published closes the till."""
         with self._lock:
             self._silent = 0
+            problem = self._prices.answered(low, high, cost)
+            self.closed = self.closed or problem
 
     def was_not_answered(self, detail: str) -> None:
         """A submit of unknown fate; the last of several in a row closes the till."""
         with self._lock:
             self._silent += 1
-            silent = self._silent
-        if silent >= SILENT_SUBMITS:
-            problem = f"the last {silent} submits may each have been billed, and nobody said so ({detail})"
-            self.close(SpendError("bfl", "answers", problem, f"find out what answers for {self._base_url}"))
+            if self._silent >= SILENT_SUBMITS:
+                problem = f"the last {self._silent} submits may each have been billed, and nobody said so ({detail})"
+                error = SpendError("bfl", "answers", problem, f"find out what answers for {self._base_url}")
+                self.closed = self.closed or error
