@@ -43,10 +43,10 @@ from inference.hosted.engine import BflEngine
 from inference.hosted.settings import HostedSettings
 from tasks.collect import _store as store_collected
 from tasks.leftovers import delete_leftovers, find_leftovers
+from tests.inference.hosted.buyers import request
 from tests.ledger.running import LedgerApi
 
 KEY = "a-key-of-the-shop"
-PRICE = 14_000
 QUICK = [
     (pace, "BACKOFF_FIRST", 0.02),
     (pace, "BACKOFF_MOST", 0.1),
@@ -58,24 +58,8 @@ QUICK = [
 CALM = {"seconds": 0.03, "slow_seconds": 1.0, "cap": 24, "price_factor": 1.0, "answer_after": 0.0}
 
 
-def request(number: int) -> RenderRequest:
-    return RenderRequest(
-        prompt=f"mug {number}",
-        references=(),
-        width=64,
-        height=64,
-        seed=number,
-        take=0,
-        steps=4,
-        guidance=None,
-        model="bfl/klein-4b",
-        model_revision="",
-        weight_precision="",
-        options="{}",
-        label=f"mug {number}",
-        brand_id="acme",
-        shot="hero",
-    )
+def wanted(number: int) -> RenderRequest:
+    return request(number, label=f"mug {number}", brand_id="acme", shot="hero")
 
 
 @dataclass(frozen=True)
@@ -108,7 +92,7 @@ class Run:
         if self.stop is not None:
             timer.start()
         try:
-            for answer in self.engine(stopping).render([request(number) for number in self.numbers]):
+            for answer in self.engine(stopping).render([wanted(number) for number in self.numbers]):
                 found.append(answer)
         except SpendError:
             pass
@@ -264,7 +248,7 @@ class Shop:
 
     def is_stored(self, number: int) -> bool:
         """Whether its picture is a master, so that no flow would ask for it."""
-        return any(name.startswith(render_fingerprint(request(number))) for name in self._masters())
+        return any(name.startswith(render_fingerprint(wanted(number))) for name in self._masters())
 
     def _masters(self) -> set[str]:
         return {path.name for path in (self.folder / "renders").rglob("*.png")}

@@ -20,10 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from catalogs.journal.records import Ending
 from inference.hosted.account import close_accounts
+from tests.inference.hosted.buyers import PRICE
 from tests.ledger.audit import Limits, audit, check_book
 from tests.ledger.law import journal_of
 from tests.ledger.running import LedgerApi, ledger_api
-from tests.ledger.shop import PRICE, QUICK, Run, Shop, Workshop
+from tests.ledger.shop import QUICK, Run, Shop, Workshop
 
 TROUBLE: list[dict[str, Any]] = [
     {"p_bill_then_500": 0.5},

@@ -26,6 +26,7 @@ from inference.hosted.hosts import why_not_fetched
 from inference.hosted.links import expiry_of
 from inference.hosted.prices import PriceWatch
 from tests.inference.hosted.buyers import PRICE, Buyer, request, requests
+from tests.ledger.judged import Law
 from tests.ledger.running import LedgerApi, ledger_api
 
 
@@ -37,8 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
 
 
 @pytest.fixture
-def api(server: LedgerApi) -> LedgerApi:
+def api(server: LedgerApi, law: Law) -> LedgerApi:
     server.forget()
+    law.watch(server)
     return server
 
 
