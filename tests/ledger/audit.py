@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from catalogs.journal.book import Book
+from catalogs.journal.book import BOOK, Book
 from catalogs.journal.credits import read_credits, settle
 from catalogs.journal.records import SPEND, Ending, attempts, read_record
 from catalogs.journal.sums import entries, spent_by_campaign
@@ -22,7 +24,7 @@ MODERATED = (Ending.REQUEST_MODERATED, Ending.CONTENT_MODERATED)
 def audit(shop: Shop) -> None:
     """Raises AssertionError: something is wrong with the money of a shop."""
     check_law(shop.api, shop.store, killed=shop.killed, as_published=shop.as_published)
-    found = [*_bought_again(shop), *_settled_wrong(shop)]
+    found = [*_bought_again(shop), *_settled_wrong(shop), *_held_for_nothing(shop)]
     assert not found, "\n".join(found)
 
 
@@ -74,6 +76,13 @@ def _settled_wrong(shop: Shop) -> Iterator[str]:
         billed = sum(line.billed for when, line in unknown if since < when < until)
         if billed != gap.billed:
             yield f"settled as {shown(gap.billed)} of {shown(gap.possible)} USD, and {shown(billed)} were billed: {gap}"
+
+
+def _held_for_nothing(shop: Shop) -> Iterator[str]:
+    """Money that a run of this process has not given back at its end."""
+    for key in sorted(shop.store.list(BOOK))[-1:]:
+        holds = json.loads(shop.store.read(key))["holds"]
+        yield from (f"still held: {hold}" for hold in holds if hold["pid"] == os.getpid())
 
 
 def _timed(shop: Shop) -> Iterator[tuple[float, Line]]:

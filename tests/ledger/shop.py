@@ -29,7 +29,7 @@ from PIL import Image
 from catalogs.assets.masters import LEAST_GRACE, MasterRecord, store_master
 from catalogs.errors import SpendError
 from catalogs.identity import render_fingerprint
-from catalogs.journal.book import BOOK
+from catalogs.journal.book import FOLDER
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import read_spent, tasked_renders
 from catalogs.money import Micro
@@ -37,20 +37,19 @@ from catalogs.requests import RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Failed, Pixels, Rendered
 from inference.finishing.pixels import encode_master, pixel_sha256
-from inference.hosted import client, pace, purchase
+from inference.hosted import pace, purchase
 from inference.hosted.client import ApiKey
 from inference.hosted.engine import BflEngine
 from inference.hosted.settings import HostedSettings
 from tasks.collect import _store as store_collected
 from tasks.leftovers import delete_leftovers, find_leftovers
+from tests.inference.hosted.buyers import request
 from tests.ledger.running import LedgerApi
 
 KEY = "a-key-of-the-shop"
-PRICE = 14_000
 QUICK = [
     (pace, "BACKOFF_FIRST", 0.02),
     (pace, "BACKOFF_MOST", 0.1),
-    (client, "BACKOFF_MOST", 0.1),
     (purchase, "LOOK_AGAIN", 0.05),
     (purchase, "MONEY_PATIENCE", 0.2),
 ]
@@ -58,24 +57,8 @@ QUICK = [
 CALM = {"seconds": 0.03, "slow_seconds": 1.0, "cap": 24, "price_factor": 1.0, "answer_after": 0.0}
 
 
-def request(number: int) -> RenderRequest:
-    return RenderRequest(
-        prompt=f"mug {number}",
-        references=(),
-        width=64,
-        height=64,
-        seed=number,
-        take=0,
-        steps=4,
-        guidance=None,
-        model="bfl/klein-4b",
-        model_revision="",
-        weight_precision="",
-        options="{}",
-        label=f"mug {number}",
-        brand_id="acme",
-        shot="hero",
-    )
+def wanted(number: int) -> RenderRequest:
+    return request(number, label=f"mug {number}", brand_id="acme", shot="hero")
 
 
 @dataclass(frozen=True)
@@ -108,7 +91,7 @@ class Run:
         if self.stop is not None:
             timer.start()
         try:
-            for answer in self.engine(stopping).render([request(number) for number in self.numbers]):
+            for answer in self.engine(stopping).render([wanted(number) for number in self.numbers]):
                 found.append(answer)
         except SpendError:
             pass
@@ -214,13 +197,12 @@ class Shop:
             if path.is_file():
                 stat = path.stat()
                 os.utime(path, (stat.st_atime - seconds, stat.st_mtime - seconds))
-        self._shift_holds(timedelta(seconds=seconds))
-
-    def _shift_holds(self, by: timedelta) -> None:
-        for path in (self.folder / BOOK).glob("*.json"):
+        for path in (self.folder / FOLDER).rglob("*.json"):
             page, stat = json.loads(path.read_bytes()), path.stat()
-            for hold in page["holds"]:
-                hold |= {name: (datetime.fromisoformat(hold[name]) - by).isoformat() for name in ("since", "until")}
+            for content in (page, *page.get("holds", ())):
+                for name in {"since", "until"} & set(content):
+                    moment = datetime.fromisoformat(content[name]) - timedelta(seconds=seconds)
+                    content[name] = moment.isoformat()
             path.write_text(json.dumps(page))
             os.utime(path, (stat.st_atime, stat.st_mtime))
 
@@ -265,7 +247,7 @@ class Shop:
 
     def is_stored(self, number: int) -> bool:
         """Whether its picture is a master, so that no flow would ask for it."""
-        return any(name.startswith(render_fingerprint(request(number))) for name in self._masters())
+        return any(name.startswith(render_fingerprint(wanted(number))) for name in self._masters())
 
     def _masters(self) -> set[str]:
         return {path.name for path in (self.folder / "renders").rglob("*.png")}

@@ -20,10 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from catalogs.journal.records import Ending
 from inference.hosted.account import close_accounts
+from tests.inference.hosted.buyers import PRICE
 from tests.ledger.audit import Limits, audit, check_book
 from tests.ledger.law import journal_of
 from tests.ledger.running import LedgerApi, ledger_api
-from tests.ledger.shop import PRICE, QUICK, Run, Shop, Workshop
+from tests.ledger.shop import QUICK, Run, Shop, Workshop
 
 TROUBLE: list[dict[str, Any]] = [
     {"p_bill_then_500": 0.5},
@@ -57,7 +58,8 @@ TROUBLE: list[dict[str, Any]] = [
     {"price_factor": 3.0},
     {"price_factor": 0.5},
 ]
-NUMBERS = st.lists(st.integers(0, 9), min_size=1, max_size=6, unique=True)
+TROUBLES = st.one_of(st.none(), st.lists(st.sampled_from(TROUBLE), min_size=1, max_size=2))
+NUMBERS = st.lists(st.integers(0, 24), min_size=2, max_size=8, unique=True)
 WORDS = st.fixed_dictionaries(
     {},
     optional={
@@ -104,13 +106,16 @@ class Trial(RuleBasedStateMachine):
 
     # The account
 
-    @rule(trouble=st.lists(st.sampled_from(TROUBLE), min_size=1, max_size=2))
-    def change(self, trouble: list[dict[str, Any]]) -> None:
+    @rule(trouble=TROUBLES)
+    def change(self, trouble: list[dict[str, Any]] | None) -> None:
+        """It behaves in another way; with None as before."""
+        if trouble is None:
+            return
         rules = {name: value for each in trouble for name, value in each.items()}
         self.shop.change(rules)
         self.is_published = rules.get("price_factor", 1.0) == 1.0
 
-    @rule(left=st.sampled_from([0, 2 * PRICE, 5 * PRICE, 10**10]))
+    @rule(left=st.sampled_from([2 * PRICE, 7 * PRICE, 10**10, 10**10]))
     def credit(self, left: int) -> None:
         self.shop.credit(left)
 
@@ -120,8 +125,15 @@ class Trial(RuleBasedStateMachine):
 
     # Whoever buys
 
-    @rule(numbers=NUMBERS, campaign=CAMPAIGNS, stop=st.one_of(st.none(), st.none(), st.floats(0, 0.4)), words=WORDS)
-    def render(self, numbers: list[int], campaign: str, stop: float | None, words: dict[str, Any]) -> None:
+    @rule(
+        trouble=TROUBLES,
+        numbers=NUMBERS,
+        campaign=CAMPAIGNS,
+        stop=st.one_of(st.none(), st.none(), st.floats(0, 0.4)),
+        words=WORDS,
+    )
+    def render(self, trouble: Any, numbers: Any, campaign: str, stop: float | None, words: dict[str, Any]) -> None:
+        self.change(trouble)
         self._start(self.shop.run(self._wanted(numbers), campaign, stop, **words))
 
     @rule(numbers=NUMBERS, words=WORDS)
@@ -130,28 +142,31 @@ class Trial(RuleBasedStateMachine):
         self._start(self.shop.run(numbers, **words))
 
     @rule(
+        trouble=TROUBLES,
         numbers=st.tuples(NUMBERS, NUMBERS),
         campaigns=st.tuples(CAMPAIGNS, CAMPAIGNS),
         words=st.tuples(WORDS, WORDS),
         limit=st.one_of(st.none(), st.integers(1, 20).map(lambda pictures: pictures * PRICE)),
     )
-    def two_at_once(self, numbers: Any, campaigns: Any, words: Any, limit: int | None) -> None:
+    def two_at_once(self, trouble: Any, numbers: Any, campaigns: Any, words: Any, limit: int | None) -> None:
+        self.change(trouble)
         shared = {} if limit is None else {"max_cost": limit}
         wanted = map(self._wanted, numbers)
         runs = zip(wanted, campaigns, words, strict=True)
         self._start(*(self.shop.run(each, campaign, **word | shared) for each, campaign, word in runs))
 
     @rule(
+        trouble=TROUBLES,
         numbers=NUMBERS,
-        campaign=CAMPAIGNS,
         words=WORDS,
-        seconds=st.floats(0.0, 0.9),
+        seconds=st.floats(0.02, 0.8),
         answer_after=st.sampled_from([0.0, 0.05, 0.3]),
     )
-    def kill(self, numbers: Any, campaign: str, words: dict[str, Any], seconds: float, answer_after: float) -> None:
+    def kill(self, trouble: Any, numbers: Any, words: dict[str, Any], seconds: float, answer_after: float) -> None:
+        self.change(trouble)
         before = self.api.rules()["answer_after"]
         self.api.rules(answer_after=answer_after)
-        run = self.shop.run(self._wanted(numbers), campaign, **words)
+        run = self.shop.run(self._wanted(numbers), **words)
         limits = Limits(self.shop, (run,))
         self.shop.kill(run, seconds, self.workshop)
         self.api.rules(answer_after=before)
@@ -168,6 +183,7 @@ class Trial(RuleBasedStateMachine):
     def calm(self) -> None:
         """When all is well again, everything that is paid for and can be had is taken up."""
         self.shop.change({})
+        self.shop.credit(10**10)
         self.is_published = True
         wanted = {campaign: set(self._to_be_had(campaign)) for campaign in ("spring", "autumn")}
         for campaign, fingerprints in wanted.items():

@@ -1,4 +1,4 @@
-"""An account with a ledger, and who buys from it."""
+"""An account with a ledger, who buys from it, and the law of money, to which every test here is held."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import pytest
 from inference.hosted import pace
 from inference.hosted.account import close_accounts
 from tests.inference.hosted.buyers import Buyer
+from tests.ledger.judged import Law
 from tests.ledger.running import LedgerApi, ledger_api
+
+
+@pytest.fixture(autouse=True)
+def law(tmp_path: Path) -> Iterator[Law]:
+    """Judged when the test ends, whatever account it has let it watch."""
+    held = Law(tmp_path)
+    yield held
+    held.check()
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +30,9 @@ def ledger_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerAp
 
 
 @pytest.fixture
-def ledger(ledger_server: LedgerApi) -> LedgerApi:
+def ledger(ledger_server: LedgerApi, law: Law) -> LedgerApi:
     ledger_server.forget()
+    law.watch(ledger_server)
     return ledger_server
 
 

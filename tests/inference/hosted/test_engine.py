@@ -37,13 +37,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedApi]:
         close_accounts()
 
 
-@pytest.fixture(autouse=True)
-def law(tmp_path: Path) -> Iterator[Law]:
-    held = Law(tmp_path)
-    yield held
-    held.check()
-
-
 @pytest.fixture
 def api(server: HostedApi, law: Law) -> HostedApi:
     server.set(**SWITCHES)
