@@ -37,7 +37,7 @@ from catalogs.requests import RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Failed, Pixels, Rendered
 from inference.finishing.pixels import encode_master, pixel_sha256
-from inference.hosted import client, pace, purchase
+from inference.hosted import pace, purchase
 from inference.hosted.client import ApiKey
 from inference.hosted.engine import BflEngine
 from inference.hosted.settings import HostedSettings
@@ -50,7 +50,6 @@ KEY = "a-key-of-the-shop"
 QUICK = [
     (pace, "BACKOFF_FIRST", 0.02),
     (pace, "BACKOFF_MOST", 0.1),
-    (client, "BACKOFF_MOST", 0.1),
     (purchase, "LOOK_AGAIN", 0.05),
     (purchase, "MONEY_PATIENCE", 0.2),
 ]
@@ -140,6 +139,7 @@ class Shop:
         runs: by run id.
         pictures: sha256 of the pixels of each picture that ever came, by render fingerprint.
         killed, as_published: as `check_law` has them.
+        links_end: links may have come to their own end.
         tampered: when somebody else spent from the account, or filled it up, on the server's clock.
     """
 
@@ -151,6 +151,7 @@ class Shop:
         self.pictures: dict[str, str] = {}
         self.killed, self.as_published, self.clock = False, True, 0.0
         self.tampered: list[float] = []
+        self.links_end = False
 
     # What happens
 
@@ -216,6 +217,7 @@ class Shop:
         """Other rules, calm but for these."""
         usual = {name: 0.0 for name in self.api.rules() if name.startswith(("p_", "poll_", "link_4")) or name == "slow"}
         self.api.rules(**usual | {"link_ttl": 600.0, "task_life": None, "storm": 0} | CALM | rules)
+        self.links_end |= rules.get("link_ttl", 600.0) < 600.0
         self.as_published &= rules.get("price_factor", 1.0) <= 1.0
 
     def sweep(self) -> None:
