@@ -30,6 +30,12 @@ class Finite(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value} is no finite number", param, ctx)
 
 
+def _named(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("is empty; name a file", ctx, param)
+    return value
+
+
 def main() -> None:
     """Entry point: every error packshot raises on purpose is one line and its exit code."""
     try:
@@ -145,17 +151,19 @@ def check(campaign: str, all_references: bool, everything: bool, strict: bool, a
 @cli.command()
 @CAMPAIGN
 @planning_options
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Also write the plan to this file.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False), callback=_named, help="Also write the plan to this file."
+)
 @JSON
 def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Say what would be made; writes nothing but the plan."""
     from catalogs.storage.store import Store
     from tasks.prepare import copy_plan, prepare
 
-    if output:
+    if output is not None:
         Store.at(output)  # refused before anything is planned
     prepared = prepare(campaign, options)
-    if output:
+    if output is not None:
         copy_plan(prepared, output)
     say_unread(prepared.summary["unread"])
     _answer(as_json, prepared.summary, plan_lines(prepared.summary))
@@ -206,6 +214,23 @@ def status(campaign: str, as_json: bool) -> None:
     _answer(as_json, found, lines)
     if found["unread"]:  # how much is delivered is not known
         sys.exit(1)
+
+
+@cli.command()
+@CAMPAIGN
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(dir_okay=False),
+    callback=_named,
+    help="Also write it to this Parquet file, a row an attempt.",
+)
+@JSON
+def spend(campaign: str, out: str | None, as_json: bool) -> None:
+    """What was paid and may have been billed, from the journal, and what of the budget is left."""
+    from flows.spending import tell
+
+    end(as_json, tell(campaign, out))
 
 
 @cli.command()

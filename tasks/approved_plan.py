@@ -55,7 +55,9 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     paid = frozenset(spent.tasked if header.hosted.get("resubmit") else spent.claimed)
     rights = _rights(plan, campaign, store, options)
     ended = ended_assets(store, history, rights)
-    summary = PlanSummary.of(header, **known_of(plan) | {"spent": usd(spent.total), "unread": []})
+    uncollected = sum(not history.master(fingerprint) for fingerprint in spent.uncollected)
+    known = {"spent": usd(spent.total), "uncollected": uncollected, "unread": []}
+    summary = PlanSummary.of(header, **known_of(plan) | known)
     estimates = estimates_of(PricedModel(resolve_model(header.model, header.source)))
     bought_again = BoughtAgain()
     with PlanWriter(path, header) as writer:

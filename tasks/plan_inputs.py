@@ -137,5 +137,6 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
         "licence": inputs.model.spec.licence,
         "stages": len(inputs.campaign.stages),
         "spent": usd(inputs.spent.total),
+        "uncollected": sum(not inputs.history.master(fingerprint) for fingerprint in inputs.spent.uncollected),
         "warnings": model_warnings(inputs.model.spec, inputs.campaign),
     }

@@ -38,6 +38,7 @@ EXCEPTIONS = {
     "packshot models --check": "a real key, and money; tests/flows/test_hosted.py runs it against a server of our own",
     "packshot plan campaign.yaml": "a GPU, or a real key",
     "packshot render campaign.yaml": "a GPU, a real key, or a Ray cluster",
+    "packshot spend campaign.yaml": "a real key; demo/campaign.yaml is asked",
     "packshot deploy": "needs a Prefect server that stays; tests/deployments/test_scheduled.py runs it",
     "packshot watch": LONG,
     "prefect gcl create": "needs a Prefect server that stays; tests/flows/test_hosted.py makes such a limit",
@@ -83,6 +84,11 @@ def command_lines(block: Block) -> list[str]:
 def exception(line: str) -> str | None:
     """Why a line is not run."""
     return next((reason for start, reason in EXCEPTIONS.items() if line.startswith(start)), None)
+
+
+def documented(folder: str) -> str:
+    """The query of a page that reads this folder of an output."""
+    return next(b.text for b in blocks("catalogs/README.md") if b.language == "sql" and f"my-output/{folder}" in b.text)
 
 
 @pytest.fixture
@@ -173,7 +179,7 @@ def test_the_queries_give_the_current_view_and_the_history(tmp_path: Path) -> No
     project.render()
     wanted = set(read_current(Store.at(str(tmp_path / "demo" / "my-output")))["asset_key"].to_pylist())
     code = {block.language: block.text for block in blocks("catalogs/README.md")}
-    query = code["sql"].replace("demo/", f"{tmp_path}/demo/")
+    query = documented("catalog/").replace("demo/", f"{tmp_path}/demo/")
     assert {row[0] for row in duckdb.sql(f"SELECT asset_key FROM ({query})").fetchall()} == wanted
     names: dict[str, object] = {}
     exec(code["python"].replace("'demo/", f"'{tmp_path}/demo/"), names)  # the last block of Python on the page

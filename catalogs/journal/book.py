@@ -19,7 +19,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catalogs.errors import NewerFormat, SpendError, StorageError
@@ -115,7 +115,7 @@ class Book:
             StorageError: the store failed, or others were quicker for too long.
         """
         for _ in range(_TRIES):
-            number, page = self._last()
+            number, page = _last(self._store)
             now = self.clock.now()
             made = make(self._settled(page, now), now)
             written = self._store.commit(_key(number + 1), _encode(made)) != "exists-other"
@@ -137,12 +137,6 @@ class Book:
             since=now,
             until=now + timedelta(seconds=HOLD_SECONDS),
         )
-
-    def _last(self) -> tuple[int, Page | None]:
-        numbers = [int(match[1]) for match in map(_KEY.fullmatch, self._store.list(BOOK)) if match]
-        if not numbers:
-            return 0, None
-        return max(numbers), _decode(self._store, _key(max(numbers)))
 
     def _settled(self, page: Page | None, now: datetime) -> Page:
         """A page without dead holds, what they spent written down.
@@ -174,6 +168,24 @@ class Book:
             if (match := _KEY.fullmatch(key)) and int(match[1]) < number - _KEPT and entry.modified < now - _KEPT_FOR
         ]
         self._store.delete(old)
+
+
+def live_holds(store: Store) -> list[Hold]:
+    """What runs at work have set aside, oldest first; turns no page, and so goes by this machine's clock.
+
+    Raises:
+        SpendError: as `Book.change`.
+    """
+    _, page = _last(store)
+    now = datetime.now(UTC)
+    return sorted((h for h in page.holds.values() if not h.is_over(now)), key=lambda h: h.since) if page else []
+
+
+def _last(store: Store) -> tuple[int, Page | None]:
+    numbers = [int(match[1]) for match in map(_KEY.fullmatch, store.list(BOOK)) if match]
+    if not numbers:
+        return 0, None
+    return max(numbers), _decode(store, _key(max(numbers)))
 
 
 def _key(number: int) -> str:

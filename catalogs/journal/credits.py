@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from catalogs.errors import StorageError
@@ -23,14 +23,14 @@ CREDITS = f"{FOLDER}/credits"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an account held.
+    """What an account held at a moment of the store's clock.
 
     Attributes:
-        since: a moment before it was asked, by the store's clock; `at` one after it had answered.
+        asked: when it was asked; the answer was written down at `at`.
     """
 
     account: str
-    since: datetime
+    asked: datetime
     at: datetime
     left: Micro
 
@@ -50,16 +50,16 @@ class Settled:
     billed: Micro | None
 
 
-def note_credits(store: Store, account: str, run_id: str, since: datetime, left: Micro) -> None:
+def note_credits(store: Store, account: str, run_id: str, left: Micro, seconds: float) -> None:
     """Write down what an account holds; a store that does not take it costs the run nothing.
 
     Args:
-        since: the store's time before the account was asked.
+        seconds: since it was asked.
     """
     key = f"{CREDITS}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.{account}.json"
-    said = {"account": account, "run_id": run_id, "since": since.isoformat(), "left": usd(left)}
+    content = {"format": 1, "account": account, "run_id": run_id, "left": usd(left), "seconds": seconds}
     try:
-        store.write(key, json.dumps({"format": 1, **said}).encode())
+        store.write(key, json.dumps(content).encode())
     except StorageError:
         return
 
@@ -73,22 +73,27 @@ def read_credits(store: Store) -> list[Reading]:
     for entry, data in zip(found.values(), contents, strict=True):
         try:
             content = json.loads(data)
-            since, left = datetime.fromisoformat(content["since"]), micro(content["left"])
-            readings.append(Reading(str(content["account"]), since, entry.modified, left))
-        except (ValueError, TypeError, KeyError, ArithmeticError):
+            asked = _asked(entry.modified, content.get("seconds", 0.0))
+            readings.append(Reading(str(content["account"]), asked, entry.modified, micro(content["left"])))
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
             continue  # one that cannot be read tells nothing
     return sorted(readings, key=lambda reading: reading.at)
+
+
+def _asked(written: datetime, seconds: float) -> datetime:
+    # A store that stamps whole seconds may have been up to one later than it says.
+    return written - timedelta(seconds=seconds + (not written.microsecond))
 
 
 def settle(entries: Iterable[Entry], readings: Iterable[Reading]) -> Iterator[Settled]:
     """What the readings of an account tell of submits of unknown fate, gap by gap.
 
-    A reading beside which an attempt was under way says nothing of it, and is passed over: nobody knows which of the
-    two the account saw first. One account is looked at, the only one.
+    A reading that was on its way while an attempt was says nothing of it, and is passed over; one account is looked
+    at, the only one.
     """
     attempts = sorted(entries, key=lambda entry: entry.at)
     told = [
-        reading for reading in readings if not any(e.at <= reading.at and reading.since <= e.until for e in attempts)
+        reading for reading in readings if not any(e.at <= reading.at and reading.asked <= e.until for e in attempts)
     ]
     if len({reading.account for reading in told}) != 1:
         return

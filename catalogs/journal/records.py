@@ -21,6 +21,8 @@ from catalogs.storage.store import Entry, Store
 SPEND = "spend"
 JOURNAL_FORMAT = 2
 """Since the second an intent says what it is for; see `Purpose`."""
+MOST: Micro = 10**18
+"""Below it is every price that can be one, and fits the columns of the view."""
 _KEY = re.compile(r"(\d{4})(?:\.(task|end)\.(.+))?\.json")
 
 
@@ -90,7 +92,12 @@ class Intent:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Intent:
         purpose = Purpose(**content.get("purpose", {}))
-        return cls(**{**content, "cost_high": micro(content["cost_high"]), "purpose": purpose})
+        intent = cls(**{**content, "cost_high": micro(content["cost_high"]), "purpose": purpose})
+        for text in (intent.campaign, intent.model, intent.run_id, intent.hold, purpose.brand_id, purpose.shot):
+            _check_text(text)
+        if not 0 <= intent.cost_high < MOST:
+            raise ValueError(f"{content['cost_high']} is no price")
+        return intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +208,8 @@ def parse(key: str, entry: Entry) -> Name | None:
     if not match:
         return None
     kind, rest = match[2] or "intent", match[3] or ""
-    if kind == "task" and not rest.rpartition(".")[2].isdecimal():
+    price = rest.rpartition(".")[2]
+    if kind == "task" and not (price.isdecimal() and int(price) < MOST):
         return None
     return Name(key, folder.rpartition("/")[2], int(match[1]), kind, rest, entry.modified)
 
@@ -266,6 +274,13 @@ def ending_of(store: Store, name: Name) -> Ending:
         return Ending(name.rest)
     except ValueError:
         raise _unreadable(store, name) from None
+
+
+def _check_text(value: object) -> None:
+    """Raises ValueError: it is no text, or one that no file can hold."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    value.encode()
 
 
 def _unreadable(store: Store, name: Name) -> SpendError:

@@ -132,9 +132,9 @@ def entries(store: Store, since: datetime | None = None) -> Iterator[Entry]:
         SpendError: a record is newer, or none.
     """
     found = [
-        (names.intent, names)
+        (begun, names)
         for names in attempts(store.list(SPEND)).values()
-        if names.intent and (since is None or names.intent.modified >= since)
+        if (begun := names.intent or names.task) and (since is None or begun.modified >= since)
     ]
     found.sort(key=lambda item: (item[0].modified, item[0].key))
     intents = _read_all(store, [name for name, _ in found])
@@ -152,11 +152,18 @@ def entries(store: Store, since: datetime | None = None) -> Iterator[Entry]:
         )
 
 
-def _billed_by(intent: Name, names: Names) -> datetime:
+def _billed_by(begun: Name, names: Names) -> datetime:
     known = names.task or next((end for end in names.ends if end.rest in (Ending.VOID, Ending.UNANSWERED)), None)
-    return known.modified if known else intent.modified + _ON_ITS_WAY
+    return known.modified if known else begun.modified + _ON_ITS_WAY
 
 
 def _read_all(store: Store, names: Sequence[Name]) -> Iterator[Intent]:
     with ThreadPoolExecutor(READERS, thread_name_prefix="spend") as pool:
-        yield from pool.map(lambda name: read_intent(store, name), names)
+        yield from pool.map(lambda name: _intent(store, name), names)
+
+
+def _intent(store: Store, name: Name) -> Intent:
+    """An intent, or what the key of a task says of one that is gone: money that was paid counts all the same."""
+    if name.kind == "intent":
+        return read_intent(store, name)
+    return Intent(name.campaign, "", 0, name.cost, run_id="", at="", host="", pid=0, nonce="")

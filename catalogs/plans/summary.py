@@ -11,7 +11,7 @@ from catalogs.columns import Row, is_master
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import REJECTS_NAME
 from catalogs.money import Micro, micro, usd
-from catalogs.plans.decision import UNWANTED, Work
+from catalogs.plans.decision import PAID_REASONS, UNWANTED, Work
 from catalogs.plans.file import PLAN_NAME, PlanHeader
 
 COUNTED = (
@@ -20,6 +20,7 @@ COUNTED = (
     "action",
     "work",
     "status",
+    "reason",
     "estimated_seconds",
     "estimated_cost_low",
     "estimated_cost_high",
@@ -31,6 +32,7 @@ NOTED = (
     "stages",
     "spent",
     "paid",
+    "uncollected",
     "warnings",
     "products",
     "looks",
@@ -49,11 +51,13 @@ class PlanSummary:
     Attributes:
         assets: wanted; masters with rows of their own are none, and in no number but the next.
         masters: of those that there is work for.
+        failed_before: assets that --retry-failed tries again; of lost money the warnings tell.
         renders: pictures to make; several assets may share one.
         seconds: estimated engine seconds of them.
         cost_low: millionths of a USD; USD in `as_dict`, as `cost_high` is.
         spent: USD that count towards the campaign's budget, of all runs.
         paid: pictures paid for already that this plan only collects.
+        uncollected: paid pictures of the campaign that no commit names yet, whether this plan wants them or not.
         held: why nothing is bought of it, "" where that is allowed: only what costs nothing more is done.
         warnings: lines for people.
         rejected: catalog rows left out for a mistake in them.
@@ -81,6 +85,7 @@ class PlanSummary:
     cost_high: Micro = 0
     spent: float = 0.0
     paid: int = 0
+    uncollected: int = 0
     held: str = ""
     warnings: list[str] = field(default_factory=list)
     products: int = 0
@@ -119,7 +124,8 @@ class PlanSummary:
             if row["action"] in UNWANTED:
                 continue
             self.assets += not is_master(row)
-            self.failed_before += row["status"] == "failed" and not is_master(row)
+            is_given_up = row["status"] == "failed" and row["reason"] not in PAID_REASONS
+            self.failed_before += is_given_up and not is_master(row)
             self.renders += row["estimated_seconds"] > 0 or row["estimated_cost_high"] > 0
             self.seconds += row["estimated_seconds"]
             self.cost_low += micro(row["estimated_cost_low"])
@@ -128,7 +134,7 @@ class PlanSummary:
     @property
     def has_free_work(self) -> bool:
         """Whether something is to be done that costs nothing more."""
-        return bool(self.paid or self.work[Work.FINISH] or self.work[Work.COMMIT])
+        return bool(self.paid or self.uncollected or self.work[Work.FINISH] or self.work[Work.COMMIT])
 
     def as_dict(self) -> dict[str, Any]:
         costs = {"cost_low": usd(self.cost_low), "cost_high": usd(self.cost_high)}

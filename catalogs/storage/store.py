@@ -248,8 +248,11 @@ def read_uri(uri: str, options: Mapping[str, Any] | None = None) -> bytes:
 
 
 def write_uri(uri: str, data: bytes) -> None:
-    """Write or replace an absolute path or URI."""
+    """Write or replace an absolute path or URI; raises OptionError for a device, a pipe or a folder."""
     store, name = _located(uri, None)
+    path = store.uri(name)
+    if store.is_local and os.path.exists(path) and not os.path.isfile(path):
+        raise OptionError(path, "", "is no file, and is not replaced by one", "name a file")
     store.write(name, data)
 
 

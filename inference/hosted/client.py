@@ -304,7 +304,7 @@ def _cost(value: object) -> Micro | None:
 
 def _number(value: object) -> float | None:
     """A number that can be one of something; Python's json reads NaN, and a server may write it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e14:
         return None
     return float(value)
 

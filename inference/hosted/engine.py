@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from catalogs.errors import EngineError, OptionError, PackshotError, SpendError, StorageError
+from catalogs.errors import EngineError, OptionError, PackshotError, SpendError
 from catalogs.journal.credits import note_credits
 from catalogs.journal.kept import keep_paid
 from catalogs.journal.records import Attempt
@@ -185,13 +186,14 @@ class BflEngine(Engine):
             self._note_credits()
 
     def _note_credits(self) -> None:
-        store, run_id = self._journal.store, self._journal.run_id
+        asked = time.monotonic()
         try:
-            since, left = self._journal.clock.now(), self._account.credits()
-        except (BflError, StorageError):
-            return  # a key that is not known, or a store that is lost, is told by the first submit
+            left = self._account.credits()
+        except BflError:
+            return  # a key that is not known is told by the first submit
         if left is not None:
-            note_credits(store, self._account.name, run_id, since, left)
+            seconds = time.monotonic() - asked
+            note_credits(self._journal.store, self._account.name, self._journal.run_id, left, seconds)
 
     def _rendered(self, request: RenderRequest, answer: Download) -> Rendered | Failed:
         try:

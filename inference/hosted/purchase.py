@@ -247,27 +247,24 @@ class Purchase:
         return Failed(self.request, Reason.NOT_READY, text, final=False)
 
     async def _send(self, number: int, seed: int, body: Mapping[str, Any]) -> PaidTask:
-        """One submit, paid from the purse.
+        """One submit, paid from the purse, when it is its turn: by then it is known what those before it were billed.
 
         Raises:
             RunEnding, JournalChanged: nothing was sent.
             BflError: as `BflClient.submit`.
         """
-        till = self._till
-        high = till.expected(self._high)
-        share = await self._reserved(high)
-        cost = high  # until it is known what it was
-        try:
-            async with self._account.submits:
-                if self._order.is_ending():
-                    raise RunEnding
+        async with self._account.submits:
+            high = self._till.expected(self._high)
+            share = await self._reserved(high)
+            cost = high  # until it is known what it was
+            try:
                 task = await self._asked(number, seed, body, share.hold.id, high)
                 cost = task.cost
-        except (NotMade, Refused, OutOfCredits, BadKey, RunEnding, JournalChanged):
-            cost = 0
-            raise
-        finally:
-            await self._account.thread(till.purse.settle, share, high, cost)
+            except (NotMade, Refused, OutOfCredits, BadKey, JournalChanged):
+                cost = 0
+                raise
+            finally:
+                await self._account.thread(self._till.purse.settle, share, high, cost)
         return task
 
     async def _reserved(self, high: Micro) -> Share:

@@ -140,7 +140,8 @@ def test_the_summary_is_for_people() -> None:
                     "reasons": {"blocked": 2}},
         "plan": {"campaign": "spring", "model": "klein-4b", "kind": "render", "output": "s3://b", "rejected": 0,
                  "rejects_key": "", "plan_key": "runs/r1/plan.parquet"},
-        "work": {"rendered": 9, "adopted": 1, "cost": 1.5},
+        "work": {"rendered": 9, "adopted": 1},
+        "costs": {"paid": 1.5, "possibly_billed": 0.014},
         "profile": {"images_per_second": 2.5, "device": "H200", "memory_gib": 40.1, "device_images_per_second": 2.6,
                     "limit_share": 0.66, "stages": {"denoise": 0.9, "decode": 0.1}, "warm_up_seconds": 0,
                     "waiting": 0.01, "host_seconds": {"encode": 3.5}, "counts": {"retries": 0}}}"""
@@ -149,7 +150,7 @@ def test_the_summary_is_for_people() -> None:
     for words in (
         "## spring: not complete, 8 of 10 assets delivered",
         "| blocked | 2 |",
-        "1.50 USD",
+        "1.50 USD, and 0.014 more that may have been billed",
         "1 h 40 min",
         "H200, 40.1 GiB at most",
         "`s3://b/r/index.html`",

@@ -16,7 +16,9 @@ import pytest
 from catalogs.assets.commits import commit_keys, decode_commit
 from catalogs.errors import CampaignError, OptionError, SpendError
 from catalogs.journal.lease import Lease, hold, lease_key, live_leases
-from catalogs.journal.spend import Journal, PaidTask, read_spent
+from catalogs.journal.records import PaidTask, Purpose
+from catalogs.journal.spend import Journal
+from catalogs.journal.sums import read_spent
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 from tests.flows.commands import run as in_process
@@ -133,20 +135,29 @@ def test_a_plan_of_the_first_format_is_rendered_and_written_in_todays(project: P
 
 def test_the_journal_says_its_format_and_one_without_is_read(store: Store) -> None:
     journal = Journal(store, "spring", "r")
-    journal.begin(FINGERPRINT, 0, "bfl/pro", 1, 0.03)
-    journal.submitted(FINGERPRINT, 0, PaidTask("id", "https://api.bfl.ai/poll", 0.03))
+    journal.begin(FINGERPRINT, 0, "bfl/pro", 1, 45_000)
+    journal.submitted(FINGERPRINT, 0, PaidTask("id", "https://api.bfl.ai/poll", 30_000))
     expected = journal.last(FINGERPRINT)
+    assert expected is not None
+    assert expected.task is not None
     for key in store.list("spend"):
-        assert json.loads(store.read(key))["format"] == 1
+        assert json.loads(store.read(key))["format"] == 2
         told(store, key, format=None)
-    assert journal.last(FINGERPRINT) == expected
-    assert read_spent(store, "spring").total == 0.03
+    before = journal.last(FINGERPRINT)
+    assert before is not None
+    assert (before.intent, before.task) == (expected.intent, expected.task)
+    for name in ("boot", "hold", "purpose"):
+        told(store, INTENT, **{name: None})
+    before = journal.last(FINGERPRINT)
+    assert before is not None
+    assert (before.intent.cost_high, before.intent.purpose, before.task) == (45_000, Purpose(), expected.task)
+    assert read_spent(store, "spring").total == 30_000
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b'{"format": 2, "more": 1}', "was written by a newer packshot (journal format 2, this one reads up to 1)"),
+        (b'{"format": 3, "more": 1}', "was written by a newer packshot (journal format 3, this one reads up to 2)"),
         (b"", "is no journal record that can be read"),
         (b"\xff\xfe", "is no journal record that can be read"),
         (b"[1]", "is no journal record that can be read"),

@@ -19,7 +19,8 @@ from catalogs.assets import quarantine as shelf
 from catalogs.assets.commits import UnreadCommit, commit_keys, read_commit, unread_commits
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import StorageError
-from catalogs.journal.spend import Journal, PaidTask
+from catalogs.journal.records import PaidTask
+from catalogs.journal.spend import Journal
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 from tasks.before_render import prepare_render, withdraw_ended_of
@@ -351,12 +352,12 @@ def test_a_start_planned_by_others_is_refused_too(project: Project) -> None:
 
 def test_a_paid_picture_is_not_paid_again(project: Project) -> None:
     """The journal and the master under its key outlive the commit that named them."""
-    from catalogs.journal.spend import read_spent, tasked_renders
+    from catalogs.journal.sums import read_spent, tasked_renders
 
     row = next(iter(project.view().values()))
     journal = Journal(project.store, "spring", "r")
     journal.begin(row["render_fingerprint"], 0, "bfl/pro", 1, 0.03)
-    journal.submitted(row["render_fingerprint"], 0, PaidTask("id", "https://api.bfl.ai/poll", 0.03))
+    journal.submitted(row["render_fingerprint"], 0, PaidTask("id", "https://api.bfl.ai/poll", 30_000))
     for key in commit_keys(project.store):
         project.store.write(key, b"")
     quarantine(load_campaign(project.path), project.store)

@@ -1,4 +1,4 @@
-"""What readings of an account tell of submits of unknown fate."""
+"""What readings of an account tell of submits of unknown fate, and where they tell nothing."""
 
 from __future__ import annotations
 
@@ -7,69 +7,65 @@ from pathlib import Path
 
 import pytest
 
-from catalogs.journal.credits import Reading, Settled, note_credits, read_credits, settle
+from catalogs.journal.credits import CREDITS, Reading, note_credits, read_credits, settle
 from catalogs.journal.records import Intent
 from catalogs.journal.sums import Entry
 from catalogs.storage.store import Store
 
-PRICE = 14_000
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+INTENT = Intent("spring", "bfl/klein-4b", 7, 14, "r", "", "h", 1, "n")
 
 
-def at(second: float) -> datetime:
-    return datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=second)
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
 
 
-def read(since: float, until: float, left: int, account: str = "a") -> Reading:
-    return Reading(account, at(since), at(until), left)
+def entry(begun: float, until: float, paid: int = 0, possible: int = 0) -> Entry:
+    return Entry("f", 0, INTENT, at(begun), at(until), paid, possible, "")
 
 
-def tried(begun: float, over: float, paid: int = 0, possible: int = PRICE) -> Entry:
-    intent = Intent("spring", "bfl/klein-4b", 1, PRICE, "run", "", "", 0, "")
-    return Entry("ab" * 32, 0, intent, at(begun), at(over), paid, possible, "")
+def reading(asked: float, written: float, left: int, account: str = "a") -> Reading:
+    return Reading(account, at(asked), at(written), left)
 
 
-LOST, PAID = tried(3, 4), tried(3, 4, PRICE, 0)
+UNKNOWN, PAID = entry(2, 3, possible=14), entry(4, 5, paid=10)
+
+# Entries and readings -> what was billed of 14 that may have been, None where it cannot be told; "-" for no answer.
+CASES: list[tuple[list[Entry], list[Reading], int | str | None]] = [
+    ([UNKNOWN], [reading(0, 1, 100), reading(8, 9, 86)], 14),
+    ([UNKNOWN], [reading(0, 1, 100), reading(8, 9, 100)], 0),
+    ([UNKNOWN, PAID], [reading(0, 1, 100), reading(8, 9, 76)], 14),
+    ([UNKNOWN, PAID], [reading(0, 1, 100), reading(8, 9, 90)], 0),
+    ([UNKNOWN, entry(6, 7, possible=14)], [reading(0, 1, 100), reading(8, 9, 86)], 14),
+    ([UNKNOWN], [reading(0, 1, 100), reading(8, 9, 50)], None),
+    ([UNKNOWN], [reading(0, 1, 100), reading(8, 9, 200)], None),
+    ([UNKNOWN], [reading(0, 1, 100), reading(8, 9, 86, "b")], "-"),
+    ([UNKNOWN], [reading(0, 1, 100)], "-"),
+    ([UNKNOWN], [reading(8, 9, 86)], "-"),
+    ([UNKNOWN], [], "-"),
+    ([PAID], [reading(0, 1, 100), reading(8, 9, 90)], "-"),
+    # Written while one was on its way.
+    ([UNKNOWN], [reading(0, 1, 100), reading(2.4, 2.5, 100)], "-"),
+    # Asked while one was on its way, which was billed after that, and written when it was settled.
+    ([UNKNOWN, PAID], [reading(0, 1, 100), reading(4.5, 5.5, 86)], "-"),
+    ([UNKNOWN, PAID], [reading(0, 1, 100), reading(4.5, 5.5, 86), reading(8, 9, 76)], 14),
+    ([UNKNOWN, PAID], [reading(0, 1, 100), reading(5.1, 5.5, 76), reading(8, 9, 76)], 14),
+]
 
 
-@pytest.mark.parametrize(
-    ("entries", "readings", "told"),
-    [
-        ([LOST], [read(1, 2, 100_000), read(5, 6, 86_000)], [(PRICE, PRICE)]),
-        ([LOST], [read(1, 2, 100_000), read(5, 6, 100_000)], [(PRICE, 0)]),
-        ([LOST, PAID], [read(1, 2, 100_000), read(5, 6, 72_000)], [(PRICE, PRICE)]),
-        ([LOST, PAID], [read(1, 2, 100_000), read(5, 6, 86_000)], [(PRICE, 0)]),
-        ([PAID], [read(1, 2, 100_000), read(5, 6, 86_000)], []),
-        ([], [read(1, 2, 100_000), read(5, 6, 86_000)], []),
-        ([LOST], [read(1, 2, 100_000)], []),
-        ([LOST], [], []),
-        # others spent, or it was filled up
-        ([LOST], [read(1, 2, 100_000), read(5, 6, 85_999)], [(PRICE, None)]),
-        ([LOST], [read(1, 2, 100_000), read(5, 6, 100_001)], [(PRICE, None)]),
-        # another account altogether
-        ([LOST], [read(1, 2, 100_000), read(5, 6, 86_000, "b")], []),
-        # asked before an attempt of another run and written down after it: which of the two came first?
-        ([LOST], [read(1, 5, 100_000), read(5, 6, 86_000)], []),
-        ([LOST], [read(1, 2, 100_000), read(2.5, 5, 100_000), read(6, 7, 86_000)], [(PRICE, PRICE)]),
-        ([LOST], [read(1, 2, 100_000), read(3.5, 3.6, 86_000), read(6, 7, 86_000)], [(PRICE, PRICE)]),
-        (
-            [LOST, tried(8, 9)],
-            [read(1, 2, 50_000), read(5, 6, 36_000), read(10, 11, 36_000)],
-            [(PRICE, PRICE), (PRICE, 0)],
-        ),
-    ],
-)
-def test_what_was_billed_between_two_readings(
-    entries: list[Entry], readings: list[Reading], told: list[tuple[int, int | None]]
-) -> None:
-    found: list[Settled] = list(settle(entries, readings))
-    assert [(gap.possible, gap.billed) for gap in found] == told
+@pytest.mark.parametrize(("entries", "readings", "billed"), CASES)
+def test_what_readings_tell(entries: list[Entry], readings: list[Reading], billed: int | str | None) -> None:
+    found = list(settle(entries, readings))
+    assert [one.billed for one in found] == ([] if billed == "-" else [billed])
+    assert all(one.possible == sum(e.possible for e in entries) for one in found)
 
 
-def test_readings_are_read_back_in_order(tmp_path: Path) -> None:
+def test_a_reading_says_when_it_was_asked(tmp_path: Path) -> None:
     store = Store.at(str(tmp_path))
-    for left in (30_000, 16_000):
-        note_credits(store, "a", "run", datetime.now(UTC) - timedelta(seconds=1), left)
-    store.write("budget/credits/20261101T000000.000000Z.a.json", b"{}")
-    found = read_credits(store)
-    assert [reading.left for reading in found] == [30_000, 16_000]
-    assert all(reading.since < reading.at for reading in found)
+    note_credits(store, "a", "r", 1_500_000, 2.5)
+    store.write(f"{CREDITS}/0.b.json", b'{"account": "b", "left": 1}')  # of before
+    store.write(f"{CREDITS}/1.c.json", b"[]")
+    first, second = read_credits(store)
+    assert (first.account, first.left, second.left) == ("a", 1_500_000, 1_000_000)
+    assert first.at - first.asked >= timedelta(seconds=2.5)
+    assert second.at - second.asked <= timedelta(seconds=1)

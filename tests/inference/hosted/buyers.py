@@ -75,3 +75,8 @@ def request(number: int = 0, model: str = "bfl/klein-4b", **rest: Any) -> Render
 
 def requests(count: int, first: int = 0) -> list[RenderRequest]:
     return [request(number) for number in range(first, first + count)]
+
+
+def reasons(results: list[Any]) -> list[Any]:
+    """What became of each: `picture`, or why there is none and whether that is final."""
+    return [(result.reason, result.final) if isinstance(result, Failed) else "picture" for result in results]

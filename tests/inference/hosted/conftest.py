@@ -1,4 +1,4 @@
-"""Every test of the hosted engine is held to the law of money."""
+"""An account with a ledger, and who buys from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from inference.hosted import pace
+from inference.hosted.account import close_accounts
+from tests.inference.hosted.buyers import Buyer
 from tests.ledger.judged import Law
+from tests.ledger.running import LedgerApi, ledger_api
+
+
+@pytest.fixture(scope="module")
+def ledger_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
+    with ledger_api(tmp_path_factory.mktemp("ledger") / "log", seconds=0.05) as api:
+        yield api
+        close_accounts()
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +27,22 @@ def law(tmp_path: Path) -> Iterator[Law]:
     held = Law(tmp_path)
     yield held
     held.check()
+
+
+@pytest.fixture
+def ledger(ledger_server: LedgerApi, law: Law) -> LedgerApi:
+    ledger_server.forget()
+    law.watch(ledger_server)
+    return ledger_server
+
+
+@pytest.fixture
+def buyer(ledger: LedgerApi, tmp_path: Path) -> Buyer:
+    return Buyer(ledger, tmp_path / "out")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(pace, "BACKOFF_MOST", 0.3)
+    monkeypatch.setattr(pace.Pace, "delay", lambda self, elapsed: 0.05)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +17,17 @@ from catalogs.journal.records import Ending
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import entries
 from catalogs.requests import Reason
-from inference.engine import Failed, Rendered
-from inference.hosted import client, pace, purchase, till
-from inference.hosted.account import close_accounts
-from inference.hosted.hosts import why_not_fetched
-from inference.hosted.links import expiry_of
+from inference.engine import Rendered
+from inference.hosted import client, purchase, till
 from inference.hosted.prices import PriceWatch
-from tests.inference.hosted.buyers import PRICE, Buyer, request, requests
-from tests.ledger.judged import Law
-from tests.ledger.running import LedgerApi, ledger_api
+from tests.inference.hosted.buyers import PRICE, Buyer, reasons, request, requests
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
-    with ledger_api(tmp_path_factory.mktemp("ledger") / "log", seconds=0.05) as api:
-        yield api
-        close_accounts()
-
-
-@pytest.fixture
-def api(server: LedgerApi, law: Law) -> LedgerApi:
-    server.forget()
-    law.watch(server)
-    return server
-
-
-@pytest.fixture
-def buyer(api: LedgerApi, tmp_path: Path) -> Buyer:
-    return Buyer(api, tmp_path / "out")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.05)
-    monkeypatch.setattr(pace, "BACKOFF_MOST", 0.3)
-    monkeypatch.setattr(pace.Pace, "delay", lambda self, elapsed: 0.05)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
 def short_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TASK_LIFE", 0.3)
-
-
-def reasons(results: list[Any]) -> list[Any]:
-    return [(result.reason, result.final) if isinstance(result, Failed) else "picture" for result in results]
 
 
 def only(results: list[Any]) -> Any:
@@ -128,24 +93,6 @@ def test_a_dead_link_is_believed_only_by_its_own_end(buyer: Buyer) -> None:
     assert reasons(buyer.render([request(1)], deadline=1.0)) == [(Reason.NOT_READY, False)]
     buyer.api.rules(link_403_for=0)
     assert reasons(buyer.render([request(1)])) == ["picture"]
-
-
-@pytest.mark.parametrize(
-    ("url", "moment"),
-    [
-        ("https://x/y?se=2026-11-21T21%3A39%3A00Z&sig=1", "2026-11-21T21:39:00+00:00"),
-        ("https://x/y?se=1795294740.5", "2026-11-21T20:59:00.500000+00:00"),
-        ("https://x/y?se=2026-11-21T21:39:00", "2026-11-21T21:39:00+00:00"),
-        ("https://x/y", None),
-        ("https://x/y?se=soon", None),
-        ("https://x/y?se=nan", None),
-        ("https://x/y?se=1e400", None),
-        ("https://[x/", None),
-    ],
-)
-def test_when_a_link_ends(url: str, moment: str | None) -> None:
-    found = expiry_of(url)
-    assert (found.isoformat() if found else None) == moment
 
 
 def test_waiting_is_no_attempt_and_costs_nothing(buyer: Buyer) -> None:
@@ -371,46 +318,6 @@ def test_an_error_that_this_run_found_is_not_bought_again_by_it(buyer: Buyer) ->
     assert reasons(list(engine.render([request()]))) == [(Reason.ENGINE_ERROR, False)]
     assert len(buyer.api.submits()) == 1
     assert reasons(buyer.render([request()])) == ["picture"]
-
-
-@pytest.mark.parametrize(
-    "rules",
-    [
-        {"link_redirects": 3},
-        {"link_to": "http://10.0.0.1/x.png"},
-        {"link_to": "http://169.254.169.254/latest/meta-data"},
-        {"link_to": "file:///etc/passwd"},
-        {"link_host": "192.168.1.1:80"},
-        {"big_link": 70 * 2**20},
-    ],
-)
-def test_a_link_is_followed_with_care(buyer: Buyer, rules: dict[str, Any]) -> None:
-    buyer.api.rules(**rules)
-    assert reasons(buyer.render([request()], deadline=1.0)) == [(Reason.NOT_READY, False)]
-    buyer.api.rules(link_redirects=2, link_to=None, link_host=None, big_link=None)
-    assert reasons(buyer.render([request()])) == ["picture"]
-    assert buyer.api.ledger()["totals"]["key_leaks"] == 0
-
-
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("https://delivery-eu.bfl.ai/x.png", None),
-        ("http://delivery-eu.bfl.ai/x.png", "is not https"),
-        ("https://127.0.0.1/x", "leads into a private network"),
-        ("https://localhost/x", "leads into a private network"),
-        ("https://10.1.2.3/x", "leads into a private network"),
-        ("https://[::1]/x", "leads into a private network"),
-        ("https://169.254.169.254/x", "leads into a private network"),
-        ("https://0x7f000001/x", "leads into a private network"),
-        ("ftp://files.example/x", "is not https"),
-        ("https:///x", "is not https"),
-        ("https://[bad/", "is no URL"),
-        ("https://a:99999/", "is no URL"),
-    ],
-)
-def test_what_is_fetched_at_all(url: str, problem: str | None) -> None:
-    assert asyncio.run(why_not_fetched(url, "https://api.bfl.ai")) == problem
 
 
 def test_an_attempt_that_was_not_answered_is_written_down_as_that(buyer: Buyer) -> None:
