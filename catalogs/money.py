@@ -5,7 +5,7 @@ Files hold numbers of USD with up to six decimals, which read back to the same m
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 Micro = int
 """Millionths of a USD."""
@@ -22,6 +22,11 @@ def micro(usd: float | Decimal) -> Micro:
 def micro_up(usd: float | Decimal) -> Micro:
     """USD in millionths, upwards: for the highest that something may cost."""
     return _scaled(usd, ROUND_CEILING)
+
+
+def micro_down(usd: float | Decimal) -> Micro:
+    """USD in millionths, downwards: for a limit."""
+    return _scaled(usd, ROUND_FLOOR)
 
 
 def usd(amount: Micro) -> float:

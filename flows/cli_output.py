@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 def plan_lines(summary: Mapping[str, Any]) -> list[str]:
     """A plan's summary for people."""
+    model = f"{summary['model']} {summary['model_revision']}".strip()
     actions = ", ".join(f"{count} {name}" for name, count in sorted(summary["actions"].items()))
     lines = [
-        f"campaign  {summary['campaign']} ({summary['kind']}, {summary['model']} {summary['model_revision']})",
+        f"campaign  {summary['campaign']} ({summary['kind']}, {model})",
         f"licence   {summary['licence']}",
         f"looks     {summary['looks']} of {summary['products']} products",
         f"assets    {summary['assets']}: {actions or 'none'}",
@@ -40,7 +41,9 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"spent     {shown(micro(summary['spent']))} USD so far")
     lines += [f"warning   {warning}" for warning in summary["warnings"]]
     if summary["failed_before"]:
-        lines.append(f"failed    {summary['failed_before']} for good; --retry-failed tries them again")
+        # What another try costs at a hosted model the warnings say.
+        advice = "" if summary["model"].startswith("bfl/") else "; --retry-failed tries them again"
+        lines.append(f"failed    {summary['failed_before']} for good{advice}")
     lines.append(f"plan      {_place(summary, summary['plan_key'])}")
     if left_out := left_out_line(summary):
         lines.append(f"rejected  {left_out}")
@@ -96,7 +99,9 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
         f"{outcome['delivered']} of {outcome['planned']} planned assets delivered; "
         f"{work['rendered']} rendered, {work['adopted']} adopted now"
     ]
-    lines += [f"  {count} failed: {reason}" for reason, count in outcome["reasons"].items()]
+    for reason, count in outcome["reasons"].items():
+        said = summary["details"].get(reason)
+        lines.append(f"  {count} failed: {reason}" + (f", for example: {said}" if said else ""))
     if outcome["missing"]:
         lines.append(f"  {outcome['missing']} missing" + ("" if summary["problems"] else "; run again to go on"))
     lines += [f"  {problem}" for problem in summary["problems"]]

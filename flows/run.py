@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from catalogs.campaigns.campaign import load_campaign
-from catalogs.errors import OptionError, StoppedError
+from catalogs.errors import OptionError, PackshotError, StoppedError
 from catalogs.journal.lease import refuse_if_held
 from catalogs.money import micro, shown
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
-from flows.cli_output import left_out_line
+from flows.cli_output import cost_lines, left_out_line
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention
 from tasks.before_render import prepare_render, withdrawing_all_the_same
@@ -20,7 +21,7 @@ from tasks.engines import choose_model
 from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
-from tasks.run_summary import write_summary
+from tasks.run_summary import costs_of_run, write_summary
 from tasks.takeover import check_take_over, refuse_another
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
@@ -70,7 +71,11 @@ def run_campaign(
     elif prepared.summary["cost_high"]:
         low, high = micro(prepared.summary["cost_low"]), micro(prepared.summary["cost_high"])
         say(f"they cost {shown(low)} to {shown(high)} USD by the published prices")
-    return _run_flow(campaign, options, prepared)
+    try:
+        return _run_flow(campaign, options, prepared, say)
+    except (KeyboardInterrupt, StoppedError):
+        _say_costs(prepared, say)
+        raise
 
 
 def _set_defaults() -> None:
@@ -93,12 +98,23 @@ def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
         refuse_if_held(Store.at(opened.output), opened.name, kind)
 
 
-def _run_flow(campaign: str, options: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+def _say_costs(prepared: Prepared, say: Callable[[str], None]) -> None:
+    """What a run that was stopped has spent."""
+    with suppress(PackshotError):
+        for line in cost_lines(costs_of_run(prepared.store, prepared.run_id, prepared.summary)):
+            say(line)
+
+
+def _run_flow(
+    campaign: str, options: Mapping[str, Any], prepared: Prepared, say: Callable[[str], None]
+) -> dict[str, Any]:
     from prefect import State
 
     from flows.render import RenderOptions, render_catalog
 
     workers = _workers(options, prepared.summary)
+    if not os.environ.get("PREFECT_API_URL"):
+        say("starting; Prefect's own server takes some seconds")
     chosen = RenderOptions(**{**options, "workers": workers})
     flow: Any = render_catalog  # typed as if it might be awaited
     state: State[Any] = flow(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)

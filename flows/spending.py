@@ -45,6 +45,8 @@ def _totals(spending: Spending) -> Iterator[str]:
         yield f"limit     {shown(spending.limit)} USD"
     for hold, amount in spending.holds:
         yield f"held      {shown(amount)} USD by {hold}"
+    if spending.unread:
+        yield f"held      cannot be told: {spending.unread}"
     if spending.left is not None:
         over = f"nothing, {shown(-spending.left)} USD over it" if spending.left < 0 else f"{shown(spending.left)} USD"
         yield f"left      {over}"

@@ -16,7 +16,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Cancelling
 
-from catalogs.errors import PackshotError, WorkError
+from catalogs.errors import PackshotError
 from catalogs.plans.sharding import Shard
 from catalogs.storage.store import Store
 from flows.artifacts import live_run
@@ -102,7 +102,7 @@ class _Work:
         """First of all, and on the machines that have the key: what is paid for already, and expires."""
         try:
             result_of(self._runner.submit(collect, {"store": store, "plan": plan_key}))
-        except WorkError as error:
+        except PackshotError as error:
             get_run_logger().error("what is paid for could not be collected: %s", error)
             self.problems.append(str(error))
 

@@ -23,7 +23,7 @@ from catalogs.journal.sums import Spent
 from catalogs.money import usd
 from catalogs.plans.bought_again import BoughtAgain
 from catalogs.plans.comparison import Comparison
-from catalogs.plans.decision import UNWANTED, Action, Work
+from catalogs.plans.decision import UNWANTED, Action, Wishes, Work
 from catalogs.plans.edits import refuse_edits
 from catalogs.plans.file import PlanFile, PlanHeader, PlanWriter
 from catalogs.plans.options import PlanOptions
@@ -58,11 +58,12 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     uncollected = sum(not history.master(fingerprint) for fingerprint in spent.uncollected)
     known = {"spent": usd(spent.total), "uncollected": uncollected, "unread": []}
     summary = PlanSummary.of(header, **known_of(plan) | known)
+    asked = wishes(options, plan.header.engine, frozenset(spent.tasked | spent.uncollected))
     estimates = estimates_of(PricedModel(resolve_model(header.model, header.source)))
     bought_again = BoughtAgain()
     with PlanWriter(path, header) as writer:
-        for rows in _decided(plan, store, history, options, refused_rows(plan, rights), ended):
-            add_estimates(rows, estimates, paid)
+        for rows in _decided(plan, store, history, asked, refused_rows(plan, rights), ended):
+            add_estimates(rows, estimates, paid, bool(header.hosted.get("resubmit")))
             bought_again.add(rows, estimates)
             summary.count(rows)
             writer.add(rows)
@@ -114,13 +115,13 @@ def _decided(
     plan: PlanFile,
     store: Store,
     history: History,
-    options: PlanOptions,
+    asked: Wishes,
     refused: set[Pair],
     ended: dict[Identity, str],
 ) -> Iterator[list[Row]]:
     """The rows of the plan look by look, each with what is to be done about it now."""
     engine = plan.header.engine
-    comparison = Comparison(store, history, engine, wishes(options, engine))
+    comparison = Comparison(store, history, engine, asked)
     for _, rows in groupby(plan.rows(PLAN.names), key=lambda row: (row["brand_id"], row["look"])):
         look = [row for row in rows if identity_of(row) not in ended and pair_of(row) not in refused]
         wanted = [row for row in look if row["action"] not in UNWANTED and row["render_fingerprint"]]

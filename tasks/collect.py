@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.masters import MasterRecord, store_master
 from catalogs.identity import render_prefix
-from catalogs.journal.kept import FOLDER as KEPT
 from catalogs.journal.sums import read_spent
 from catalogs.money import usd
 from catalogs.plans.file import PlanFile
@@ -64,11 +63,10 @@ def collect_paid(store: Store, plan_key: str) -> Taken:
 
 
 def _is_stored(store: Store, index: Delivered, fingerprint: str) -> bool:
-    """Whether a commit names its master, or it lies there to be adopted, or is of no use to anybody."""
+    """Whether a commit names its master, or it lies there to be adopted."""
     if index.master(fingerprint):
         return True
-    masters = any(key.endswith(".png") for key in store.list_names(render_prefix(fingerprint)))
-    return masters or bool(store.list_names(f"{KEPT}/{fingerprint}."))
+    return any(key.endswith(".png") for key in store.list_names(render_prefix(fingerprint)))
 
 
 def _store(store: Store, picture: Collected) -> None:

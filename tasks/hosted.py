@@ -13,7 +13,7 @@ from catalogs.errors import OptionError
 from catalogs.identity import canonical_json
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import Spent, read_spent
-from catalogs.money import micro
+from catalogs.money import micro_down
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.storage.store import Store
@@ -69,10 +69,12 @@ def hosted_options(spec: ModelSpec, campaign: Campaign) -> str:
 
 
 def model_warnings(spec: ModelSpec, campaign: Campaign) -> list[str]:
-    """What a campaign that asks for reproducibility should know of its model."""
-    if not campaign.reproducible:
-        return []
+    """What a campaign should know of its model: of its price, and where it asks for reproducibility of that."""
     warnings = []
+    if spec.engine == "bfl" and campaign.hosted.retry_moderated:
+        warnings.append("hosted.retry_moderated: what is moderated is bought twice, which the price does not count")
+    if not campaign.reproducible:
+        return warnings
     if not spec.pinned:
         stays = {"bfl/pro-preview": "; bfl/pro stays", "bfl/klein-9b-preview": "; bfl/klein-9b stays"}
         text = "is not pinned: its weights may move, and the same seed then makes another picture"
@@ -131,7 +133,7 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> BflEngine:
 
     hosted, store = header.hosted, Store.at(header.output)
     chosen = {name: hosted[name] for name in _SETTINGS if name in hosted}  # plans of before say less
-    limit = None if hosted["max_cost"] is None else micro(hosted["max_cost"])
+    limit = None if hosted["max_cost"] is None else micro_down(hosted["max_cost"])
     settings = HostedSettings(**chosen, max_cost=limit, deadline=hosted["deadline_seconds"])
     return BflEngine(
         header.model,

@@ -24,6 +24,7 @@ class OutcomeRows:
 
     Attributes:
         reasons: of the failures.
+        details: of each reason, what was said of the first.
     """
 
     def __init__(self, shard: int, progress: Progress, is_paid: bool = False) -> None:
@@ -33,6 +34,7 @@ class OutcomeRows:
         self._rows: list[Row] = []
         self.delivered = self.failed = 0
         self.reasons: Counter[str] = Counter()
+        self.details: dict[str, str] = {}
 
     def deliver(self, row: Row, made: Row) -> None:
         """An asset that is stored.
@@ -99,6 +101,7 @@ class OutcomeRows:
             if failed:
                 self.failed += 1
                 self.reasons[str(row["reason"])] += 1
+                self.details.setdefault(str(row["reason"]), str(row["detail"]))
             else:
                 self.delivered += 1
         self._progress(0 if failed else 1, 1 if failed else 0)

@@ -65,7 +65,7 @@ def write_plan(
     """
     inputs = read_inputs(campaign, model, store, options, thorough.columns)
     plan, rejects, header = folder / PLAN_NAME, folder / REJECTS_NAME, plan_header(inputs)
-    comparison = Comparison(store, inputs.history, model.engine, wishes(options, model.engine))
+    comparison = Comparison(store, inputs.history, model.engine, wishes(options, model.engine, inputs.to_collect))
     with LeftOut(rejects, options.strict, options.only) as left_out, PlanWriter(plan, header) as writer:
         brands = check_brands(inputs, left_out, None if thorough.columns else inputs.expander.brand_columns)
         selected = Selected(inputs)
@@ -82,9 +82,9 @@ def write_plan(
     return summary
 
 
-def wishes(options: PlanOptions, engine: str) -> Wishes:
+def wishes(options: PlanOptions, engine: str, collectable: frozenset[str]) -> Wishes:
     """What of a plan's decisions is up to the user."""
-    return Wishes(options.retry_failed, options.resubmit, options.beside, paid=engine == "bfl")
+    return Wishes(options.retry_failed, options.resubmit, options.beside, engine == "bfl", collectable)
 
 
 class NothingLeft(CatalogError):
@@ -282,7 +282,7 @@ def compare(
         _leave_out(look.planned[0].member, _refusals(look.planned), refused, left_out)
         rows = comparison.rows(look.planned)
         left_out.refused_looks += not rows
-        add_estimates(rows, estimates, inputs.paid)
+        add_estimates(rows, estimates, inputs.paid, inputs.options.resubmit)
         inputs.bought_again.add(rows, estimates, inputs.paid - inputs.to_collect)
         yield rows
     _leave_out_rows(refused, looks, left_out)
@@ -308,8 +308,9 @@ def write(
     """Write all rows, and count them."""
     for rows in looks:
         summary.count(rows)
-        made = (row["render_fingerprint"] for row in rows if row["work"] == Work.RENDER and not row["asset_key"])
-        summary.paid += len(to_collect.intersection(made))
+        made = {row["render_fingerprint"] for row in rows if row["work"] == Work.RENDER}
+        bought = {row["render_fingerprint"] for row in rows if row["estimated_cost_high"]}
+        summary.paid += len(to_collect & (made - bought))
         writer.add(rows)
     return summary
 

@@ -24,7 +24,7 @@ def write_summary(
     seconds: float = 0.0,
     problems: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write runs/<run_id>/summary.json and return it.
+    """Write runs/<run_id>/summary.json and return it; `details` has of each reason what was said of its first failure.
 
     Args:
         problems: what shards said that failed as a whole.
@@ -42,6 +42,7 @@ def write_summary(
         "complete": outcome.complete,
         "shards": len(reports),
         "problems": list(problems),
+        "details": {reason: said for report in reversed(reports) for reason, said in report["details"].items()},
         "work": totals,
         "profile": profile_of(reports, seconds),
         "costs": costs_of_run(store, run_id, plan),

@@ -264,6 +264,7 @@ def report_of(
         engine_seconds=work.seconds,
         problem=work.problem,
         reasons=dict(outcomes.reasons),
+        details=outcomes.details,
         host_seconds=dict(finishers.seconds),
         profile=work.profile.as_dict(),
     )

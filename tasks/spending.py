@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalogs.campaigns.campaign import Campaign
+from catalogs.errors import SpendError
 from catalogs.journal.book import Hold, live_holds
 from catalogs.journal.credits import Reading, read_credits, settle
 from catalogs.journal.sums import Entry, entries
 from catalogs.journal.view import table_of
-from catalogs.money import Micro, micro, usd
+from catalogs.money import Micro, micro, micro_down, usd
 from catalogs.storage.store import Store, write_uri
 
 SUMS = ("run_id", "brand_id", "shot", "model", "day")
@@ -64,7 +65,7 @@ class Spending:
         view: a row an attempt, see `catalogs.journal.view`.
         sums: by column of `SUMS`.
         limit: None without one.
-        holds: what each live run has set aside and not spent yet.
+        holds: what each live run has set aside and not spent yet; `unread` says why that cannot be told, if so.
     """
 
     campaign: str
@@ -76,6 +77,7 @@ class Spending:
     limit: Micro | None
     holds: list[tuple[Hold, Micro]]
     told: Told
+    unread: str = ""
 
     @property
     def left(self) -> Micro | None:
@@ -100,6 +102,7 @@ class Spending:
             "max_cost": None if self.limit is None else usd(self.limit),
             "left": None if self.left is None else usd(self.left),
             "holds": holds,
+            "holds_unread": self.unread,
             **{f"by_{column.removesuffix('_id')}": list(map(_as_dict, sums)) for column, sums in self.sums.items()},
         }
 
@@ -117,7 +120,8 @@ def read_spending(campaign: Campaign, store: Store) -> Spending:
     """
     budget = campaign.budget
     # The holds first: what is spent of them meanwhile is then counted as spent, and not as left.
-    holds = [hold for hold in live_holds(store) if budget.scope == "output" or hold.campaign == campaign.name]
+    holds, unread = _holds(store)
+    holds = [hold for hold in holds if budget.scope == "output" or hold.campaign == campaign.name]
     everything = list(entries(store))
     mine = [entry for entry in everything if budget.scope == "output" or entry.intent.campaign == campaign.name]
     view = table_of(mine)
@@ -128,10 +132,18 @@ def read_spending(campaign: Campaign, store: Store) -> Spending:
         paid=sum(entry.paid for entry in mine),
         possible=sum(entry.possible for entry in mine),
         sums={column: list(_sums(view, column)) for column in SUMS},
-        limit=None if budget.max_cost is None else micro(budget.max_cost),
+        limit=None if budget.max_cost is None else micro_down(budget.max_cost),
         holds=[(hold, _unspent(hold, mine)) for hold in holds],
         told=_told(mine, everything, store),
+        unread=unread,
     )
+
+
+def _holds(store: Store) -> tuple[list[Hold], str]:
+    try:
+        return live_holds(store), ""
+    except SpendError as error:  # what was spent stands in the journal all the same
+        return [], str(error)
 
 
 def write_view(spending: Spending, path: str) -> None:

@@ -23,6 +23,7 @@ JOURNAL_FORMAT = 2
 """Since the second an intent says what it is for; see `Purpose`."""
 MOST: Micro = 10**18
 """Below it is every price that can be one, and fits the columns of the view."""
+PUT_BACK = "put back what was written there; to delete the folder is to pay for the picture again"
 _KEY = re.compile(r"(\d{4})(?:\.(task|end)\.(.+))?\.json")
 
 
@@ -32,6 +33,7 @@ class Ending(StrEnum):
     VOID = "void"  # no task was made
     UNANSWERED = "unanswered"  # what was answered does not say whether one was
     ERROR = "error"
+    UNUSABLE = "unusable"  # a picture came that is not what was asked for; its bytes are kept
     REQUEST_MODERATED = "request-moderated"
     CONTENT_MODERATED = "content-moderated"
     EXPIRED = "expired"  # not to be had any more, as far as one run saw
@@ -67,7 +69,8 @@ class Intent:
 
     Attributes:
         seed: the one sent, which is not the request's own after a moderated picture.
-        cost_high: the most it may cost.
+        cost_high: the most it may cost, in the light of what others were billed at; `published_high` by the published
+            prices, 0 in records of before.
         nonce: tells this writer's bytes from another's.
         boot: where its process id means something, see `catalogs.journal.lease`; "" in records of before.
         hold: the hold of the budget that it is paid from, "" in records of before.
@@ -85,14 +88,17 @@ class Intent:
     boot: str = ""
     hold: str = ""
     purpose: Purpose = Purpose()
+    published_high: Micro = 0
 
     def encode(self) -> bytes:
-        return _encode({**asdict(self), "cost_high": usd(self.cost_high)})
+        prices = {"cost_high": usd(self.cost_high), "published_high": usd(self.published_high)}
+        return _encode({**asdict(self), **prices})
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Intent:
         purpose = Purpose(**content.get("purpose", {}))
-        intent = cls(**{**content, "cost_high": micro(content["cost_high"]), "purpose": purpose})
+        prices = {"cost_high": micro(content["cost_high"]), "published_high": micro(content.get("published_high", 0))}
+        intent = cls(**{**content, **prices, "purpose": purpose})
         for text in (intent.campaign, intent.model, intent.run_id, intent.hold, purpose.brand_id, purpose.shot):
             _check_text(text)
         if not 0 <= intent.cost_high < MOST:
@@ -129,7 +135,7 @@ class Attempt:
 
     Attributes:
         intent_at: when the store took its intent, by the store's clock; `task_at` its task.
-        errors: how many attempts at this picture, this one included, were paid and ended in an error.
+        errors: how many attempts at this picture, this one included, were paid for an error.
         ended_by: the run that saw its end, "" in records of before.
     """
 
@@ -285,7 +291,7 @@ def _check_text(value: object) -> None:
 
 def _unreadable(store: Store, name: Name) -> SpendError:
     problem = "is no journal record that can be read: what was spent cannot be known"
-    return SpendError(store.uri(name.key), "", problem, "put back what was written there")
+    return SpendError(store.uri(name.key), "", problem, PUT_BACK)
 
 
 def _encode(content: Mapping[str, object]) -> bytes:

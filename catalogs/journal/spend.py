@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import sleep
 
-from catalogs.errors import StorageError
+from catalogs.errors import SpendError, StorageError
 from catalogs.journal.lease import boot_name, is_alive
 from catalogs.journal.records import (
+    PUT_BACK,
     SPEND,
     Attempt,
     Ending,
@@ -73,6 +74,7 @@ class Journal:
         cost_high: Micro,
         hold: str = "",
         purpose: Purpose = Purpose(),  # noqa: B008 - frozen
+        published_high: Micro = 0,
     ) -> bool:
         """Write an intent; False when somebody else's stands there: his is the attempt.
 
@@ -92,6 +94,7 @@ class Journal:
             nonce=uuid.uuid4().hex,
             hold=hold,
             purpose=purpose,
+            published_high=published_high,
         )
         # The nonce makes "the same bytes are there" mean that they are ours and only the answer was lost.
         key = record_key(fingerprint, number)
@@ -147,11 +150,11 @@ def read_attempt(store: Store, fingerprint: str, number: int, names: Names, erro
     """An attempt from its keys.
 
     Raises:
-        SpendError: a record is newer, or none: what was spent cannot be known.
-        StorageError: it has no intent.
+        SpendError: a record is newer, none, or gone: what was spent cannot be known.
     """
     if names.intent is None:
-        raise StorageError(f"{store.uri(f'{SPEND}/{fingerprint}')}: attempt {number} has no intent")
+        problem = f"attempt {number} has no intent: what was spent cannot be known"
+        raise SpendError(store.uri(record_key(fingerprint, number)), "", problem, PUT_BACK)
     end = names.end
     ended = read_record(store, end) if end else {}
     return Attempt(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from catalogs.journal.records import COLLECTABLE, SPEND, Ending, Intent, Name, Names, attempts, read_intent
 from catalogs.money import Micro
 from catalogs.storage.store import Store
 
 READERS = 16
+LAST_PRICES = 16
+_NEVER = datetime.fromtimestamp(0, UTC)
 # The submit of a process that was killed has arrived by then, or never will.
 _ON_ITS_WAY = timedelta(seconds=5)
 FREE = (Ending.VOID,)
@@ -94,6 +96,20 @@ def spent_by_campaign(store: Store) -> dict[str, Micro]:
     for intent in _read_all(store, open_intents):
         sums[intent.campaign] = sums.get(intent.campaign, 0) + intent.cost_high
     return sums
+
+
+def last_prices(store: Store, campaign: str) -> tuple[Micro, Micro]:
+    """Of the last tasks of a campaign the one that cost most beside its published highest price: both; 0 without one.
+
+    Raises:
+        SpendError: as `read_spent`.
+    """
+    found = [names for names in attempts(store.list(SPEND)).values() if names.task and names.task.campaign == campaign]
+    newest = sorted(found, key=lambda names: names.task.modified if names.task else _NEVER)[-LAST_PRICES:]
+    begun = [(names.intent, names.task.cost) for names in newest if names.intent and names.task]
+    intents = _read_all(store, [name for name, _ in begun])
+    prices = [(cost, i.published_high) for (_, cost), i in zip(begun, intents, strict=True) if i.published_high]
+    return max(prices, key=lambda price: price[0] / price[1], default=(0, 0))
 
 
 def tasked_renders(store: Store) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import CampaignError
-from catalogs.money import micro, shown
+from catalogs.money import micro, micro_down, shown
 from catalogs.plans.summary import PlanSummary
 
 _FIX = "raise it, or make less with --limit or select"
@@ -29,7 +29,7 @@ def over_cost(summary: PlanSummary, campaign: Campaign) -> CampaignError | None:
     """Why the money of a campaign does not do for a plan, or None; one that costs nothing more is always allowed."""
     if campaign.budget.max_cost is None or not summary.cost_high:
         return None
-    limit, spent = micro(campaign.budget.max_cost), micro(summary.spent)
+    limit, spent = micro_down(campaign.budget.max_cost), micro(summary.spent)
     if spent + summary.cost_high <= limit:
         return None
     before = f" after {shown(spent)} USD spent" if spent else ""
@@ -37,4 +37,11 @@ def over_cost(summary: PlanSummary, campaign: Campaign) -> CampaignError | None:
         f"the plan may cost {shown(summary.cost_low)} to {shown(summary.cost_high)} USD{before}, "
         f"over the limit of {shown(limit)}"
     )
-    return campaign.problem("budget.max_cost", problem, _FIX)
+    return campaign.problem("budget.max_cost", problem, _FIX + _of_paid(summary.uncollected))
+
+
+def _of_paid(uncollected: int) -> str:
+    if not uncollected:
+        return ""
+    what = "1 picture that is paid for and not delivered" if uncollected == 1 else f"{uncollected} that are paid for"
+    return f"; `packshot render` takes up {what} all the same"

@@ -53,7 +53,7 @@ class Comparison:
             wanted, decision = look[place], found[place]
             is_needed = wanted.is_master and wanted.render_fingerprint in needed and _was_made(decision)
             if is_needed and decision.work != Work.RENDER and not self._masters.has(wanted.render_fingerprint):
-                found[place] = decision = lost(decision.known, self._wishes)
+                found[place] = decision = lost(decision.known, self._wishes, wanted.render_fingerprint)
             if decision.work == Work.RENDER:
                 needed.update(wanted.parents)
         hopeless: set[str] = set()  # renders of this look that are not to be had

@@ -76,12 +76,14 @@ class Wishes:
         resubmit: pay again for what was paid and is lost, or may have been billed.
         restate: say again also what is unchanged, so that it stands above what another live run may still commit.
         paid: the engine is paid by the picture.
+        collectable: render fingerprints whose pictures the API may still have, for nothing.
     """
 
     retry_failed: bool = False
     resubmit: bool = False
     restate: bool = False
     paid: bool = False
+    collectable: frozenset[str] = frozenset()
 
 
 PAID_REASONS = frozenset((Reason.POSSIBLY_BILLED.value, Reason.PAID_EXPIRED.value))
@@ -118,12 +120,12 @@ def decide(history: History, masters: StoredMasters, wanted: Wanted, wishes: Wis
     if masters.has(wanted.render_fingerprint):
         return Decision(Action.FINISH, Work.FINISH, known)
     if known and known.asset_key:
-        return lost(known, wishes)
+        return lost(known, wishes, wanted.render_fingerprint)
     return Decision(Action.CHANGED if current else Action.NEW, Work.RENDER, known)
 
 
-def lost(known: Known | None, wishes: Wishes) -> Decision:
+def lost(known: Known | None, wishes: Wishes, render_fingerprint: str) -> Decision:
     """What to do about a picture that was made, and whose bytes are gone: make it again, or ask who pays for that."""
-    if wishes.paid and not wishes.resubmit:
+    if wishes.paid and not wishes.resubmit and render_fingerprint not in wishes.collectable:
         return Decision(Action.UNCHANGED, Work.NONE, known, Reason.PAID_EXPIRED)
     return Decision(Action.CHANGED, Work.RENDER, known)

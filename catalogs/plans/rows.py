@@ -196,15 +196,16 @@ Estimates = Callable[[Row], tuple[float, float, float]]
 """Seconds, and the lowest and highest cost in USD, of the render that a row asks for."""
 
 
-def add_estimates(rows: Sequence[Row], estimates: Estimates, paid: Set[str]) -> None:
+def add_estimates(rows: Sequence[Row], estimates: Estimates, paid: Set[str], buys_lost: bool) -> None:
     """Write a render's estimate on the first of its rows that must be rendered, so that sums are true.
 
     Args:
         paid: render fingerprints of pictures that cost nothing more.
+        buys_lost: pictures that were delivered and are gone are bought again where they are not to be had.
     """
     for fingerprint, row in _first_rows(rows).items():
-        was_lost = row["asset_key"] is not None  # nothing is left to collect of it
-        if fingerprint not in paid or was_lost:
+        was_lost = row["asset_key"] is not None
+        if fingerprint not in paid or (was_lost and buys_lost):
             row["estimated_seconds"], row["estimated_cost_low"], row["estimated_cost_high"] = estimates(row)
 
 

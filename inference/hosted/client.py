@@ -15,6 +15,7 @@ From BFL's OpenAPI and documentation as of September 2026. What this module hold
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from catalogs.errors import OptionError
+from catalogs.errors import OptionError, one_line
 from catalogs.money import Micro, micro
 from inference.hosted.hosts import check_base_url, may_have_key
 from inference.hosted.links import Links
@@ -119,13 +120,18 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A task the API took; `cost` is None where it said none."""
+    """A task the API took.
+
+    Attributes:
+        cost: None where it said none that can be one; `odd_cost` is then what it said, "" for null.
+    """
 
     id: str
     polling_url: str
     cost: Micro | None
     input_mp: float | None
     output_mp: float | None
+    odd_cost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,7 @@ class BflClient:
         if problem := check_base_url(base_url):
             raise OptionError("hosted.base_url", "", problem, "use https://api.bfl.ai, api.eu.bfl.ai or api.us.bfl.ai")
         self._base, self._key = base_url.rstrip("/"), key
+        self.trouble = ""  # what was last answered to a look that told nothing
         alone = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         shared = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._submits = httpx.AsyncClient(limits=alone, timeout=httpx.Timeout(SUBMIT_SECONDS, connect=15.0))
@@ -191,7 +198,10 @@ class BflClient:
         if not isinstance(content.get("id"), str) or not isinstance(content.get("polling_url"), str):
             raise Unanswered("the answer to the submit names no task")
         input_mp, output_mp = (_number(content.get(name)) for name in ("input_mp", "output_mp"))
-        return Submitted(content["id"], content["polling_url"], _cost(content.get("cost")), input_mp, output_mp)
+        said = content.get("cost")
+        cost = _cost(said)
+        odd = "" if said is None or cost is not None else one_line(json.dumps(said))[:40]
+        return Submitted(content["id"], content["polling_url"], cost, input_mp, output_mp, odd)
 
     def _refusal(self, answer: httpx.Response) -> BflError:
         code, detail = answer.status_code, self._detail(answer)
@@ -237,6 +247,7 @@ class BflClient:
             if lost >= NOT_FOUND_TRIES and age + time.monotonic() - started > TASK_LIFE:
                 raise Gone(NOT_FOUND)
             trouble = 0 if isinstance(status, str) and not is_lost else trouble + 1
+            self.trouble = _trouble(content) if trouble else ""
             if status == "Ready":
                 pace.took(time.monotonic() - started)
                 return _sample(content)
@@ -288,6 +299,10 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _trouble(content: Mapping[str, Any]) -> str:
+    return f"HTTP {content['http']}" if "http" in content else str(content.get("status") or "nothing")
 
 
 def _is_of_the_api(answer: httpx.Response) -> bool:

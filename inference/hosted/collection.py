@@ -75,7 +75,7 @@ class Collection:
             try:
                 data = await self._account.client.links.download(url)
                 seconds = time.monotonic() - self._started
-                return Download(self._fingerprint, data, prompt, used, self._task.cost, seconds)
+                return Download(self._fingerprint, self._number, data, prompt, used, self._task.cost, seconds)
             except LinkRefused as error:
                 ends = expiry_of(url) or first_seen + timedelta(seconds=TASK_LIFE)
                 expired, problem = expired + (ends <= error.at), str(error)
@@ -86,6 +86,7 @@ class Collection:
                 raise Gone(problem)
             if time.monotonic() > until:
                 raise NotReady(f"the picture could not be downloaded ({problem}); the next run collects it")
+            self._account.client.trouble = problem
             await asyncio.sleep(backoff(tries))
             tries += 1
             url = (await self.sample()).url

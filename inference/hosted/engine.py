@@ -8,11 +8,13 @@ it now: it submits nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,7 @@ import httpx
 from catalogs.errors import EngineError, OptionError, PackshotError, SpendError
 from catalogs.journal.credits import note_credits
 from catalogs.journal.kept import keep_paid
-from catalogs.journal.records import Attempt
+from catalogs.journal.records import Attempt, Ending
 from catalogs.journal.spend import Journal
 from catalogs.money import usd
 from catalogs.requests import Reason, RenderRequest
@@ -38,10 +40,13 @@ from inference.models.table import MODELS
 # Pictures that may be finished and not taken over yet, beside those in flight.
 AHEAD = 12
 # Seconds without a picture after which the rest of what is paid is left to the shards that want it, or a later run.
-COLLECT_PATIENCE = 120.0
+COLLECT_PATIENCE = 45.0
 LOOK_AROUND = 0.5
+# Seconds of waiting after which a line says so, again and again.
+QUIET_SECONDS = 15.0
 
 _DONE = object()
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -161,7 +166,7 @@ class BflEngine(Engine):
         loop = self._account.loop
         work = asyncio.run_coroutine_threadsafe(self._run(call, order, jobs), loop)
         try:
-            while (answer := call.answers.get(timeout=patience)) is not _DONE:
+            while (answer := self._next(call, patience)) is not _DONE:
                 loop.call_soon_threadsafe(call.permits.release)
                 yield answer
         except queue.Empty:
@@ -173,6 +178,22 @@ class BflEngine(Engine):
             work.cancel()
             raise
         work.result()
+
+    def _next(self, call: _Call, patience: float | None) -> Any:
+        """The next answer of a call; tells of a long wait for it.
+
+        Raises:
+            queue.Empty: it did not come in time.
+        """
+        waited, until = 0.0, math.inf if patience is None else patience
+        while waited < until:
+            step = min(QUIET_SECONDS, until - waited)
+            with suppress(queue.Empty):
+                return call.answers.get(timeout=step)
+            waited += step
+            said = f"; it last answered {self._account.client.trouble}" if self._account.client.trouble else ""
+            _log.warning("waits for the hosted API since %.0f s%s", waited, said)
+        raise queue.Empty
 
     @contextmanager
     def _spending(self) -> Iterator[None]:
@@ -199,8 +220,7 @@ class BflEngine(Engine):
         try:
             pixels, note = pixels_of(answer.data, request.width, request.height)
         except OtherPicture as error:
-            key = keep_paid(self._journal.store, answer.fingerprint, answer.data, str(error))
-            detail = f"{error}; it was paid for, and lies in {key}"
+            detail = self._kept(answer, error)
             return Failed(request, Reason.ENGINE_ERROR, detail, final=True, cost=usd(answer.cost))
         prompt = "" if answer.prompt == request.prompt else answer.prompt
         return Rendered(request, pixels, answer.seconds, 1, prompt, usd(answer.cost), answer.seed, note)
@@ -210,10 +230,17 @@ class BflEngine(Engine):
         try:
             pixels, note = pixels_of(answer.data, purpose.width, purpose.height)
         except OtherPicture as error:
-            keep_paid(self._journal.store, answer.fingerprint, answer.data, str(error))
-            return None  # the shard that wants it finds the same, and says so in a row
+            self._kept(answer, error)
+            return None  # the shard that wants it says so in a row
         prompt = "" if prompt_sha256(answer.prompt) == purpose.prompt_sha256 else answer.prompt
         return Collected(answer.fingerprint, attempt, pixels, prompt, answer.seed, answer.seconds, note)
+
+    def _kept(self, answer: Download, error: OtherPicture) -> str:
+        """Keep the bytes of a picture that cannot be used, and write down that nothing came of it; what to say."""
+        key = keep_paid(self._journal.store, answer.fingerprint, answer.data, str(error))
+        detail = f"{error}; it was paid for, and lies in {key}; --retry-failed buys another"
+        self._journal.end(answer.fingerprint, answer.number, Ending.UNUSABLE, detail)
+        return detail
 
     async def _run(self, call: _Call, order: Order, jobs: Iterable[Any]) -> None:
         tasks: set[asyncio.Task[None]] = set()
@@ -267,7 +294,10 @@ class _Collecting:
         """Its picture, None where it is not to be had now; the journal says so where it never is."""
         buyer = self._buyer
         account, journal = buyer.account, buyer.journal
-        last = await account.thread(journal.last, self.fingerprint)
+        try:
+            last = await account.thread(journal.last, self.fingerprint)
+        except SpendError:
+            return None  # of the others all can be known; the shard that wants this one says why
         if last is None or last.task is None or not is_collectable(last) or not last.intent.purpose.width:
             return None
         self.attempt, age = last, await account.thread(journal.age, last)

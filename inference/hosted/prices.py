@@ -9,6 +9,7 @@ ODD_ANSWERS = 10
 FAR_OFF = 2
 # The answers are floats of credits: the last digit of a millionth is not theirs.
 _DUST = 2
+_GO_ON = "run again with --accept-price if that is right"
 
 
 class PriceWatch:
@@ -26,10 +27,21 @@ class PriceWatch:
         """The highest price of a picture, in the light of what others of this run were billed at."""
         return max(high, -(-high * self._billed // self._expected))
 
-    def answered(self, low: Micro, high: Micro, cost: Micro) -> SpendError | None:
-        """Take note of what a picture was billed at; why nothing more is to be bought, or None."""
-        if cost * self._expected > high * self._billed and high:
-            self._billed, self._expected = cost, high
+    def learn(self, billed: Micro, published: Micro) -> None:
+        """Take note of a picture that was billed at more than its published highest price."""
+        if published and billed * self._expected > published * self._billed:
+            self._billed, self._expected = billed, published
+
+    def answered(self, low: Micro, high: Micro, cost: Micro, odd: str = "") -> SpendError | None:
+        """Take note of what a picture was billed at; why nothing more is to be bought, or None.
+
+        Args:
+            odd: what the API said of its price, where that is none; `cost` is what counts instead.
+        """
+        self.learn(cost, high)
+        if odd and not self._accept:
+            problem = f"{odd} is no price of a picture, which counts as {shown(cost)} USD"
+            return SpendError("bfl", "price", problem, _GO_ON)
         if low - _DUST <= cost <= high + _DUST:
             return None
         self._odd += 1
@@ -38,4 +50,4 @@ class PriceWatch:
         published = shown(low) if low == high else f"{shown(low)} to {shown(high)}"
         times = f", and {self._odd} pictures were not billed at their published price" if self._odd > 1 else ""
         problem = f"{shown(cost)} USD were billed for a picture of {published}{times}"
-        return SpendError("bfl", "price", problem, "run again with --accept-price if that is right")
+        return SpendError("bfl", "price", problem, _GO_ON)

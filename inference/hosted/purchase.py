@@ -83,7 +83,10 @@ class Purchase:
         mine: int | None = None
         asked = 0
         while True:
-            last = await self._account.thread(self._journal.last, self.fingerprint)
+            try:
+                last = await self._account.thread(self._journal.last, self.fingerprint)
+            except SpendError as error:  # nobody knows whether this one was paid for, but of the others
+                return Failed(self.request, Reason.ENGINE_ERROR, str(error), final=False)
             fresh = last is not None and mine is not None and last.number >= mine
             if last is not None and last.task is not None and self._is_asked_for(last, fresh, asked):
                 asked += 1
@@ -145,8 +148,8 @@ class Purchase:
             if (not seen_now and settings.retry_failed) or self._may_reseed(last):
                 return None
             return Failed(request, Reason.MODERATED, last.detail, final=True, cost=usd(_paid(last)) if fresh else 0.0)
-        if ending is Ending.ERROR and last.task is not None:
-            is_final = last.errors >= settings.tries
+        if ending in (Ending.ERROR, Ending.UNUSABLE) and last.task is not None:
+            is_final = ending is Ending.UNUSABLE or last.errors >= settings.tries
             if seen_now or (is_final and not settings.retry_failed):
                 return Failed(request, Reason.ENGINE_ERROR, last.detail, final=is_final, cost=usd(_paid(last)))
         return None
@@ -289,7 +292,7 @@ class Purchase:
         """Intent, submit, task."""
         thread, journal, fingerprint = self._account.thread, self._journal, self.fingerprint
         name, purpose, begun = self._buyer.spec.name, purpose_of(self.request), time.monotonic()
-        if not await thread(journal.begin, fingerprint, number, name, seed, high, hold, purpose):
+        if not await thread(journal.begin, fingerprint, number, name, seed, high, hold, purpose, self._high):
             raise JournalChanged
         try:
             if time.monotonic() - begun > INTENT_SECONDS:
@@ -299,7 +302,7 @@ class Purchase:
             taken = await self._account.client.submit(self._buyer.spec.repository, body)
             cost = high if taken.cost is None else taken.cost
             # Before anybody else's turn: what is wrong with a price, or with who answers, stops the next submit.
-            self._till.was_answered(self._low, self._high, cost)
+            self._till.was_answered(self._low, self._high, cost, taken.odd_cost)
             task = PaidTask(taken.id, taken.polling_url, cost, taken.input_mp, taken.output_mp)
             await thread(journal.submitted, fingerprint, number, task)
         except Unanswered as error:

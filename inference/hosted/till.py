@@ -9,6 +9,7 @@ from catalogs.errors import SpendError
 from catalogs.journal.book import Book
 from catalogs.journal.purse import Budget, Purse
 from catalogs.journal.spend import Journal
+from catalogs.journal.sums import last_prices
 from catalogs.money import Micro
 from inference.hosted.prices import PriceWatch
 from inference.hosted.settings import HostedSettings
@@ -32,6 +33,8 @@ class Till:
         budget = Budget(settings.max_cost, campaign)
         self.purse = Purse(Book(journal.store), journal.campaign, journal.run_id, budget)
         self._prices = PriceWatch(settings.accept_price)
+        if settings.accept_price:  # earlier runs were billed at them
+            self._prices.learn(*last_prices(journal.store, journal.campaign))
         self.closed: SpendError | None = None
         self._base_url, self._silent = settings.base_url, 0
         self._lock = threading.Lock()
@@ -49,11 +52,15 @@ class Till:
         with self._lock:
             return self._prices.expected(high)
 
-    def was_answered(self, low: Micro, high: Micro, cost: Micro) -> None:
-        """A submit whose task was made, and what it was billed at; a price that is not as published closes the till."""
+    def was_answered(self, low: Micro, high: Micro, cost: Micro, odd_cost: str = "") -> None:
+        """A submit whose task was made, and what it was billed at; a price that is not as published closes the till.
+
+        Args:
+            odd_cost: what was said of the price, where that is none.
+        """
         with self._lock:
             self._silent = 0
-            problem = self._prices.answered(low, high, cost)
+            problem = self._prices.answered(low, high, cost, odd_cost)
             self.closed = self.closed or problem
 
     def was_not_answered(self, detail: str) -> None:

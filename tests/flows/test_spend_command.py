@@ -112,8 +112,6 @@ DAMAGED: list[tuple[str, bytes, str | None]] = [
     ("spend/b/0000.json", json.dumps({**FIRST, "purpose": "a mug"}).encode(), "is no journal record"),
     ("spend/b/0000.json", json.dumps({**FIRST, "purpose": {"brand_id": 5}}).encode(), "is no journal record"),
     ("spend/b/0000.json", json.dumps({**FIRST, "of_later": 5}).encode(), "is no journal record"),
-    ("budget/book/00000001.json", b"{", "is no page of a budget's book"),
-    ("budget/book/00000001.json", b'{"format": 9}', "was written by a newer packshot"),
     ("spend/a/0000.end.error.json", b"torn", None),
     ("spend/b/notes.txt", b"mine", None),
     ("spend/b/0000.task.spring.dear.json", b"{}", None),
@@ -141,6 +139,26 @@ def test_a_damaged_record_is_named(tmp_path: Path, spend: Spend, key: str, data:
     project.store.delete([key])
     assert spend(project.path, "--out", str(out))[0] == 0
     assert pq.read_table(out)["paid"].to_pylist() == [Decimal("0.014000")]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"{", "is no page of a budget's book"),
+        (b'{"format": 9}', "was written by a newer packshot"),
+    ],
+)
+def test_a_book_that_cannot_be_read_hides_nothing_that_was_paid(
+    tmp_path: Path, spend: Spend, data: bytes, problem: str
+) -> None:
+    project = Project.of(tmp_path / "p", 1, model="bfl/klein-4b")
+    journal(project, a=(FIRST, "task.spring.14000"))
+    project.store.write("budget/book/00000001.json", data)
+    code, said, _ = spend(project.path)
+    assert code == 0
+    assert "paid      0.014 USD" in said
+    assert "held      cannot be told: " in said
+    assert problem in said
 
 
 # Where the view is to go -> exit code and what is said.

@@ -24,7 +24,7 @@ MODERATED = (Ending.REQUEST_MODERATED, Ending.CONTENT_MODERATED)
 def audit(shop: Shop) -> None:
     """Raises AssertionError: something is wrong with the money of a shop."""
     check_law(shop.api, shop.store, killed=shop.killed, as_published=shop.as_published)
-    found = [*_bought_again(shop), *_settled_wrong(shop), *_held_for_nothing(shop)]
+    found = [*_bought_again(shop), *_settled_wrong(shop), *_held_for_nothing(shop), *_given_up(shop)]
     assert not found, "\n".join(found)
 
 
@@ -83,6 +83,20 @@ def _held_for_nothing(shop: Shop) -> Iterator[str]:
     for key in sorted(shop.store.list(BOOK))[-1:]:
         holds = json.loads(shop.store.read(key))["holds"]
         yield from (f"still held: {hold}" for hold in holds if hold["pid"] == os.getpid())
+
+
+def last_of_each(shop: Shop) -> list[Record]:
+    """The latest attempt at each picture."""
+    return list({record.entry.fingerprint: record for record in journal_of(shop.store)}.values())
+
+
+def _given_up(shop: Shop) -> Iterator[str]:
+    """Tasks that count as gone though no time has passed and no link has said that it is over."""
+    if shop.clock or shop.links_end:
+        return
+    for record in journal_of(shop.store):
+        if record.entry.ending in (Ending.EXPIRED, Ending.GONE):
+            yield f"given up within its time: {record}"
 
 
 def _timed(shop: Shop) -> Iterator[tuple[float, Line]]:

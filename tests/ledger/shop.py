@@ -139,6 +139,7 @@ class Shop:
         runs: by run id.
         pictures: sha256 of the pixels of each picture that ever came, by render fingerprint.
         killed, as_published: as `check_law` has them.
+        links_end: links may have come to their own end.
         tampered: when somebody else spent from the account, or filled it up, on the server's clock.
     """
 
@@ -150,6 +151,7 @@ class Shop:
         self.pictures: dict[str, str] = {}
         self.killed, self.as_published, self.clock = False, True, 0.0
         self.tampered: list[float] = []
+        self.links_end = False
 
     # What happens
 
@@ -215,6 +217,7 @@ class Shop:
         """Other rules, calm but for these."""
         usual = {name: 0.0 for name in self.api.rules() if name.startswith(("p_", "poll_", "link_4")) or name == "slow"}
         self.api.rules(**usual | {"link_ttl": 600.0, "task_life": None, "storm": 0} | CALM | rules)
+        self.links_end |= rules.get("link_ttl", 600.0) < 600.0
         self.as_published &= rules.get("price_factor", 1.0) <= 1.0
 
     def sweep(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,7 +240,7 @@ def test_a_paid_task_of_a_dead_start_is_collected(bench: Bench) -> None:
 @pytest.mark.parametrize("said", ["NaN", "-1.0", "Infinity", "1e400", '"0.014"', "null", "true"])
 def test_a_cost_that_is_none_counts_as_the_highest(bench: Bench, said: str) -> None:
     bench.api.set(cost_says=said)
-    [made] = bench.render([request()])
+    [made] = bench.render([request()], accept_price=True)
     assert isinstance(made, Rendered)
     assert made.cost == pytest.approx(0.014)
     assert read_spent(bench.store, "spring").total == micro(0.014)
@@ -292,11 +293,17 @@ def test_the_budget_is_not_passed_over_all_starts(bench: Bench) -> None:
 
 
 def test_a_stop_submits_nothing_and_collects_what_is_in_flight(bench: Bench) -> None:
-    bench.api.set(seconds=0.5)
-    timer = threading.Timer(0.3, bench.stopping.set)
-    timer.start()
+    bench.api.set(seconds=1.5)
+
+    def stop() -> None:
+        while len(bench.tasks()) < 6:
+            time.sleep(0.02)
+        bench.stopping.set()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
     results = bench.render([request(number) for number in range(40)], in_flight=6)
-    timer.join()
+    stopper.join()
     assert len(results) == len(bench.tasks()) == 6
 
 

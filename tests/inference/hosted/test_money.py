@@ -17,7 +17,7 @@ from catalogs.journal.records import Ending
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import entries
 from catalogs.requests import Reason
-from inference.engine import Rendered
+from inference.engine import Failed, Rendered
 from inference.hosted import client, purchase, till
 from inference.hosted.prices import PriceWatch
 from tests.inference.hosted.buyers import PRICE, Buyer, reasons, request, requests
@@ -111,19 +111,28 @@ def test_a_picture_of_nearly_the_right_size_is_brought_to_it(buyer: Buyer) -> No
     assert "instead of 256x256; cropped and resized" in made.note
 
 
-@pytest.mark.parametrize("rule", ["p_wrong_ratio", "p_not_an_image"])
-def test_bytes_that_cannot_be_used_are_kept_all_the_same(buyer: Buyer, rule: str) -> None:
-    buyer.api.rules(**{rule: 1.0})
-    failed = only(buyer.render([request()], deadline=1.0))
-    kept = buyer.store.list("leftovers/paid")
-    if rule == "p_not_an_image":
-        assert (failed.reason, failed.final, kept) == (Reason.NOT_READY, False, {})  # it may be one later
-        return
+def test_a_picture_of_another_shape_is_kept_and_bought_again_at_a_word(buyer: Buyer) -> None:
+    buyer.api.rules(p_wrong_ratio=1.0)
+    failed = only(buyer.render([request()]))
     assert (failed.reason, failed.final) == (Reason.ENGINE_ERROR, True)
+    kept = buyer.store.list("leftovers/paid")
     assert len(kept) == 2
     reason = json.loads(buyer.store.read(next(key for key in kept if key.endswith(".json"))))["reason"]
     assert "instead of 64x64" in reason
     assert next(key for key in kept if key.endswith(".png")) in failed.detail
+    assert "--retry-failed buys another" in failed.detail
+    assert buyer.collect([request()]) == []
+    assert reasons(buyer.render([request()])) == [(Reason.ENGINE_ERROR, True)]
+    assert len(buyer.api.submits()) == 1
+    buyer.api.rules(p_wrong_ratio=0.0)
+    assert reasons(buyer.render([request()], retry_failed=True)) == ["picture"]
+    assert buyer.spent.tasks == buyer.api.billed() == 2 * PRICE
+
+
+def test_what_is_no_picture_may_be_one_later(buyer: Buyer) -> None:
+    buyer.api.rules(p_not_an_image=1.0)
+    assert reasons(buyer.render([request()], deadline=1.0)) == [(Reason.NOT_READY, False)]
+    assert not buyer.store.list("leftovers/paid")
 
 
 @pytest.mark.parametrize("unanswered", [1, 4])
@@ -205,6 +214,49 @@ def test_the_tenth_odd_price_stops_the_run(buyer: Buyer, factor: float) -> None:
     assert len(buyer.render(requests(30), accept_price=True)) == 30
     assert buyer.stopped == ""
     assert buyer.spent.tasks == buyer.api.billed()
+
+
+@pytest.mark.parametrize("said", ['"4.2"', "-1", "1e14", "true", "[1]", "NaN"])
+def test_a_price_that_is_none_stops_the_run(buyer: Buyer, said: str) -> None:
+    buyer.api.rules(cost_says=said)
+    buyer.render(requests(20), in_flight=4, unanswered=1)
+    assert "is no price of a picture, which counts as 0.014 USD; run again with --accept-price" in buyer.stopped
+    assert len(buyer.api.submits()) == 1
+    assert buyer.spent.tasks == PRICE
+    assert len(buyer.render(requests(4), accept_price=True)) == 4
+
+
+def test_a_price_that_is_not_said_is_the_highest(buyer: Buyer) -> None:
+    buyer.api.rules(cost_says="null")
+    assert reasons(buyer.render(requests(12))) == ["picture"] * 12
+    assert buyer.spent.tasks == 12 * PRICE
+
+
+def test_a_run_that_accepts_prices_knows_those_of_earlier_ones(buyer: Buyer) -> None:
+    buyer.api.rules(price_factor=3.0)
+    buyer.render(requests(1))
+    buyer.render(requests(30, 1), accept_price=True, max_cost=0.2)
+    assert "max_cost" in buyer.stopped
+    assert buyer.api.billed() == buyer.spent.tasks == 4 * 42_000
+
+
+def test_a_record_that_cannot_be_read_stops_its_picture_alone(buyer: Buyer) -> None:
+    buyer.api.rules(seconds=1.0)
+    buyer.render(requests(3), deadline=0.2)
+    key = f"spend/{render_fingerprint(request(1))}/0000.json"
+    before = buyer.store.read(key)
+    buyer.store.write(key, b"garbage")
+    assert len(buyer.collect(requests(3))) == 2
+    results = buyer.render(requests(5))
+    assert sorted(map(str, reasons(results))) == sorted(map(str, ["picture"] * 4 + [(Reason.ENGINE_ERROR, False)]))
+    assert any("is no journal record that can be read" in r.detail for r in results if isinstance(r, Failed))
+    buyer.store.delete([key])
+    [failed] = buyer.render([request(1)])
+    assert isinstance(failed, Failed)
+    assert "attempt 0 has no intent: what was spent cannot be known; put back what was written there" in failed.detail
+    buyer.store.write(key, before)
+    assert reasons(buyer.render(requests(3))) == ["picture"] * 3
+    assert len(buyer.api.submits()) == 5
 
 
 def test_prices_that_were_billed_are_reserved_from_then_on() -> None:
