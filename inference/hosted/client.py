@@ -164,11 +164,14 @@ class BflClient:
         shared = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._submits = httpx.AsyncClient(limits=alone, timeout=httpx.Timeout(SUBMIT_SECONDS, connect=15.0))
         self._reads = httpx.AsyncClient(limits=shared, timeout=_TIMEOUT)
-        self.links = Links(self._reads, base_url)
+        # A pool looks at all its connections for each request: two short lists are quicker than a long one.
+        self._downloads = httpx.AsyncClient(limits=shared, timeout=_TIMEOUT)
+        self.links = Links(self._downloads, base_url)
 
     async def close(self) -> None:
         await self._submits.aclose()
         await self._reads.aclose()
+        await self._downloads.aclose()
 
     def _headers(self, url: str) -> dict[str, str]:
         """The key for the API's own hosts, nothing for any other."""
@@ -235,6 +238,7 @@ class BflClient:
         """
         trouble = lost = 0
         delay: float | None = None
+        looked: float | None = None
         while True:
             elapsed = time.monotonic() - started
             if elapsed > deadline:
@@ -249,8 +253,9 @@ class BflClient:
             trouble = 0 if isinstance(status, str) and not is_lost else trouble + 1
             self.trouble = _trouble(content) if trouble else ""
             if status == "Ready":
-                pace.took(time.monotonic() - started)
+                pace.took(time.monotonic() - started, looked)
                 return _sample(content)
+            looked = time.monotonic() - started
             if status in FAILURES or status in MODERATED:
                 raise TaskFailed(status, self._key.masked(_failure(content)))
 

@@ -372,7 +372,10 @@ def test_looks_are_close_around_the_usual_time_and_seldom_before() -> None:
     pace = Pace(2.0)
     assert pace.delay(0.0) == 2.0
     for _ in range(20):
-        pace.took(2.0)
-    assert pace.delay(0.0) == pytest.approx(1.92)
-    assert pace.delay(1.95) < 0.07
+        pace.took(2.02, before=1.98)  # done in between
+    assert pace.delay(0.0) == pytest.approx(2.0)
+    assert pace.delay(2.01) < 0.04
     assert 0.5 < pace.delay(20.0) <= 5.5
+    for _ in range(5):
+        pace.took(1.0)  # done already at the first look
+    assert pace.delay(0.0) == pytest.approx(0.99)
