@@ -64,7 +64,7 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     with PlanWriter(path, header) as writer:
         for rows in _decided(plan, store, history, asked, refused_rows(plan, rights), ended):
             add_estimates(rows, estimates, paid, bool(header.hosted.get("resubmit")))
-            bought_again.add(rows, estimates)
+            bought_again.add(rows, estimates, paid - asked.collectable)
             summary.count(rows)
             writer.add(rows)
         withdrawn = [unwanted_row(*item, header.engine, Action.WITHDRAW) for item in ended.items()]

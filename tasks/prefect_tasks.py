@@ -143,7 +143,12 @@ def _flow_run() -> UUID | None:
     return context.task_run.flow_run_id if context else None
 
 
-@task(name="collect", task_run_name="collect what is paid", **_COMMITS_ROWS)
+@task(
+    name="collect",
+    task_run_name="collect what is paid",
+    retry_condition_fn=_is_worth_retrying,
+    **_COMMITS_ROWS,
+)
 def collect(store: Store, plan: str) -> Any:
     """Store pictures that earlier starts have paid for, before anything else is bought."""
     watch(_flow_run())

@@ -84,8 +84,11 @@ class Page:
         """By one campaign, or by all."""
         return sum(amount for name, amount in self.spent.items() if campaign in (None, name))
 
+    def holds_of(self, campaign: str | None) -> list[Hold]:
+        return [hold for hold in self.holds.values() if campaign in (None, hold.campaign)]
+
     def held_by(self, campaign: str | None) -> Micro:
-        return sum(hold.amount for hold in self.holds.values() if campaign in (None, hold.campaign))
+        return sum(hold.amount for hold in self.holds_of(campaign))
 
     def adding(self, campaign: str, amount: Micro) -> Page:
         return replace(self, spent={**self.spent, campaign: self.spent.get(campaign, 0) + amount})

@@ -82,7 +82,7 @@ class Purse:
             self._share = None
             try:
                 self._book.change(lambda page, _: _given_back(page, share))
-            except StorageError:
+            except (StorageError, SpendError):
                 return  # it ends by itself, and the journal tells what was spent of it
 
     def reserve(self, high: Micro, more: Micro = 0) -> Share:
@@ -143,7 +143,7 @@ class Purse:
         spent, held = page.spent_by(self._budget.campaign) + used, page.held_by(self._budget.campaign)
         room = limit - spent - held
         if room < high:
-            raise _short(spent, held, high, limit, list(page.holds.values()))
+            raise _short(spent, held, high, limit, page.holds_of(self._budget.campaign))
         return min(room, wanted)
 
 
@@ -153,8 +153,8 @@ def _given_back(page: Page, share: Share) -> Page:
 
 
 def _short(spent: Micro, held: Micro, high: Micro, limit: Micro, holds: list[Hold]) -> Short:
-    aside = f", {shown(held)} set aside by {', '.join(map(str, holds))}" if held else ""
+    aside = f", {shown(held)} set aside by {', '.join(map(str, holds))}" if holds else ""
     problem = f"{shown(spent)} USD are spent{aside}, and one more picture may cost {shown(high)}: over {shown(limit)}"
     error = Short("budget", "max_cost", problem, "raise it and run again")
-    error.others = tuple(map(str, holds)) if held else ()
+    error.others = tuple(map(str, holds))
     return error

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from catalogs.journal.spend import Journal
+from catalogs.money import Micro
 from inference.hosted.client import ApiKey, BflClient
 from inference.hosted.pace import Pace
 from inference.hosted.settings import HostedSettings
@@ -19,6 +20,7 @@ from inference.hosted.till import Till
 from inference.models.specs import ModelSpec
 
 JOURNAL_THREADS = 12
+CREDITS_SECONDS = 10.0
 
 Result = TypeVar("Result")
 
@@ -67,9 +69,9 @@ class Account:
                 self._tills[name] = Till(journal, settings)
             return self._tills[name]
 
-    def credits(self) -> Any:
-        """`BflClient.credits`, for a thread beside the loop."""
-        return self._call(self.client.credits())
+    def credits(self) -> Micro | None:
+        """`BflClient.credits`, for a thread beside the loop; raises TimeoutError as well."""
+        return self._call(asyncio.wait_for(self.client.credits(), CREDITS_SECONDS))
 
     def close(self) -> None:
         self._call(self.client.close())

@@ -210,7 +210,7 @@ class BflEngine(Engine):
         asked = time.monotonic()
         try:
             left = self._account.credits()
-        except BflError:
+        except (BflError, TimeoutError):
             return  # a key that is not known is told by the first submit
         if left is not None:
             seconds = time.monotonic() - asked
