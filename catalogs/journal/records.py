@@ -126,7 +126,10 @@ class PaidTask:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> PaidTask:
-        return cls(**{**content, "cost": micro(content["cost"])})
+        task = cls(**{**content, "cost": micro(content["cost"])})
+        for text in (task.id, task.polling_url):
+            _check_text(text)
+        return task
 
 
 @dataclass(frozen=True, slots=True)

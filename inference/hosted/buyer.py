@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalogs.journal.purse import Short
-from catalogs.journal.records import Purpose
+from catalogs.journal.records import Ending, PaidTask, Purpose
 from catalogs.journal.spend import Journal
 from catalogs.money import Micro, micro, micro_up
 from catalogs.requests import RenderRequest
 from inference.hosted.account import Account
+from inference.hosted.collection import Collection
 from inference.hosted.pictures import EncodedReferences
 from inference.hosted.settings import HostedSettings
 from inference.hosted.till import Till
@@ -45,6 +46,12 @@ class Buyer:
         pixels = [reference.width * reference.height for reference in request.references]
         low, high = estimate_cost(self.spec, request.width, request.height, pixels)
         return micro(low), micro_up(high)
+
+    def collection(
+        self, fingerprint: str, number: int, task: PaidTask, age: float = 0.0, before: Ending | None = None
+    ) -> Collection:
+        """The way from a task to its picture; arguments as `Collection` has them."""
+        return Collection(self.spec, self.settings, self.account, self.journal, fingerprint, number, task, age, before)
 
     def body(self, request: RenderRequest, seed: int) -> dict[str, Any]:
         """What the API is asked, only fields that the model has.

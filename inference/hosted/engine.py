@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -31,7 +31,7 @@ from inference.engine import Engine, Failed, LoadReference, Pixels, Rendered
 from inference.hosted.account import account_of
 from inference.hosted.buyer import Buyer, Order, Slot, prompt_sha256
 from inference.hosted.client import ApiKey, BflError
-from inference.hosted.collection import Collection, is_collectable
+from inference.hosted.collection import is_collectable
 from inference.hosted.pictures import Download, EncodedReferences, OtherPicture, pixels_of
 from inference.hosted.purchase import Purchase
 from inference.hosted.settings import HostedSettings
@@ -300,13 +300,13 @@ class _Collecting:
             return None  # of the others all can be known; the shard that wants this one says why
         if last is None or last.task is None or not is_collectable(last) or not last.intent.purpose.width:
             return None
+        if last.intent.model not in MODELS:
+            return None  # of a packshot that knows others
         self.attempt, age = last, await account.thread(journal.age, last)
-        spec = MODELS[last.intent.model]
+        of_its_model = replace(buyer, spec=MODELS[last.intent.model])
         try:
             async with account.slots, buyer.slot():
-                collection = Collection(
-                    spec, buyer.settings, account, journal, self.fingerprint, last.number, last.task, age, last.ending
-                )
+                collection = of_its_model.collection(self.fingerprint, last.number, last.task, age, last.ending)
                 sample = await collection.sample()
             return await collection.picture(sample, last.intent.seed)
         except BflError:

@@ -166,18 +166,12 @@ class Purchase:
     async def _end(self, number: int, ending: Ending, detail: str = "") -> None:
         await self._account.thread(self._journal.end, self.fingerprint, number, ending, detail)
 
-    def _collection(self, number: int, task: PaidTask, age: float, before: Ending | None) -> Collection:
-        buyer = self._buyer
-        return Collection(
-            buyer.spec, self._settings, self._account, self._journal, self.fingerprint, number, task, age, before
-        )
-
     async def _collect(self, attempt: Attempt, task: PaidTask) -> Answer:
         """Wait for a task of an earlier start, or of another process, that is paid for already."""
         age = await self._account.thread(self._journal.age, attempt)
         errors = attempt.errors if attempt.ending is Ending.ERROR else attempt.errors + 1
         async with self._account.slots, self._buyer.slot():
-            collection = self._collection(attempt.number, task, age, attempt.ending)
+            collection = self._buyer.collection(self.fingerprint, attempt.number, task, age, attempt.ending)
             sample = await self._tried(collection.sample(), collection, task, errors)
         if isinstance(sample, Failed):
             return sample
@@ -221,7 +215,7 @@ class Purchase:
             taken = await asyncio.shield(submitting)
             if isinstance(taken, Failed):
                 return taken
-            collection = self._collection(*taken, 0.0, None)
+            collection = self._buyer.collection(self.fingerprint, *taken)
             sample = await self._tried(collection.sample(), collection, taken[1], errors + 1)
         moderated = isinstance(sample, Failed) and sample.reason == Reason.MODERATED
         if moderated and self._settings.retry_moderated and seed == request.seed:

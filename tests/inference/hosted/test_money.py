@@ -259,6 +259,27 @@ def test_a_record_that_cannot_be_read_stops_its_picture_alone(buyer: Buyer) -> N
     assert len(buyer.api.submits()) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("0000.json", {"model": "bfl/of-tomorrow"}),
+        ("0000.task.spring.14000.json", {"polling_url": 5}),
+        ("0000.task.spring.14000.json", {"id": None}),
+    ],
+)
+def test_a_record_that_says_what_nobody_knows_keeps_no_other_from_being_collected(
+    buyer: Buyer, name: str, change: dict[str, Any]
+) -> None:
+    buyer.api.rules(seconds=1.0)
+    buyer.render(requests(3), deadline=0.2)
+    key = f"spend/{render_fingerprint(request(1))}/{name}"
+    before = buyer.store.read(key)
+    buyer.store.write(key, json.dumps({**json.loads(before), **change}).encode())
+    assert len(buyer.collect(requests(3))) == 2
+    buyer.store.write(key, before)
+    assert len(buyer.collect(requests(3))) == 3
+
+
 def test_prices_that_were_billed_are_reserved_from_then_on() -> None:
     watch = PriceWatch(accept=True)
     assert watch.expected(14_000) == 14_000
