@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from catalogs.storage.store import Store
+from tests.ledger.running import LedgerApi, ledger_api
 from tests.prefect_servers import postgres_server, prefect_server
 from tests.servers import FlakyS3, S3Server, flaky, missing, moto, require
 from tests.swift_server import swift as run_swift
@@ -132,3 +133,13 @@ def prefect_harness() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="module")
+def ledger_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
+    """An account of the hosted API with a ledger; a test begins with `forget`."""
+    from inference.hosted.account import close_accounts
+
+    with ledger_api(tmp_path_factory.mktemp("ledger") / "server.log", seconds=0.05) as api:
+        yield api
+        close_accounts()

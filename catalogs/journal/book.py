@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from catalogs.errors import NewerFormat, SpendError, StorageError
-from catalogs.journal.lease import boot_name, is_dead
+from catalogs.journal.lease import boot_name, is_dead, moment_of
 from catalogs.journal.sums import entries, spent_by_campaign
 from catalogs.money import Micro
 from catalogs.storage.clock import StoreClock
@@ -46,7 +46,7 @@ class Hold:
     """Money that a process has set aside.
 
     Attributes:
-        amount: what it may still spend of it, as far as the book knows.
+        amount: all that it took, what is spent of it by now included.
         since: when it was taken; `until` when it ends unless it is renewed. The store's clock.
     """
 
@@ -213,9 +213,7 @@ def _decode(store: Store, key: str) -> Page:
         if (version := found["format"]) > BOOK_FORMAT:
             problem = f"{NewerFormat('budget', version, BOOK_FORMAT)}: what is left cannot be known"
             raise SpendError(store.uri(key), "", problem, "upgrade packshot")
-        holds = [
-            Hold(**{**one, "since": _moment(one["since"]), "until": _moment(one["until"])}) for one in found["holds"]
-        ]
+        holds = [_hold(one) for one in found["holds"]]
         spent = {str(name): int(amount) for name, amount in found["spent_micro_usd"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):
         problem = "is no page of a budget's book that can be read"
@@ -225,11 +223,4 @@ def _decode(store: Store, key: str) -> Page:
 
 
 def _hold(said: Mapping[str, Any]) -> Hold:
-    return Hold(**{**said, "since": _moment(said["since"]), "until": _moment(said["until"])})
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no offset")
-    return moment
+    return Hold(**{**said, "since": moment_of(said["since"]), "until": moment_of(said["until"])})

@@ -72,7 +72,7 @@ class Lease:
             if isinstance(found, dict) and found.get("format", 1) > LEASE_FORMAT:
                 return cls._of_newer(found)
             # A moment without an offset cannot be compared with one that has one: nobody here ever wrote it.
-            return cls(**{**found, "until": _moment(found["until"])}) if found else None
+            return cls(**{**found, "until": moment_of(found["until"])}) if found else None
         except (ValueError, TypeError, KeyError, OverflowError):
             return None
 
@@ -80,7 +80,7 @@ class Lease:
     def _of_newer(cls, found: Mapping[str, Any]) -> Lease:
         """What can be said of a claim of a newer format."""
         try:
-            until = _moment(found["until"])
+            until = moment_of(found["until"])
         except (ValueError, TypeError, KeyError, OverflowError):
             until = _in(LEASE_SECONDS)
         pid = found.get("pid")
@@ -234,7 +234,8 @@ def _release(store: Store, key: str, lease: Lease) -> None:
         return  # it expires
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """A moment as files have it; raises ValueError where it has no offset."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,16 +55,12 @@ def read_spent(store: Store, campaign: str, everybody: bool = False) -> Spent:
         SpendError: an intent is of a newer format, or none: what was spent cannot be known.
     """
     found = attempts(store.list(SPEND))
-    spent, open_intents = Spent(), []
+    tasks, possible = _by_campaign(store, found.values())
+    mine = {*tasks, *possible} if everybody else {campaign}
+    spent = Spent(sum(tasks[name] for name in mine), sum(possible[name] for name in mine))
     latest: dict[str, int] = {}
-    for (fingerprint, number), names in found.items():
+    for fingerprint, number in found:
         latest[fingerprint] = max(number, latest.get(fingerprint, -1))
-        if names.task:
-            spent.tasks += names.task.cost if everybody or names.task.campaign == campaign else 0
-        elif names.intent and names.ending not in FREE:
-            open_intents.append(names.intent)
-    for intent in _read_all(store, open_intents):
-        spent.possible += intent.cost_high if everybody or intent.campaign == campaign else 0
     for fingerprint, number in latest.items():
         _claim(spent, fingerprint, found[fingerprint, number], campaign)
     return spent
@@ -85,17 +82,21 @@ def spent_by_campaign(store: Store) -> dict[str, Micro]:
     Raises:
         SpendError: as `read_spent`.
     """
-    found = attempts(store.list(SPEND))
-    sums: dict[str, Micro] = {}
-    open_intents = []
-    for names in found.values():
+    tasks, possible = _by_campaign(store, attempts(store.list(SPEND)).values())
+    return dict(tasks + possible)
+
+
+def _by_campaign(store: Store, found: Iterable[Names]) -> tuple[Counter[str], Counter[str]]:
+    """Money of tasks, and of submits of unknown fate at their highest price."""
+    tasks, possible, open_intents = Counter[str](), Counter[str](), []
+    for names in found:
         if names.task:
-            sums[names.task.campaign] = sums.get(names.task.campaign, 0) + names.task.cost
+            tasks[names.task.campaign] += names.task.cost
         elif names.intent and names.ending not in FREE:
             open_intents.append(names.intent)
     for intent in _read_all(store, open_intents):
-        sums[intent.campaign] = sums.get(intent.campaign, 0) + intent.cost_high
-    return sums
+        possible[intent.campaign] += intent.cost_high
+    return tasks, possible
 
 
 def last_prices(store: Store, campaign: str) -> tuple[Micro, Micro]:

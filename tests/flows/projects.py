@@ -40,6 +40,9 @@ CHANNELS: list[Any] = [
     {"name": "wide", "width": 64, "height": 32, "format": "png"},
 ]
 
+HOSTED_SHOT: dict[str, Any] = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }} on a table"}}}
+SQUARE: list[Any] = [{"name": "square", "width": 48, "height": 48, "format": "jpeg"}]
+
 
 @dataclass
 class Project:
@@ -108,6 +111,13 @@ class Project:
         return {
             tuple(row[name] for name in names): row for row in read_current(self.store, masters=masters).to_pylist()
         }
+
+
+def hosted(api: Any, folder: Path, products: int = 3, **campaign: Any) -> Project:
+    """A campaign on a hosted model, of one small shot; `api` is a server with a `url`."""
+    options = {"base_url": api.url, **campaign.pop("hosted", {})}
+    chosen = {"model": "bfl/klein-4b", "hosted": options, "shots": HOSTED_SHOT, "channels": SQUARE, **campaign}
+    return Project.of(folder, products, **chosen)
 
 
 def draw_photo(path: Path, colour: str | tuple[int, int, int]) -> None:

@@ -27,13 +27,11 @@ from tasks.stopping import stopping
 from tasks.verify import verify
 from tests.bfl_server import FATES, KEY, SWITCHES, HostedApi, hosted_api
 from tests.flows.commands import Command
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import HOSTED_SHOT, Project, hosted, plan_rows
 from tests.flows.test_render import python
 from tests.ledger.judged import Law
 
 PRICE = 0.014
-SHOT = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }} on a table"}}}
-SQUARE = [{"name": "square", "width": 48, "height": 48, "format": "jpeg"}]
 # A tenth of all requests meets one of these.
 FAULTS = {
     "submit_429": 0.02,
@@ -78,12 +76,6 @@ def api(server: HostedApi, law: Law, monkeypatch: pytest.MonkeyPatch) -> HostedA
     return server
 
 
-def hosted(api: HostedApi, folder: Path, products: int = 3, **campaign: Any) -> Project:
-    options = {"base_url": api.url, **campaign.pop("hosted", {})}
-    chosen = {"model": "bfl/klein-4b", "hosted": options, "shots": SHOT, "channels": SQUARE, **campaign}
-    return Project.of(folder, products, **chosen)
-
-
 def new_tasks(api: HostedApi, before: int) -> list[dict[str, Any]]:
     return api.tasks()[before:]
 
@@ -96,7 +88,7 @@ def stopped(project: Project) -> str:
 
 def test_the_same_campaign_local_and_hosted_moves_by_its_model(api: HostedApi, tmp_path: Path) -> None:
     shots = {
-        "hero": {**SHOT["hero"], "references": ["product.hero"]},
+        "hero": {**HOSTED_SHOT["hero"], "references": ["product.hero"]},
         "scene": {"size": "64x64", "references": ["shot.hero"], "prompt": {"scene": "in {{ image('shot.hero') }}"}},
     }
     project = hosted(api, tmp_path, shots=shots)

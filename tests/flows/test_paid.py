@@ -5,49 +5,33 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from catalogs.errors import CampaignError
 from catalogs.journal.sums import read_spent
 from inference.hosted import client, pace
-from inference.hosted.account import close_accounts
 from tasks.collect import collect_paid
 from tasks.leftovers import delete_leftovers, find_leftovers
 from tasks.stopping import stopping
 from tests.bfl_server import KEY
-from tests.flows.projects import Project
-from tests.flows.test_hosted import SHOT, SQUARE, Command
-from tests.ledger.running import LedgerApi, ledger_api
+from tests.flows.commands import Command
+from tests.flows.projects import HOSTED_SHOT, Project, hosted
+from tests.ledger.running import LedgerApi
 
 PRICE = 14_000
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
-    with ledger_api(tmp_path_factory.mktemp("ledger") / "log", seconds=0.1) as api:
-        yield api
-        close_accounts()
-
-
 @pytest.fixture
-def api(server: LedgerApi, monkeypatch: pytest.MonkeyPatch) -> LedgerApi:
+def api(ledger_server: LedgerApi, monkeypatch: pytest.MonkeyPatch) -> LedgerApi:
     monkeypatch.setenv("BFL_API_KEY", KEY)
     monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.05)
     monkeypatch.setattr(pace.Pace, "delay", lambda self, elapsed: 0.05)
-    server.forget()
+    ledger_server.forget()
     stopping.clear()
-    return server
-
-
-def hosted(api: LedgerApi, folder: Path, products: int = 3, **campaign: Any) -> Project:
-    options = {"base_url": api.url, **campaign.pop("hosted", {})}
-    chosen = {"model": "bfl/klein-4b", "hosted": options, "shots": SHOT, "channels": SQUARE, **campaign}
-    return Project.of(folder, products, **chosen)
+    return ledger_server
 
 
 def in_flight(api: LedgerApi, project: Project) -> None:
@@ -176,7 +160,7 @@ def test_slow_starts_give_no_paid_picture_up(api: LedgerApi, tmp_path: Path) -> 
 
 
 def test_a_picture_that_was_brought_to_its_size_says_so_in_its_row(api: LedgerApi, tmp_path: Path) -> None:
-    shot = {"hero": {**SHOT["hero"], "size": "256x256"}}
+    shot = {"hero": {**HOSTED_SHOT["hero"], "size": "256x256"}}
     project = hosted(api, tmp_path, 2, shots=shot)
     api.rules(p_wrong_size=1.0)
     project.render()

@@ -23,7 +23,6 @@ from catalogs.plans.file import PlanFile
 from flows.artifacts import summary_markdown
 from flows.cli_output import cost_lines, outcome_lines
 from inference.hosted import pace, purchase
-from inference.hosted.account import close_accounts
 from tasks.collect import collect_paid
 from tasks.outcome import outcome_of
 from tasks.run_summary import write_summary
@@ -31,40 +30,25 @@ from tasks.spending import Spending, read_spending
 from tasks.stopping import stopping
 from tests.flows.commands import run as in_process
 from tests.flows.journals import FIRST, journal
-from tests.flows.projects import Project, make
+from tests.flows.projects import HOSTED_SHOT, Project, hosted, make
 from tests.ledger.rules import Rules
-from tests.ledger.running import LedgerApi, ledger_api
+from tests.ledger.running import LedgerApi
 from tests.test_pages import documented
 
 PRICE = 14_000
 KEY = "a-key-of-the-ledger"
-SHOT = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }} on a table"}}}
-SQUARE = [{"name": "square", "width": 48, "height": 48, "format": "jpeg"}]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
-    with ledger_api(tmp_path_factory.mktemp("ledger") / "server.log", seconds=0.05) as running:
-        yield running
-        close_accounts()
 
 
 @pytest.fixture
-def api(server: LedgerApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerApi]:
+def api(ledger_server: LedgerApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerApi]:
     monkeypatch.setenv("BFL_API_KEY", KEY)
     monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.02)
     monkeypatch.setattr(pace, "BACKOFF_MOST", 0.1)
     monkeypatch.setattr(purchase, "SUBMIT_TRIES", 3)
-    server.forget()
+    ledger_server.forget()
     stopping.clear()
-    yield server
+    yield ledger_server
     stopping.clear()
-
-
-def hosted(api: LedgerApi, folder: Path, products: int = 2, **campaign: Any) -> Project:
-    options = {"base_url": api.url, **campaign.pop("hosted", {})}
-    chosen = {"model": "bfl/klein-4b", "hosted": options, "shots": SHOT, "channels": SQUARE, **campaign}
-    return Project.of(folder, products, **chosen)
 
 
 def run(project: Project, **options: Any) -> dict[str, Any]:
@@ -269,7 +253,10 @@ def test_the_documented_query_gives_the_sums_of_the_view(api: LedgerApi, tmp_pat
     for number, project in enumerate(two):
         for product in project.products:
             product["title"] += f" in {number}"
-        project.campaign["shots"] = {"hero": SHOT["hero"], f"other{number}": {**SHOT["hero"], "size": "128x64"}}
+        project.campaign["shots"] = {
+            "hero": HOSTED_SHOT["hero"],
+            f"other{number}": {**HOSTED_SHOT["hero"], "size": "128x64"},
+        }
         project.write()
         run(project, accept_price=True)
         stopping.clear()

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import hypothesis
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -25,6 +24,7 @@ from tests.inference.hosted.buyers import PRICE
 from tests.ledger.audit import Limits, audit, check_book, last_of_each
 from tests.ledger.running import LedgerApi, ledger_api
 from tests.ledger.shop import QUICK, Run, Shop, Workshop
+from tests.trials.orders import drawn
 
 TROUBLE: list[dict[str, Any]] = [
     {"p_bill_then_500": 0.5},
@@ -311,20 +311,6 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         close_accounts()
 
 
-def trial(examples: int, steps: int, **more: Any) -> settings:
-    shrink = [Phase.shrink] if os.environ.get("PACKSHOT_TRIAL_SHRINK") else []
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, *shrink],
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        **more,
-    )
-
-
 @pytest.mark.parametrize("walk", WALKS)
 def test_each_thing_once_where_it_matters(shops: None, walk: str) -> None:
     """Random orders meet the rare ones too seldom for a minute."""
@@ -338,7 +324,7 @@ def test_each_thing_once_where_it_matters(shops: None, walk: str) -> None:
 
 
 def test_whatever_happens_the_law_is_kept(shops: None) -> None:
-    run_state_machine_as_test(Trial, settings=trial(3, 20, derandomize=True))
+    run_state_machine_as_test(Trial, settings=drawn(3, 20, derandomize=True))
 
 
 @pytest.mark.slow
@@ -348,4 +334,4 @@ def test_whatever_happens_for_longer(shops: None, piece: int) -> None:
     seed = int(os.environ.get("PACKSHOT_TRIAL_SEED", "20261122")) + piece
     examples = int(os.environ.get("PACKSHOT_TRIAL_EXAMPLES", "20"))
     steps = int(os.environ.get("PACKSHOT_TRIAL_STEPS", "25"))
-    run_state_machine_as_test(hypothesis.seed(seed)(Trial), settings=trial(examples, steps))
+    run_state_machine_as_test(hypothesis.seed(seed)(Trial), settings=drawn(examples, steps))

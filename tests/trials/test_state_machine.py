@@ -12,7 +12,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.trials.orders import drawn
 from tests.trials.rival import beside
 from tests.trials.world import BRANDS, LICENCES, Product, World
 
@@ -350,20 +350,6 @@ class Trial(RuleBasedStateMachine):
             self.world.render({"retire": retire})
 
 
-def trial(examples: int, steps: int, **more: Any) -> settings:
-    shrink = [Phase.shrink] if os.environ.get("PACKSHOT_TRIAL_SHRINK") else []
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, *shrink],
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        **more,
-    )
-
-
 @pytest.mark.parametrize("walk", WALKS)
 def test_each_thing_once_where_it_matters(walk: str) -> None:
     """Random orders meet the rare ones too seldom for a minute: these walks meet every rule where it has an effect."""
@@ -377,7 +363,7 @@ def test_each_thing_once_where_it_matters(walk: str) -> None:
 
 
 def test_any_order_of_what_can_happen_keeps_the_record_right() -> None:
-    run_state_machine_as_test(Trial, settings=trial(12, 14, derandomize=True))
+    run_state_machine_as_test(Trial, settings=drawn(12, 14, derandomize=True))
 
 
 @pytest.mark.slow
@@ -386,4 +372,4 @@ def test_any_order_of_what_can_happen_for_longer() -> None:
     seed = int(os.environ.get("PACKSHOT_TRIAL_SEED", "20261121"))
     examples = int(os.environ.get("PACKSHOT_TRIAL_EXAMPLES", "30"))
     steps = int(os.environ.get("PACKSHOT_TRIAL_STEPS", "25"))
-    run_state_machine_as_test(hypothesis.seed(seed)(Trial), settings=trial(examples, steps))
+    run_state_machine_as_test(hypothesis.seed(seed)(Trial), settings=drawn(examples, steps))

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from inference.hosted import pace
-from inference.hosted.account import close_accounts
 from tests.inference.hosted.buyers import Buyer
 from tests.ledger.judged import Law
-from tests.ledger.running import LedgerApi, ledger_api
+from tests.ledger.running import LedgerApi
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +19,6 @@ def law(tmp_path: Path) -> Iterator[Law]:
     held = Law(tmp_path)
     yield held
     held.check()
-
-
-@pytest.fixture(scope="module")
-def ledger_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerApi]:
-    with ledger_api(tmp_path_factory.mktemp("ledger") / "log", seconds=0.05) as api:
-        yield api
-        close_accounts()
 
 
 @pytest.fixture
