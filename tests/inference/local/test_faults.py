@@ -73,6 +73,7 @@ def test_a_streak_is_of_one_error_on_distinct_things() -> None:
         streak.broke("f", RuntimeError("x"))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_compiler_that_fails_is_blamed_on_no_picture(klein: Model, monkeypatch: Any, tmp_path: Path) -> None:
