@@ -30,14 +30,16 @@ class Conditions:
         text: (batch, 512, context).
         unconditional: (1, 512, context) of the empty prompt, for guided base models.
         references: (batch, tokens, channels), packed, or None.
-        reference_ids: (1, tokens, 4).
-        keys_values: `Flux2KVCache` of the references, for the KV family; `references` is None then.
+        image_ids: (tokens, 4) of the picture and of what follows it.
+        text_ids: (512, 4).
+        keys_values: of the references of each sample, for the KV family; `references` is None then.
     """
 
     text: torch.Tensor
+    image_ids: torch.Tensor
+    text_ids: torch.Tensor
     unconditional: torch.Tensor | None = None
     references: torch.Tensor | None = None
-    reference_ids: torch.Tensor | None = None
     keys_values: Any = None
 
 
@@ -108,18 +110,14 @@ def _velocity(
     """What the transformer predicts for latents at a timestep."""
     import torch
 
-    pipe, dtype, device = checkpoint.pipe, _compute_dtype(checkpoint), checkpoint.device
+    dtype, device = _compute_dtype(checkpoint), checkpoint.device
     batch = len(start)
-    ids = on_device(pipe._prepare_latent_ids(start[:1]), device)
-    text_ids = on_device(pipe._prepare_text_ids(conditions.text[:1]), device)
-    if conditions.references is not None and conditions.reference_ids is not None:
-        ids = torch.cat([ids, conditions.reference_ids], dim=1)
     guidance = None
     if checkpoint.family == "dev":
         guidance = torch.full([batch], request.guidance or 0.0, device=device, dtype=torch.float32)
     cached: dict[str, Any] = {}
     if conditions.keys_values is not None:
-        cached = {"kv_cache": _shared(conditions.keys_values, batch), "kv_cache_mode": "cached"}
+        cached = {"kv_cache": conditions.keys_values, "kv_cache_mode": "cached"}
 
     def predict(latents: Any, timestep: Any, text: Any) -> Any:
         hidden = latents
@@ -130,8 +128,8 @@ def _velocity(
             timestep=timestep.expand(batch).to(latents.dtype) / 1000,
             guidance=guidance,
             encoder_hidden_states=text,
-            txt_ids=text_ids,
-            img_ids=ids,
+            txt_ids=conditions.text_ids,
+            img_ids=conditions.image_ids,
             return_dict=False,
             **cached,
         )[0]
@@ -147,23 +145,6 @@ def _velocity(
         return without + scale * (with_prompt - without)
 
     return guided
-
-
-def _shared(kept: Any, batch: int) -> Any:
-    """Keys and values of one set seen by every sample of a batch, without a copy."""
-    from diffusers.models.transformers.transformer_flux2 import Flux2KVCache
-
-    if batch == 1:
-        return kept
-    shared = Flux2KVCache(len(kept.double_block_caches), len(kept.single_block_caches))
-    shared.num_ref_tokens = kept.num_ref_tokens
-    for mine, theirs in (
-        (shared.double_block_caches, kept.double_block_caches),
-        (shared.single_block_caches, kept.single_block_caches),
-    ):
-        for layer, source in zip(mine, theirs, strict=True):
-            layer.store(source.k_ref.expand(batch, -1, -1, -1), source.v_ref.expand(batch, -1, -1, -1))
-    return shared
 
 
 def flops_of(checkpoint: Checkpoint, request: RenderRequest, reference_tokens: int) -> float:

@@ -23,7 +23,7 @@ from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
 from inference.local.decoding import decode
 from inference.local.denoising import Conditions, denoise, flops_of, is_guided, noise
-from inference.local.device import dense_flops, device_name, empty_cache, on_device, peak_bytes
+from inference.local.device import dense_flops, device_name, empty_cache, peak_bytes
 from inference.local.faults import (
     Streak,
     breaks,
@@ -34,7 +34,9 @@ from inference.local.faults import (
     is_out_of_memory,
     lost_device,
 )
+from inference.local.keys_values import KeysValues, ReferenceSet
 from inference.local.loading import Source
+from inference.local.positions import Positions
 from inference.local.reference_encoding import ReferenceEncoder
 from inference.local.started_batches import Flight, Sample
 from inference.local.text_encoding import PromptTooLong, TextEncoder
@@ -56,6 +58,8 @@ class DiffusersEngine(Engine):
         self._checkpoint, self._options = checkpoint, options or EngineOptions()
         self._clock = StageClock(checkpoint.device)
         self._text = TextEncoder(checkpoint, self._clock)
+        self._positions = Positions(checkpoint.pipe, checkpoint.device)
+        self._keys_values = KeysValues(checkpoint, self._positions, self._clock)
         self._references = ReferenceEncoder(checkpoint, self._clock, load_reference)
         self._sizes = BatchSizes(checkpoint, self._options)
         self._profile = Profile(device_name(checkpoint.device))
@@ -72,11 +76,8 @@ class DiffusersEngine(Engine):
         self._references.load_with(load_reference)
 
     def bucket(self, request: RenderRequest) -> Hashable:
-        """One geometry; for the KV family one reference set, whose keys and values the whole batch shares."""
-        key = bucket_key(request)
-        if self._checkpoint.family == "kv" and request.references:
-            return (contents(request), key)
-        return ((), key)
+        """One geometry: every sample has references of its own."""
+        return bucket_key(request)
 
     def batch_size(self, request: RenderRequest) -> int:
         return self._sizes.size(request)
@@ -108,7 +109,7 @@ class DiffusersEngine(Engine):
             taken, self._profile = self._profile, Profile(device_name(self._checkpoint.device))
             for name, seconds in self._clock.take().items():
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
-            counts = {**self._references.counts, "prompts_encoded": self._text.encoded}
+            counts = {**self._references.counts, **self._keys_values.counts, "prompts_encoded": self._text.encoded}
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
             self._taken = counts
             taken.limit_flops = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
@@ -201,6 +202,7 @@ class DiffusersEngine(Engine):
 
     def _make_room(self) -> None:
         self._references.drop_caches()
+        self._keys_values.clear()
         empty_cache()
 
     def _sample(self, request: RenderRequest, text: Any) -> Sample:
@@ -208,10 +210,11 @@ class DiffusersEngine(Engine):
             return Sample(request, text)
         import torch
 
-        pipe = self._checkpoint.pipe
-        grids = [self._references.latents(reference) for reference in request.references]
-        packed = torch.cat([pipe._pack_latents(grid) for grid in grids], dim=1)
-        return Sample(request, text, packed, on_device(pipe._prepare_image_ids(grids), packed.device))
+        latents = [self._references.latents(reference) for reference in request.references]
+        packed = torch.cat([self._checkpoint.pipe._pack_latents(one) for one in latents], dim=1)
+        grids = tuple((one.shape[-2], one.shape[-1]) for one in latents)
+        key = tuple((reference.sha256, grid) for reference, grid in zip(request.references, grids, strict=True))
+        return Sample(request, text, ReferenceSet(key, packed, grids))
 
     def _launch(self, samples: list[Sample], failures: list[Failed], last: bool = False) -> list[Flight]:
         """Give samples to the device; halve the batch when memory runs out, take it apart when it breaks.
@@ -259,7 +262,7 @@ class DiffusersEngine(Engine):
         begun = mark(checkpoint.device)
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
-        conditions = self._conditions(samples)
+        conditions = self._conditions(samples, start.shape[-2:])
         with self._clock.stage(self._stage("denoise", samples)):
             final = denoise(checkpoint, request, start, conditions)
         with self._clock.stage(self._stage("decode", samples)):
@@ -272,21 +275,28 @@ class DiffusersEngine(Engine):
         verdicts = verdicts.to("cpu", non_blocking=True)
         return Flight(samples, host, verdicts, mark(checkpoint.device), begun)
 
-    def _conditions(self, samples: list[Sample]) -> Conditions:
+    def _conditions(self, samples: list[Sample], grid: Sequence[int]) -> Conditions:
+        """What steers a batch.
+
+        Args:
+            grid: rows and columns of the picture, in tokens.
+        """
         import torch
 
+        picture = (grid[0], grid[1])
         text = torch.cat([sample.text for sample in samples])
-        first = samples[0]
+        text_ids = self._positions.text(text.shape[1])
         unconditional: Any = None
-        if is_guided(self._checkpoint, first.request):
+        if is_guided(self._checkpoint, samples[0].request):
             unconditional = self._text.embeddings([""])[""]
-        if first.references is None:
-            return Conditions(text, unconditional)
+        sets = [sample.references for sample in samples if sample.references]
+        if not sets:
+            return Conditions(text, self._positions.picture(picture), text_ids, unconditional)
         if self._checkpoint.family == "kv":
-            kept = self._references.keys_values(first.request.references, first.references, first.reference_ids)
-            return Conditions(text, keys_values=kept)
-        packed = torch.cat([sample.references for sample in samples])
-        return Conditions(text, unconditional, packed, first.reference_ids)
+            laid = self._keys_values.laid_out(sets, text.shape[1] + grid[0] * grid[1])
+            return Conditions(text, self._positions.picture(picture), text_ids, keys_values=laid)
+        ids = self._positions.picture(picture, sets[0].grids)
+        return Conditions(text, ids, text_ids, unconditional, torch.cat([one.packed for one in sets]))
 
     def _stage(self, name: str, samples: list[Sample]) -> str:
         """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""
@@ -304,7 +314,7 @@ class DiffusersEngine(Engine):
             self._warm.add(shape)  # what was warm-up counts neither in pictures nor in operations
             return
         references = samples[0].references
-        count = 0 if references is None else references.shape[1]
+        count = references.tokens if references else 0
         self._profile.images += len(samples)
         self._profile.flops += len(samples) * flops_of(self._checkpoint, request, count)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalogs.requests import RenderRequest
+from inference.local.keys_values import ReferenceSet
 
 
 @dataclass(frozen=True)
@@ -14,14 +15,12 @@ class Sample:
 
     Attributes:
         text: (1, 512, context).
-        references: packed latents (1, tokens, channels) of all its references, None without.
-        reference_ids: (1, tokens, 4).
+        references: encoded, None without.
     """
 
     request: RenderRequest
     text: Any
-    references: Any = None
-    reference_ids: Any = None
+    references: ReferenceSet | None = None
 
 
 @dataclass(frozen=True)
