@@ -1,10 +1,8 @@
-"""Loads a FLUX.2 checkpoint and lays it out on the machine: memory mode, precision, attention, compilation."""
+"""Loads a FLUX.2 checkpoint and lays it out on the machine: memory mode and precision."""
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +20,6 @@ from inference.models.weights import cache_folder
 
 if TYPE_CHECKING:
     import torch
-
-_logger = logging.getLogger(__name__)
-# Each new combination of batch and geometry compiles anew up to this often; torch's 8 would then fall back to eager.
-_RECOMPILE_LIMIT = 128
 
 
 @dataclass
@@ -67,7 +61,6 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     Raises:
         EngineError: diffusers is not installed, or the weights cannot be loaded.
         ModelError: the model is none of this engine's, or its weights are not to be had.
-        OptionError: the attention backend cannot be used here.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
@@ -140,7 +133,6 @@ def placed(
     checkpoint = Checkpoint(family, pipe, language_model, device, memory, shape, weight_precision)
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
-    _speed_up(checkpoint, options)
     return checkpoint
 
 
@@ -204,31 +196,3 @@ def _stream_blocks(checkpoint: Checkpoint) -> None:
         offload_type="leaf_level",
         use_stream=checkpoint.device.type == "cuda",
     )
-
-
-def _speed_up(checkpoint: Checkpoint, options: EngineOptions) -> None:
-    import torch
-
-    if options.decoder == "folded":
-        from inference.local.decoding import fold_upsamplers
-
-        fold_upsamplers(checkpoint.vae.decoder)
-    if options.attention:
-        try:
-            checkpoint.transformer.set_attention_backend(options.attention)
-        except (ValueError, ImportError, RuntimeError) as error:  # a package or a kernel it needs is not here
-            reason = " ".join(str(error).split())[:300]
-            raise OptionError("--attention", options.attention, reason, "choose another, or leave it out") from None
-    if options.compile:
-        import torch._dynamo
-
-        torch._dynamo.config.recompile_limit = _RECOMPILE_LIMIT
-        # Said of a version check in diffusers' upsampler; its answer is the same at every call.
-        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
-        if checkpoint.is_hooked:
-            _logger.warning("float8 and offloaded blocks cannot be compiled; the decoder is")
-        else:
-            checkpoint.transformer.compile_repeated_blocks(fullgraph=True)
-        # channels_last alone makes the decoder slower; compiled it makes it faster.
-        checkpoint.vae.decoder.to(memory_format=torch.channels_last)
-        checkpoint.vae.decoder = torch.compile(checkpoint.vae.decoder)

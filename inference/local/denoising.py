@@ -82,6 +82,13 @@ def denoise(checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor,
     return latents
 
 
+def first_forward(checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor, conditions: Conditions) -> Any:
+    """What the transformer predicts for the noise of a batch: (batch, target tokens, channels)."""
+    latents = checkpoint.pipe._pack_latents(start)
+    scheduler = _scheduler(checkpoint, request.steps, latents.shape[1])
+    return _velocity(checkpoint, request, start, conditions)(latents, scheduler.timesteps[0])
+
+
 def _scheduler(checkpoint: Checkpoint, steps: int, count: int) -> Any:
     """A scheduler before its first step, for pictures of so many tokens.
 

@@ -8,6 +8,7 @@ references are encoded once, and the pictures are those of the stock pipelines c
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -17,12 +18,13 @@ from catalogs.errors import EngineError, ReferenceImageError
 from catalogs.identity import PIXEL_RECIPE
 from catalogs.requests import Reason, RenderRequest
 from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
+from inference.local.acceleration import EAGER_SHARE, Acceleration, Way
 from inference.local.batch_sizes import BatchSizes
-from inference.local.batching import bucket_key, contents
+from inference.local.batching import bucket_key, contents, tokens_of
 from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
 from inference.local.decoding import decode
-from inference.local.denoising import Conditions, denoise, flops_of, is_guided, noise
+from inference.local.denoising import Conditions, denoise, first_forward, flops_of, is_guided, noise
 from inference.local.device import dense_flops, device_name, empty_cache, peak_bytes
 from inference.local.faults import (
     Streak,
@@ -62,6 +64,7 @@ class DiffusersEngine(Engine):
         self._keys_values = KeysValues(checkpoint, self._positions, self._clock)
         self._references = ReferenceEncoder(checkpoint, self._clock, load_reference)
         self._sizes = BatchSizes(checkpoint, self._options)
+        self._acceleration = Acceleration(checkpoint, self._options)
         self._profile = Profile(device_name(checkpoint.device))
         self._streak = Streak(self._options)
         self._warm: set[Hashable] = set()
@@ -80,7 +83,20 @@ class DiffusersEngine(Engine):
         return bucket_key(request)
 
     def batch_size(self, request: RenderRequest) -> int:
-        return self._sizes.size(request)
+        return self._sizes.size(request, str(self._way(request)))
+
+    def begin(self, requests: Sequence[RenderRequest]) -> None:
+        with self._lock:
+            self._acceleration.begin(Counter(bucket_key(request) for request in requests))
+
+    def _way(self, request: RenderRequest) -> Way:
+        """How the request's bucket is rendered in this shard."""
+        return self._acceleration.way(bucket_key(request), lambda: self._estimated_seconds(request))
+
+    def _estimated_seconds(self, request: RenderRequest) -> float:
+        """Of one picture, as the stock pipeline computes."""
+        rate = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
+        return flops_of(self._checkpoint, request, tokens_of(request)[1]) / (rate * EAGER_SHARE)
 
     def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
         with self._lock:
@@ -111,6 +127,7 @@ class DiffusersEngine(Engine):
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
             counts = {**self._references.counts, **self._keys_values.counts, "prompts_encoded": self._text.encoded}
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
+            taken.notes = list(self._acceleration.notes)
             self._taken = counts
             taken.limit_flops = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
             taken.peak_bytes = peak_bytes(self._checkpoint.device)
@@ -248,7 +265,8 @@ class DiffusersEngine(Engine):
             return []
         half = len(samples) // 2 if out_of_memory else 1
         if out_of_memory:
-            self._sizes.limit(samples[0].request, half)
+            request = samples[0].request
+            self._sizes.limit(request, half, str(self._way(request)))
         return [
             flight
             for start in range(0, len(samples), half)
@@ -263,17 +281,20 @@ class DiffusersEngine(Engine):
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
         conditions = self._conditions(samples, start.shape[-2:])
-        with self._clock.stage(self._stage("denoise", samples)):
-            final = denoise(checkpoint, request, start, conditions)
-        with self._clock.stage(self._stage("decode", samples)):
-            pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
-        self._count(samples)
+        forward = partial(first_forward, checkpoint, request, start, conditions)
+        way = self._acceleration.proven(bucket_key(request), self._way(request), forward)
+        with self._acceleration.using(way):
+            with self._clock.stage(self._stage("denoise", samples, way)):
+                final = denoise(checkpoint, request, start, conditions)
+            with self._clock.stage(self._stage("decode", samples, way)):
+                pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
+        self._count(samples, way)
         if checkpoint.device.type != "cuda":
-            return Flight(samples, pixels, verdicts, None, mark(checkpoint.device) - begun)
+            return Flight(samples, way, pixels, verdicts, None, mark(checkpoint.device) - begun)
         host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
         host.copy_(pixels, non_blocking=True)
         verdicts = verdicts.to("cpu", non_blocking=True)
-        return Flight(samples, host, verdicts, mark(checkpoint.device), begun)
+        return Flight(samples, way, host, verdicts, mark(checkpoint.device), begun)
 
     def _conditions(self, samples: list[Sample], grid: Sequence[int]) -> Conditions:
         """What steers a batch.
@@ -298,19 +319,22 @@ class DiffusersEngine(Engine):
         ids = self._positions.picture(picture, sets[0].grids)
         return Conditions(text, ids, text_ids, unconditional, torch.cat([one.packed for one in sets]))
 
-    def _stage(self, name: str, samples: list[Sample]) -> str:
+    def _stage(self, name: str, samples: list[Sample], way: Way) -> str:
         """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""
         device = self._checkpoint.device.type
-        shape = (name, len(samples), bucket_key(samples[0].request))
-        if shape in self._warm or not (self._options.compile or device == "cuda"):
+        shape = (name, len(samples), way, bucket_key(samples[0].request))
+        if shape in self._warm or not (way.compile or device == "cuda"):
             return name
         self._warm.add(shape)
         return "warm-up"
 
-    def _count(self, samples: list[Sample]) -> None:
+    def _count(self, samples: list[Sample], way: Way) -> None:
         request = samples[0].request
-        shape = ("counted", len(samples), bucket_key(request))
-        if (self._options.compile or self._checkpoint.device.type == "cuda") and shape not in self._warm:
+        shape = ("counted", len(samples), way, bucket_key(request))
+        if str(way):
+            counts = self._profile.counts
+            counts["pictures_accelerated"] = counts.get("pictures_accelerated", 0) + len(samples)
+        if (way.compile or self._checkpoint.device.type == "cuda") and shape not in self._warm:
             self._warm.add(shape)  # what was warm-up counts neither in pictures nor in operations
             return
         references = samples[0].references
@@ -333,14 +357,16 @@ class DiffusersEngine(Engine):
             seconds, count = flight.seconds(), len(flight.samples)
         except RuntimeError as error:  # a fault on the device shows only now, and ends its context
             raise lost_device(error) from error
-        self._sizes.measured(flight.samples[0].request, count, seconds)
+        request, way = flight.samples[0].request, flight.way
+        self._sizes.measured(request, count, seconds, str(way))
+        self._acceleration.measured(bucket_key(request), way, seconds, count)
         pixels, verdicts = flight.pixels.numpy(), flight.verdicts.tolist()
         for place, sample in enumerate(flight.samples):
             finite, varied = verdicts[place]
             if finite and varied:
                 self._streak.ended()
                 # A copy of its own: a view would keep the whole batch alive until the last is stored.
-                yield Rendered(sample.request, pixels[place].copy(), seconds / count, count)
+                yield Rendered(sample.request, pixels[place].copy(), seconds / count, count, how=str(way))
             else:
                 yield came_out_bad(sample.request, finite)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalogs.requests import RenderRequest
+from inference.local.acceleration import Way
 from inference.local.keys_values import ReferenceSet
 
 
@@ -32,9 +33,11 @@ class Flight:
         verdicts: bool (batch, 2): finite, more than one colour.
         done: event of the device, None where work is done at once.
         seconds: how long a CPU took, or the events around a GPU's work.
+        way: how transformer and decoder ran.
     """
 
     samples: list[Sample]
+    way: Way
     pixels: Any
     verdicts: Any
     done: Any
