@@ -64,13 +64,15 @@ class ModelChoice(_Section):
         name: one of `packshot models`, or a folder saved by a FLUX.2 pipeline of diffusers.
         revision: another commit of the model's repository than the pinned one.
         weight_precision: float8 stores the transformer's weights in 8 bits and computes in bfloat16: half the
-            memory, and other pictures.
+            memory, slower, and other pictures. float8-dynamic computes in 8 bits too: half the memory, and faster where
+            the card has 8-bit matrix units (compute capability 8.9). How far either is from bfloat16 on real weights is
+            not measured yet.
         lora: files merged into the weights, in order.
     """
 
     name: str
     revision: str | None = None
-    weight_precision: Literal["bfloat16", "float32", "float8"] | None = None
+    weight_precision: Literal["bfloat16", "float32", "float8", "float8-dynamic"] | None = None
     lora: tuple[Lora, ...] = ()
 
 
