@@ -32,6 +32,7 @@ TEXT_LAYERS: dict[Family, tuple[int, ...]] = {
 """Hidden layers each pipeline reads of its text encoder, by diffusers' defaults."""
 
 FLOAT8 = "float8"
+FLOAT8_DYNAMIC = "float8-dynamic"
 _logger = logging.getLogger(__name__)
 # Each new combination of batch and geometry compiles anew up to this often; torch's 8 would then fall back to eager.
 _RECOMPILE_LIMIT = 128
@@ -43,7 +44,8 @@ class Source:
 
     Attributes:
         model: name in the model table or absolute path of a folder saved by diffusers.
-        weight_precision: `bfloat16`, `float32` or `float8` (weights stored in 8 bits, computed in bfloat16).
+        weight_precision: `bfloat16`, `float32`, `float8` (weights stored in 8 bits, computed in bfloat16) or
+            `float8-dynamic` (stored and computed in 8 bits).
         lora: (path, scale) of each LoRA file, in order.
     """
 
@@ -103,7 +105,7 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     """Load weights onto the GPU if there is one, else the CPU.
 
     Raises:
-        EngineError: diffusers is not installed, or the weights cannot be loaded.
+        EngineError: diffusers is not installed, the weights cannot be loaded, or the GPU cannot compute as asked.
         ModelError: the model is none of this engine's, or its weights are not to be had.
         OptionError: the attention backend cannot be used here.
     """
@@ -111,6 +113,10 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
     _quiet()
+    if source.weight_precision == FLOAT8_DYNAMIC:
+        from inference.local.float8 import check_device
+
+        check_device()
     place, pretrained = _place_of(source)
     try:
         family = _family(source.model, place)
@@ -207,7 +213,7 @@ def _pipeline(family: Family, place: str, source: Source, pretrained: dict[str, 
     import diffusers
     import torch
 
-    precision = "bfloat16" if source.weight_precision == FLOAT8 else source.weight_precision
+    precision = "bfloat16" if source.weight_precision in (FLOAT8, FLOAT8_DYNAMIC) else source.weight_precision
     names = {"klein": "Flux2KleinPipeline", "base": "Flux2KleinPipeline", "kv": "Flux2KleinKVPipeline"}
     options: dict[str, Any] = {"dtype": getattr(torch, precision), **pretrained}
     # dev names a PixtralProcessor, which needs torchvision for pictures the text encoder never gets: its tokenizer
@@ -272,6 +278,10 @@ def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:
     if weight_precision == FLOAT8:
         checkpoint.is_hooked = True
         checkpoint.transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    if weight_precision == FLOAT8_DYNAMIC:
+        from inference.local.float8 import compute_in_float8
+
+        compute_in_float8(checkpoint.transformer)
 
 
 def _lay_out(checkpoint: Checkpoint) -> None:
