@@ -81,7 +81,7 @@ def check_capability(capability: tuple[int, int]) -> None:
     if capability < LEAST_CAPABILITY:
         has, least = (".".join(map(str, pair)) for pair in (capability, LEAST_CAPABILITY))
         raise EngineError(
-            f"{_ASKED} needs a GPU of compute capability {least} or newer, this one has {has}; choose float8 or bfloat16"
+            f"{_ASKED} needs a GPU of compute capability {least} or newer, not {has}; choose float8 or bfloat16"
         )
 
 

@@ -143,7 +143,7 @@ def test_older_cards_are_refused_in_one_line(capability: tuple[int, int], has: s
     with pytest.raises(EngineError) as caught:
         check_capability(capability)
     assert str(caught.value) == (
-        f"weight_precision: float8-dynamic needs a GPU of compute capability 8.9 or newer, this one has {has}; "
+        f"weight_precision: float8-dynamic needs a GPU of compute capability 8.9 or newer, not {has}; "
         "choose float8 or bfloat16"
     )
 
