@@ -174,6 +174,8 @@ class CampaignFile(_Section):
             them are joined by OR. Operators: =, !=, <, >, <=, >=, in, not in.
         look_by: columns that make a look: products that agree on them share their pictures.
         seed: changes every picture.
+        seed_device: which generator draws the noise of a seed, for models on a GPU of yours: torch's for the CPU, the
+            same on every machine, or as most notebooks do its own for CUDA, which other cards may draw otherwise.
         variations: pictures a shot, each with a seed of its own.
         budget: limits a plan must keep.
         use: what the pictures are for; some models are for research alone.
@@ -197,6 +199,7 @@ class CampaignFile(_Section):
     select: list[Any] = Field(default_factory=list)
     look_by: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
+    seed_device: Literal["cpu", "cuda"] = "cpu"
     variations: int = Field(default=1, ge=1, le=MAX_VARIATIONS)
     budget: Budget = Budget()
     use: Literal["commercial", "research"] = "commercial"
