@@ -157,7 +157,7 @@ def test_the_journal_says_its_format_and_one_without_is_read(store: Store) -> No
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b'{"format": 3, "more": 1}', "was written by a newer packshot (journal format 3, this one reads up to 3)"),
+        (b'{"format": 3, "more": 1}', "was written by a newer packshot (journal format 3, this one reads up to 2)"),
         (b"", "is no journal record that can be read"),
         (b"\xff\xfe", "is no journal record that can be read"),
         (b"[1]", "is no journal record that can be read"),
