@@ -9,7 +9,7 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import ModelError
 from catalogs.identity import Kind, lora_marks
 from catalogs.plans.file import PlanHeader
-from inference.engine import EngineFactory, EngineOptions
+from inference.engine import Engine, EngineFactory, EngineOptions, LoadReference
 from inference.models.estimates import estimate_cost, estimate_seconds
 from inference.models.limits import refuse_use
 from inference.models.lookup import resolve_model
@@ -42,6 +42,7 @@ class ChosenModel(PricedModel):
     """
 
     weight_precision: str
+    seed_device: str
     options: str
     compiler: ModelCompiler
     lora_files: tuple[dict[str, Any], ...] = ()
@@ -92,6 +93,7 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     return ChosenModel(
         spec=spec,
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
+        seed_device=campaign.seed_device if spec.engine == "diffusers" else "cpu",
         options=hosted_options(spec, campaign),
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
         lora_files=_lora_files(spec, campaign),
@@ -121,6 +123,7 @@ def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> 
         from inference.proofs.engine import ProofEngine
 
         return ProofEngine
+    from inference.local.denoising import check_seed_device
     from inference.local.engine import load_engine
     from inference.local.loading import Source
 
@@ -129,4 +132,9 @@ def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> 
             raise ModelError(header.source, "model.lora", f"{file['path']} changed since it was planned", "plan again")
     lora = tuple((file["path"], file["scale"]) for file in header.lora)
     source = Source(header.model, header.model_revision, header.weight_precision, lora)
-    return lambda load: load_engine(source, load, options or EngineOptions())
+
+    def make(load: LoadReference) -> Engine:
+        check_seed_device(header.seed_device)
+        return load_engine(source, load, options or EngineOptions())
+
+    return make

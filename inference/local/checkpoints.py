@@ -12,7 +12,7 @@ from inference.local.cards import own_device
 from inference.local.device import dense_flops, empty_cache
 from inference.local.language_model import TEXT_LAYERS, LanguageModel
 from inference.local.layer_stream import LayerStream
-from inference.local.loading import FLOAT8, Source, find_files, load_pipeline, place_of, quieten
+from inference.local.loading import FLOAT8, FLOAT8_DYNAMIC, Source, find_files, load_pipeline, place_of, quieten
 from inference.models.flops import TransformerShape
 from inference.models.memory import Mode
 from inference.models.specs import Family
@@ -59,13 +59,17 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     """Load weights onto a free GPU if there is one, else the CPU.
 
     Raises:
-        EngineError: diffusers is not installed, or the weights cannot be loaded.
+        EngineError: diffusers is not installed, the weights cannot be loaded, or the GPU cannot compute as asked.
         ModelError: the model is none of this engine's, or its weights are not to be had.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
     quieten()
+    if source.weight_precision == FLOAT8_DYNAMIC:
+        from inference.local.float8 import check_device
+
+        check_device()
     place, pretrained = place_of(source)
     try:
         return _loaded(source, place, pretrained, options)
@@ -173,6 +177,10 @@ def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:
     if weight_precision == FLOAT8:
         checkpoint.is_hooked = True
         checkpoint.transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    if weight_precision == FLOAT8_DYNAMIC:
+        from inference.local.float8 import compute_in_float8
+
+        compute_in_float8(checkpoint.transformer)
 
 
 def _lay_out(checkpoint: Checkpoint) -> None:

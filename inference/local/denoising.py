@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catalogs.errors import EngineError
 from catalogs.requests import RenderRequest
 from inference.local.checkpoints import Checkpoint
 from inference.local.device import on_device
@@ -49,16 +50,42 @@ def is_guided(checkpoint: Checkpoint, request: RenderRequest) -> bool:
 
 
 def noise(checkpoint: Checkpoint, requests: Sequence[RenderRequest]) -> torch.Tensor:
-    """(batch, channels, h/16, w/16), each sample from a CPU generator of its own seed."""
+    """(batch, channels, h/16, w/16), each sample from a generator of its own seed, on the device its request names.
+
+    Raises:
+        EngineError: a request wants noise of a CUDA generator, and there is none.
+    """
     import torch
 
     transformer, side = checkpoint.transformer, checkpoint.pipe.vae_scale_factor * 2
     shape = (1, transformer.config.in_channels, requests[0].height // side, requests[0].width // side)
-    made = [
-        torch.randn(shape, generator=torch.Generator().manual_seed(request.seed), dtype=_compute_dtype(checkpoint))
-        for request in requests
-    ]
+    made = [_drawn(checkpoint, shape, request) for request in requests]
+    if any(request.seed_device != "cpu" for request in requests):
+        made = [on_device(sample, checkpoint.device) for sample in made]
     return on_device(torch.cat(made), checkpoint.device)
+
+
+def _drawn(checkpoint: Checkpoint, shape: tuple[int, ...], request: RenderRequest) -> torch.Tensor:
+    """Noise of one sample, on the device of its generator: as `diffusers.utils.torch_utils.randn_tensor` draws it."""
+    import torch
+
+    check_seed_device(request.seed_device)
+    device = checkpoint.device if request.seed_device == "cuda" else torch.device("cpu")
+    generator = torch.Generator(device).manual_seed(request.seed)
+    return torch.randn(shape, generator=generator, device=device, dtype=_compute_dtype(checkpoint))
+
+
+def check_seed_device(name: str) -> None:
+    """Raise EngineError where noise is to come from a CUDA generator and this machine has none."""
+    if name != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise EngineError(
+            "seed_device: cuda needs a GPU that torch can use, and this machine has none; render where there is one, "
+            "or leave seed_device out, which makes other pictures"
+        )
 
 
 def _compute_dtype(checkpoint: Checkpoint) -> Any:
