@@ -12,13 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from catalogs.errors import EngineError, ModelError, OptionError, UserError, nearest
+from catalogs.errors import EngineError, ModelError, OptionError, PackshotError, nearest
 from inference.engine import EngineOptions
+from inference.local.decoding import tile
+from inference.models.choice import choose
 from inference.models.flops import TransformerShape
-from inference.models.memory import WORKING_BYTES, Mode
+from inference.models.machine import free_host_bytes
+from inference.models.memory import MODES, Mode
+from inference.models.parts import Parts
 from inference.models.specs import FAMILIES, Family
 from inference.models.table import MODELS
 from inference.models.weights import cache_folder
+from inference.models.workload import Workload
 
 if TYPE_CHECKING:
     import torch
@@ -99,11 +104,14 @@ def _device_of(module: Any) -> Any:
     return next(module.parameters()).device
 
 
-def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
+def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | None = None) -> Checkpoint:
     """Load weights onto the GPU if there is one, else the CPU.
 
+    Args:
+        largest: of what will be asked of it.
+
     Raises:
-        EngineError: diffusers is not installed, or the weights cannot be loaded.
+        EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
         ModelError: the model is none of this engine's, or its weights are not to be had.
         OptionError: the attention backend cannot be used here.
     """
@@ -115,8 +123,8 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
     try:
         family = _family(source.model, place)
         pipe = _pipeline(family, place, source, pretrained)
-        return placed(pipe, family, source.weight_precision, options)
-    except UserError:
+        return placed(pipe, family, source.weight_precision, options, largest)
+    except PackshotError:
         raise
     except Exception as error:
         if isinstance(error, OSError) and not os.path.isdir(place):
@@ -132,7 +140,9 @@ def _not_to_be_had(source: Source, repository: str) -> ModelError:
     return ModelError(source.model, "", f"its weights are not on this machine and cannot be fetched{offline}", fix)
 
 
-def placed(pipe: Any, family: Family, weight_precision: str, options: EngineOptions) -> Checkpoint:
+def placed(
+    pipe: Any, family: Family, weight_precision: str, options: EngineOptions, largest: Workload | None = None
+) -> Checkpoint:
     """Lay a loaded pipeline out on the GPU if there is one, else the CPU; it gives up its text encoder."""
     import torch
 
@@ -144,7 +154,7 @@ def placed(pipe: Any, family: Family, weight_precision: str, options: EngineOpti
         memory="resident",
         shape=TransformerShape.of(pipe.transformer.config),
     )
-    checkpoint.memory = _memory_mode(checkpoint, options)
+    checkpoint.memory = _memory_mode(checkpoint, weight_precision, options, largest or Workload())
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
     _speed_up(checkpoint, options)
@@ -247,19 +257,30 @@ def _cut_text_encoder(pipe: Any, family: Family) -> Any:
     return model
 
 
-def _memory_mode(checkpoint: Checkpoint, options: EngineOptions) -> Mode:
-    """The asked mode, or the first that the device has room for."""
+def _memory_mode(checkpoint: Checkpoint, weight_precision: str, options: EngineOptions, workload: Workload) -> Mode:
+    """The asked mode, or the fastest that the device has room for; the VAE takes tiles where nothing else fits.
+
+    Raises:
+        EngineError: not even one picture fits.
+    """
     import torch
 
-    if options.memory != "auto":
-        return options.memory
     if checkpoint.device.type != "cuda":
-        return "resident"
-    room = torch.cuda.get_device_properties(checkpoint.device).total_memory - WORKING_BYTES
-    parts = [_bytes(part) for part in (checkpoint.text_encoder, checkpoint.transformer, checkpoint.vae)]
-    if sum(parts) <= room:
-        return "resident"
-    return "two-phase" if max(parts[:2]) + parts[2] <= room else "offload"
+        return "resident" if options.memory == "auto" else options.memory
+    pipe, encoder = checkpoint.pipe, checkpoint.text_encoder
+    layers = len(encoder.layers)
+    parts = Parts.of(checkpoint.family, pipe.transformer.config, encoder.config.to_dict(), pipe.vae.config, layers)
+    # The weights lie on the host already.
+    host = free_host_bytes() + sum(map(_bytes, (encoder, checkpoint.transformer)))
+    modes = MODES if options.memory == "auto" else (options.memory,)
+    choice = choose(parts, weight_precision, workload, torch.cuda.mem_get_info(checkpoint.device)[0], host, modes)
+    if isinstance(choice, str):
+        if options.memory != "auto":  # an estimate does not overrule what was asked for
+            return options.memory
+        raise EngineError(f"the model does not fit: {choice}")
+    if choice.tiled:
+        tile(checkpoint.vae)
+    return choice.mode
 
 
 def _bytes(module: Any) -> int:

@@ -17,8 +17,6 @@ Mode = Literal["resident", "two-phase", "offload"]
 MODES: tuple[Mode, ...] = ("resident", "two-phase", "offload")
 """From the fastest to the one that needs least."""
 
-WORKING_BYTES = 6 * 2**30
-"""What the engine still allows for beside the weights."""
 TEXT_BATCH = 4
 """Prompts of one call of a resident text encoder."""
 TEXT_WINDOW = 64
