@@ -28,6 +28,7 @@ from inference.local.faults import breaks, came_out_bad, does_not_fit, is_lost, 
 from inference.local.reference_encoding import ReferenceEncoder
 from inference.local.started_batches import Flight, Sample
 from inference.local.text_encoding import PromptTooLong, TextEncoder
+from inference.models.workload import Workload
 
 Made = TypeVar("Made")
 
@@ -96,6 +97,8 @@ class DiffusersEngine(Engine):
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
             counts = {**self._references.counts, "prompts_encoded": self._text.encoded}
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
+            if taken.images and self._checkpoint.vae.use_tiling:
+                taken.counts["pictures_in_vae_tiles"] = taken.images
             self._taken = counts
             taken.limit_flops = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
             taken.peak_bytes = peak_bytes(self._checkpoint.device)
@@ -295,18 +298,23 @@ _engines: dict[tuple[Source, EngineOptions], DiffusersEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def load_engine(source: Source, load_reference: LoadReference, options: EngineOptions) -> DiffusersEngine:
+def load_engine(
+    source: Source, load_reference: LoadReference, options: EngineOptions, largest: Workload | None = None
+) -> DiffusersEngine:
     """The engine of a checkpoint in this process; loaded once and found again by the next shard.
 
+    Args:
+        largest: of what it will be asked for, when it is loaded: by it the parts are laid out.
+
     Raises:
-        EngineError: diffusers is not installed, or the weights cannot be loaded.
+        EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
         ModelError: the model is none of this engine's.
     """
     with _engines_lock:
         engine = _engines.get((source, options))
         if engine is None:
             engine = _engines[source, options] = DiffusersEngine(
-                load_checkpoint(source, options), load_reference, options
+                load_checkpoint(source, options, largest), load_reference, options
             )
         engine.load_with(load_reference)
     return engine
