@@ -132,8 +132,8 @@ def engine_factory(
         from inference.proofs.engine import ProofEngine
 
         return ProofEngine
-    from inference.local.checkpoints import Source
     from inference.local.engine import load_engine
+    from inference.local.loading import Source
 
     for file in header.lora:
         if lora_hash(file["path"], header.source) != file["sha256"]:

@@ -16,8 +16,8 @@ TOKEN_BUDGET = 16_384
 CPU_TOKEN_BUDGET = 4_096
 """A CPU gains nothing from batches, and loses once they do not fit its caches."""
 MAX_BATCH = 16
-LOOK_AHEAD = 16
-"""Requests whose references are loaded and prompts known before their turn."""
+LOOK_AHEAD = 1_024
+"""Requests known before their turn: what an engine does with them is its own choice."""
 
 Geometry = tuple[int, int]
 Bucket = tuple[int, int, int, float, tuple[Geometry, ...]]

@@ -1,61 +1,36 @@
-"""Loads a FLUX.2 checkpoint and lays it out on the machine: class, precision, LoRA, memory mode, compilation."""
+"""Loads a FLUX.2 checkpoint and lays it out on the machine: memory mode, precision, attention, compilation."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from catalogs.errors import EngineError, ModelError, OptionError, PackshotError, nearest
 from inference.engine import EngineOptions
+from inference.local.cards import own_device
 from inference.local.decoding import tile
-from inference.models.choice import choose
+from inference.local.device import dense_flops, empty_cache
+from inference.local.language_model import TEXT_LAYERS, LanguageModel
+from inference.local.layer_stream import LayerStream
+from inference.local.loading import FLOAT8, Source, find_files, load_pipeline, place_of, quieten
+from inference.models.choice import Choice, choose
 from inference.models.flops import TransformerShape
 from inference.models.machine import free_host_bytes
 from inference.models.memory import MODES, Mode
 from inference.models.parts import Parts
-from inference.models.specs import FAMILIES, Family
-from inference.models.table import MODELS
+from inference.models.specs import Family
 from inference.models.weights import cache_folder
 from inference.models.workload import Workload
 
 if TYPE_CHECKING:
     import torch
 
-TEXT_LAYERS: dict[Family, tuple[int, ...]] = {
-    "klein": (9, 18, 27),
-    "base": (9, 18, 27),
-    "kv": (9, 18, 27),
-    "dev": (10, 20, 30),
-}
-"""Hidden layers each pipeline reads of its text encoder, by diffusers' defaults."""
-
-FLOAT8 = "float8"
 _logger = logging.getLogger(__name__)
 # Each new combination of batch and geometry compiles anew up to this often; torch's 8 would then fall back to eager.
 _RECOMPILE_LIMIT = 128
-
-
-@dataclass(frozen=True)
-class Source:
-    """Which weights to load.
-
-    Attributes:
-        model: name in the model table or absolute path of a folder saved by diffusers.
-        weight_precision: `bfloat16`, `float32` or `float8` (weights stored in 8 bits, computed in bfloat16).
-        lora: (path, scale) of each LoRA file, in order.
-    """
-
-    model: str
-    revision: str
-    weight_precision: str
-    lora: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
@@ -65,18 +40,20 @@ class Checkpoint:
     Attributes:
         family: which loop the weights were trained for.
         pipe: the diffusers pipeline; its packing and position ids are used, never its `__call__`.
-        text_encoder: the bare language model, cut off after the last layer that is read.
+        language_model: the text encoder, cut off after the last layer that is read.
         memory: how the parts share the device.
+        weight_precision: of the transformer.
         schedulers: by (steps, tokens of the picture), set up and before their first step.
         is_hooked: weights are cast or fetched as each layer of the transformer is called.
     """
 
     family: Family
     pipe: Any
-    text_encoder: Any
+    language_model: LanguageModel
     device: torch.device
     memory: Mode
     shape: TransformerShape
+    weight_precision: str
     schedulers: dict[tuple[int, int], Any] = field(default_factory=dict)
     is_hooked: bool = False
 
@@ -88,24 +65,9 @@ class Checkpoint:
     def vae(self) -> Any:
         return self.pipe.vae
 
-    @contextmanager
-    def using(self, part: Literal["text_encoder", "transformer"]) -> Iterator[None]:
-        """Have a part on the device; in two-phase mode the other one makes room for it."""
-        if self.memory == "two-phase":
-            other = self.transformer if part == "text_encoder" else self.text_encoder
-            wanted = self.text_encoder if part == "text_encoder" else self.transformer
-            if _device_of(wanted).type != self.device.type:  # "cuda" and "cuda:0" are not equal
-                other.to("cpu")
-                wanted.to(self.device)
-        yield
-
-
-def _device_of(module: Any) -> Any:
-    return next(module.parameters()).device
-
 
 def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | None = None) -> Checkpoint:
-    """Load weights onto the GPU if there is one, else the CPU.
+    """Load weights onto a free GPU if there is one, else the CPU.
 
     Args:
         largest: of what will be asked of it.
@@ -118,12 +80,10 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-    _quiet()
-    place, pretrained = _place_of(source)
+    quieten()
+    place, pretrained = place_of(source)
     try:
-        family = _family(source.model, place)
-        pipe = _pipeline(family, place, source, pretrained)
-        return placed(pipe, family, source.weight_precision, options, largest)
+        return _loaded(source, place, pretrained, options, largest or Workload())
     except PackshotError:
         raise
     except Exception as error:
@@ -131,6 +91,31 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
             raise _not_to_be_had(source, place) from error
         reason = " ".join(str(error).split())[:300]
         raise EngineError(f"{source.model}: cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+def _loaded(
+    source: Source, place: str, pretrained: dict[str, Any], options: EngineOptions, workload: Workload
+) -> Checkpoint:
+    import torch
+
+    device, host = own_device(), torch.device("cpu")
+    _measure(device)
+    files = find_files(source, place, pretrained)
+    free = (_free(device), free_host_bytes())
+    layout = _layout(files.parts, source.weight_precision, device, options, workload, free)
+    streams = layout.mode == "offload"
+    # In two-phase mode the language model stays on the host, and its layers visit the device.
+    pipe = load_pipeline(files, source, host if streams else device, device if layout.mode == "resident" else host)
+    return placed(pipe, files.parts.family, source.weight_precision, options, device, layout)
+
+
+def _measure(device: torch.device) -> None:
+    """How fast the device is, while it is empty: the matrices take 384 MiB."""
+    import torch
+
+    if device.type == "cuda":
+        dense_flops(device, torch.bfloat16)
+        empty_cache()
 
 
 def _not_to_be_had(source: Source, repository: str) -> ModelError:
@@ -141,24 +126,44 @@ def _not_to_be_had(source: Source, repository: str) -> ModelError:
 
 
 def placed(
-    pipe: Any, family: Family, weight_precision: str, options: EngineOptions, largest: Workload | None = None
+    pipe: Any,
+    family: Family,
+    weight_precision: str,
+    options: EngineOptions,
+    device: torch.device | None = None,
+    layout: Choice | None = None,
 ) -> Checkpoint:
-    """Lay a loaded pipeline out on the GPU if there is one, else the CPU; it gives up its text encoder."""
-    import torch
+    """Lay a loaded pipeline out on a device; it gives up its text encoder.
 
-    checkpoint = Checkpoint(
-        family=family,
-        pipe=pipe,
-        text_encoder=_cut_text_encoder(pipe, family),
-        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        memory="resident",
-        shape=TransformerShape.of(pipe.transformer.config),
-    )
-    checkpoint.memory = _memory_mode(checkpoint, weight_precision, options, largest or Workload())
+    Args:
+        layout: that was chosen before its parts were loaded; without, they are laid out for an ordinary picture.
+    """
+    device = device or own_device()
+    model = _bare(pipe, family)
+    layout = layout or _layout_of_loaded(pipe, model, family, weight_precision, device, options)
+    if layout.tiled:
+        tile(pipe.vae)
+    layers = None
+    if layout.mode == "resident":
+        model.to(device)
+    else:
+        layers = LayerStream(model.layers, device)
+    language_model = LanguageModel(model, family, device, layers)
+    shape = TransformerShape.of(pipe.transformer.config)
+    checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, shape, weight_precision)
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
     _speed_up(checkpoint, options)
     return checkpoint
+
+
+def _bare(pipe: Any, family: Family) -> Any:
+    """The language model without head, vision tower and the layers nobody reads; the pipeline is left without."""
+    model = pipe.text_encoder.model
+    model = getattr(model, "language_model", model)
+    model.layers = model.layers[: max(TEXT_LAYERS[family])]
+    pipe.text_encoder = None
+    return model
 
 
 def check_attention(name: str) -> None:
@@ -174,117 +179,48 @@ def check_attention(name: str) -> None:
         raise OptionError("--attention", name, "is no attention backend of diffusers", nearest(name, known))
 
 
-def _quiet() -> None:
-    """Silence what diffusers and transformers say while they load."""
-    try:
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
-    except ImportError as error:
-        message = f"the diffusers engine is not installed ({error.name}): pip install 'packshot[diffusers]'"
-        raise EngineError(message) from None
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+def _layout(
+    parts: Parts,
+    weight_precision: str,
+    device: torch.device,
+    options: EngineOptions,
+    workload: Workload,
+    free: tuple[int, int],
+) -> Choice:
+    """The asked mode, or the fastest there is room for; in either the VAE takes tiles where nothing else fits.
 
-
-def _place_of(source: Source) -> tuple[str, dict[str, Any]]:
-    """Folder or repository, and what `from_pretrained` must be told of it."""
-    from inference.local.tiny import TINY_MODEL, tiny_checkpoint
-
-    if source.model == TINY_MODEL:
-        return str(tiny_checkpoint()), {"local_files_only": True}
-    if Path(source.model).is_absolute():
-        return source.model, {"local_files_only": True}
-    spec = MODELS.get(source.model)
-    if spec is None or not spec.repository or spec.engine != "diffusers":
-        raise ModelError(source.model, "", "is no model of this engine", "see `packshot models`")
-    return spec.repository, {"revision": source.revision}
-
-
-def _family(model: str, place: str) -> Family:
-    if model in MODELS:
-        family = MODELS[model].family
-    else:
-        index = json.loads((Path(place) / "model_index.json").read_text("utf-8"))
-        family = FAMILIES.get((index.get("_class_name"), bool(index.get("is_distilled", False))))
-    if family is None:
-        raise ModelError(model, "", "is no FLUX.2 pipeline of this engine", "see `packshot models`")
-    return family
-
-
-def _pipeline(family: Family, place: str, source: Source, pretrained: dict[str, Any]) -> Any:
-    import diffusers
-    import torch
-
-    precision = "bfloat16" if source.weight_precision == FLOAT8 else source.weight_precision
-    names = {"klein": "Flux2KleinPipeline", "base": "Flux2KleinPipeline", "kv": "Flux2KleinKVPipeline"}
-    options: dict[str, Any] = {"dtype": getattr(torch, precision), **pretrained}
-    # dev names a PixtralProcessor, which needs torchvision for pictures the text encoder never gets: its tokenizer
-    # with its chat template is all that is used of it.
-    if family == "dev":
-        options["tokenizer"] = None
-    pipe: Any = getattr(diffusers, names.get(family, "Flux2Pipeline")).from_pretrained(place, **options)
-    if family == "dev":
-        from transformers import AutoTokenizer
-
-        pipe.tokenizer = AutoTokenizer.from_pretrained(place, subfolder="tokenizer", **pretrained)
-    for path, scale in source.lora:
-        _merge_lora(pipe, path, scale)
-    return pipe
-
-
-def _merge_lora(pipe: Any, path: str, scale: float) -> None:
-    """Add a LoRA to the weights themselves: it then costs nothing at each step."""
-    folder, name = os.path.split(path)
-    pipe.load_lora_weights(folder, weight_name=name, use_safetensors=True)
-    if not pipe.get_active_adapters():
-        raise EngineError(f"{path}: no weight in it belongs to this model")
-    pipe.fuse_lora(lora_scale=scale)
-    pipe.unload_lora_weights()
-
-
-def _cut_text_encoder(pipe: Any, family: Family) -> Any:
-    """The language model without its head, its vision tower and the layers nobody reads."""
-    import torch
-
-    model = pipe.text_encoder.model
-    model = getattr(model, "language_model", model)
-    model.layers = model.layers[: max(TEXT_LAYERS[family])]
-    # The last layer that is read is taken before the norm that follows the last layer there is.
-    model.norm = torch.nn.Identity()
-    pipe.text_encoder = None
-    return model
-
-
-def _memory_mode(checkpoint: Checkpoint, weight_precision: str, options: EngineOptions, workload: Workload) -> Mode:
-    """The asked mode, or the fastest that the device has room for; the VAE takes tiles where nothing else fits.
+    Args:
+        free: bytes of the device and of the host, without the weights.
 
     Raises:
         EngineError: not even one picture fits.
     """
+    asked = None if options.memory == "auto" else options.memory
+    if device.type != "cuda":
+        return Choice(asked or "resident", 1)
+    choice = choose(parts, weight_precision, workload, *free, MODES if asked is None else (asked,))
+    if isinstance(choice, Choice):
+        return choice
+    if asked is None:
+        raise EngineError(f"the model does not fit: {choice}")
+    return Choice(asked, 1)  # an estimate does not overrule what was asked for
+
+
+def _layout_of_loaded(
+    pipe: Any, model: Any, family: Family, weight_precision: str, device: torch.device, options: EngineOptions
+) -> Choice:
+    text, layers = model.config.to_dict(), len(model.layers)
+    parts = Parts.of(family, pipe.transformer.config, text, pipe.vae.config, layers)
+    weights = [tensor for part in (pipe.transformer, pipe.vae, model) for tensor in part.parameters()]
+    there = sum(tensor.nbytes for tensor in weights if tensor.device.type == device.type)
+    free = (_free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there)
+    return _layout(parts, weight_precision, device, options, Workload(), free)
+
+
+def _free(device: torch.device) -> int:
     import torch
 
-    if checkpoint.device.type != "cuda":
-        return "resident" if options.memory == "auto" else options.memory
-    pipe, encoder = checkpoint.pipe, checkpoint.text_encoder
-    layers = len(encoder.layers)
-    parts = Parts.of(checkpoint.family, pipe.transformer.config, encoder.config.to_dict(), pipe.vae.config, layers)
-    # The weights lie on the host already.
-    host = free_host_bytes() + sum(map(_bytes, (encoder, checkpoint.transformer)))
-    modes = MODES if options.memory == "auto" else (options.memory,)
-    choice = choose(parts, weight_precision, workload, torch.cuda.mem_get_info(checkpoint.device)[0], host, modes)
-    if isinstance(choice, str):
-        if options.memory != "auto":  # an estimate does not overrule what was asked for
-            return options.memory
-        raise EngineError(f"the model does not fit: {choice}")
-    if choice.tiled:
-        tile(checkpoint.vae)
-    return choice.mode
-
-
-def _bytes(module: Any) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:
@@ -296,26 +232,26 @@ def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:
 
 
 def _lay_out(checkpoint: Checkpoint) -> None:
-    device = checkpoint.device
-    checkpoint.vae.to(device)
-    if checkpoint.memory == "offload":
-        checkpoint.is_hooked = True
-        _stream_blocks(checkpoint)
+    checkpoint.vae.to(checkpoint.device)
+    if checkpoint.memory != "offload":
+        checkpoint.transformer.to(checkpoint.device)
         return
-    checkpoint.transformer.to(device)
-    if checkpoint.memory == "resident":
-        checkpoint.text_encoder.to(device)
+    checkpoint.is_hooked = True
+    _stream_blocks(checkpoint)
 
 
 def _stream_blocks(checkpoint: Checkpoint) -> None:
-    """Keep weights on the host and bring each block to the device when its turn comes."""
+    """Keep the transformer's weights on the host and bring each layer's to the device when its turn comes."""
     import torch
     from diffusers.hooks import apply_group_offloading
 
-    stream = checkpoint.device.type == "cuda"
-    common = {"onload_device": checkpoint.device, "offload_device": torch.device("cpu"), "use_stream": stream}
-    apply_group_offloading(checkpoint.text_encoder, offload_type="leaf_level", **common)
-    apply_group_offloading(checkpoint.transformer, offload_type="leaf_level", **common)
+    apply_group_offloading(
+        checkpoint.transformer,
+        onload_device=checkpoint.device,
+        offload_device=torch.device("cpu"),
+        offload_type="leaf_level",
+        use_stream=checkpoint.device.type == "cuda",
+    )
 
 
 def _speed_up(checkpoint: Checkpoint, options: EngineOptions) -> None:

@@ -19,16 +19,29 @@ from catalogs.requests import Reason, RenderRequest
 from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
 from inference.local.batch_sizes import BatchSizes
 from inference.local.batching import bucket_key, contents
-from inference.local.checkpoints import Checkpoint, Source, load_checkpoint
+from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
 from inference.local.decoding import decode
 from inference.local.denoising import Conditions, denoise, flops_of, is_guided, noise
 from inference.local.device import dense_flops, device_name, empty_cache, on_device, peak_bytes
-from inference.local.faults import breaks, came_out_bad, does_not_fit, is_lost, is_out_of_memory, lost_device
+from inference.local.faults import (
+    Streak,
+    breaks,
+    broken_set_up,
+    came_out_bad,
+    does_not_fit,
+    is_lost,
+    is_out_of_memory,
+    lost_device,
+)
+from inference.local.loading import Source
 from inference.local.reference_encoding import ReferenceEncoder
 from inference.local.started_batches import Flight, Sample
 from inference.local.text_encoding import PromptTooLong, TextEncoder
 from inference.models.workload import Workload
+
+PREFETCHED = 16
+"""Requests whose photos are loaded before their turn: each is megabytes."""
 
 Made = TypeVar("Made")
 
@@ -47,6 +60,7 @@ class DiffusersEngine(Engine):
         self._references = ReferenceEncoder(checkpoint, self._clock, load_reference)
         self._sizes = BatchSizes(checkpoint, self._options)
         self._profile = Profile(device_name(checkpoint.device))
+        self._streak = Streak(self._options)
         self._warm: set[Hashable] = set()
         self._taken: dict[str, int] = {}
         # Answers are consumed while the next batch is started, and a retry starts work too.
@@ -71,7 +85,7 @@ class DiffusersEngine(Engine):
     def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
         with self._lock:
             self._text.expect(request.prompt for request in upcoming)
-        self._references.prefetch([reference for request in upcoming for reference in request.references])
+        self._references.prefetch([reference for request in upcoming[:PREFETCHED] for reference in request.references])
 
     def render(self, batch: Sequence[RenderRequest]) -> Iterable[Result]:
         """Render requests of one bucket; see `inference.engine.Engine`.
@@ -108,42 +122,75 @@ class DiffusersEngine(Engine):
         import torch
 
         with self._lock, torch.no_grad():
-            try:
-                samples, failures = self._encoded(batch)
-            except Exception as error:
-                if is_lost(error):
-                    raise lost_device(error) from error
-                raise
+            samples, failures = self._encoded(batch)
             flights = self._launch(samples, failures)
         return flights, failures
 
     def _encoded(self, batch: Sequence[RenderRequest]) -> tuple[list[Sample], list[Failed]]:
         """Encode prompts and references; a request whose own inputs are bad fails here, alone."""
         self._references.prefetch([reference for request in batch for reference in request.references])
-        guided = any(is_guided(self._checkpoint, request) for request in batch)
-        prompts = [request.prompt for request in batch] + [""] * guided
-        try:
-            texts = self._with_room(lambda: self._text.embeddings(prompts))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            return [], [does_not_fit(request, error) for request in batch]
+        texts = self._texts(batch)
         samples: list[Sample] = []
         failures: list[Failed] = []
         for request in batch:
-            text = texts[request.prompt]
+            text = texts.get(request.prompt)
             if isinstance(text, PromptTooLong):
                 failures.append(Failed(request, Reason.ENGINE_ERROR, str(text), True))
                 continue
             try:
+                text = self._text_of(request) if text is None else text
                 samples.append(self._with_room(partial(self._sample, request, text)))
             except ReferenceImageError as error:
                 failures.append(failed_reference(request, error))
             except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                failures.append(does_not_fit(request, error))
+                failures.append(self._failed(request, contents(request) or request.prompt, error))
         return samples, failures
+
+    def _texts(self, batch: Sequence[RenderRequest]) -> dict[str, Any]:
+        """Embeddings of a batch's prompts; nothing where encoding them together fails, to be tried one by one."""
+        guided = any(is_guided(self._checkpoint, request) for request in batch)
+        prompts = [request.prompt for request in batch] + [""] * guided
+        try:
+            return self._with_room(lambda: self._text.embeddings(prompts))
+        except Exception as error:
+            if is_lost(error):
+                raise lost_device(error) from error
+            return {}
+
+    def _text_of(self, request: RenderRequest) -> Any:
+        """The embedding of one prompt, encoded with no other.
+
+        Raises:
+            PromptTooLong: the model would cut it.
+        """
+        text = self._with_room(lambda: self._text.embeddings([request.prompt], alone=True))[request.prompt]
+        if isinstance(text, PromptTooLong):
+            raise text
+        if is_guided(self._checkpoint, request):
+            self._with_room(lambda: self._text.embeddings([""], alone=True))
+        return text
+
+    def _failed(self, request: RenderRequest, what: Hashable, error: BaseException) -> Failed:
+        """The failure of a request that cannot be made, alone.
+
+        Args:
+            what: of the request did it.
+
+        Raises:
+            DeviceError: the device itself failed.
+            EngineError: the set-up is broken, and no request is to blame.
+        """
+        if isinstance(error, PromptTooLong):
+            return Failed(request, Reason.ENGINE_ERROR, str(error), True)
+        if is_lost(error):
+            raise lost_device(error) from error
+        if is_out_of_memory(error):
+            return does_not_fit(request, error)
+        broken = broken_set_up(error, self._options)
+        if broken:
+            raise broken from error
+        self._streak.broke(what, error)
+        return breaks(request, error)
 
     def _with_room(self, make: Callable[[], Made]) -> Made:
         """What `make` returns, tried again with empty caches when memory runs out."""
@@ -188,13 +235,16 @@ class DiffusersEngine(Engine):
         if is_lost(problem):
             raise lost_device(problem)
         out_of_memory = is_out_of_memory(problem)
+        broken = broken_set_up(problem, self._options)
+        if broken:
+            raise broken
         if out_of_memory and not last:
             # What is kept from earlier batches may be to blame, not the size of this one.
             self._make_room()
             return self._launch(samples, failures, last=True)
         if len(samples) == 1:
             request = samples[0].request
-            failures.append(does_not_fit(request, problem) if out_of_memory else breaks(request, problem))
+            failures.append(self._failed(request, (request.prompt, contents(request)), problem))
             return []
         half = len(samples) // 2 if out_of_memory else 1
         if out_of_memory:
@@ -212,10 +262,9 @@ class DiffusersEngine(Engine):
         begun = mark(checkpoint.device)
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
-        with checkpoint.using("transformer"):
-            conditions = self._conditions(samples)
-            with self._clock.stage(self._stage("denoise", samples)):
-                final = denoise(checkpoint, request, start, conditions)
+        conditions = self._conditions(samples)
+        with self._clock.stage(self._stage("denoise", samples)):
+            final = denoise(checkpoint, request, start, conditions)
         with self._clock.stage(self._stage("decode", samples)):
             pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
         self._count(samples)
@@ -282,6 +331,7 @@ class DiffusersEngine(Engine):
         for place, sample in enumerate(flight.samples):
             finite, varied = verdicts[place]
             if finite and varied:
+                self._streak.ended()
                 # A copy of its own: a view would keep the whole batch alive until the last is stored.
                 yield Rendered(sample.request, pixels[place].copy(), seconds / count, count)
             else:

@@ -50,6 +50,7 @@ class ReferenceEncoder:
         self._loading: dict[Key, Future[Pixels]] = {}
         self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="reference")
         self._lock = threading.Lock()
+        self._levels: Any = None
         self.counts = {"references_encoded": 0, "reference_hits": 0, "sets_encoded": 0, "set_hits": 0}
 
     def load_with(self, load: LoadReference) -> None:
@@ -162,9 +163,21 @@ class ReferenceEncoder:
         vae, pipe = self._checkpoint.vae, self._checkpoint.pipe
         with self._clock.stage("references"):
             tensor = on_device(torch.from_numpy(pixels.copy()), self._checkpoint.device).permute(2, 0, 1)[None]
-            unit = tensor.float() / 255 * 2 - 1
+            if self._levels is None:
+                self._levels = on_device(levels(vae.dtype), self._checkpoint.device)
             self.counts["references_encoded"] += 1
-            return pipe._encode_vae_image(unit.to(vae.dtype), None)
+            return pipe._encode_vae_image(self._levels[tensor.int()], None)
+
+
+def levels(dtype: Any) -> torch.Tensor:
+    """(256,) on the host: what the stock pipelines make of each level of a photo.
+
+    They divide on the host, in float32; a GPU would multiply by the reciprocal, and differ at some of the levels.
+    """
+    import torch
+
+    unit = torch.from_numpy(np.arange(256, dtype=np.float32) / np.float32(255))
+    return (2 * unit - 1).to(dtype)
 
 
 def _put(cache: LRUCache[Any, Any], key: Any, value: Any) -> None:

@@ -1,26 +1,27 @@
-"""Prompts to embeddings: each distinct prompt once, a batch at a time, never cut."""
+"""Prompts to embeddings: each distinct prompt once, never cut, a window of them at a time where layers are streamed."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from inference.local.checkpoints import TEXT_LAYERS, Checkpoint
+from inference.local.batching import MAX_BATCH
+from inference.local.checkpoints import Checkpoint
 from inference.local.clock import StageClock
-from inference.local.device import on_device
+from inference.local.language_model import Tokens
 
 if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 512
 WINDOW = 64
-"""Embeddings held, and prompts known ahead; 8 to 16 MB each, so never those of a whole catalog."""
+"""Distinct prompts known ahead, and encoded at once where the layers are streamed: 8 to 16 MB each."""
 
-BATCH = 4
-"""Prompts of one call, always so many: an embedding must not depend on how many others waited with it."""
+HELD = WINDOW + MAX_BATCH
+"""Embeddings held: never those of a whole catalog."""
 
 
 class PromptTooLong(Exception):
@@ -28,66 +29,77 @@ class PromptTooLong(Exception):
 
 
 class TextEncoder:
-    """Encodes prompts, looking ahead so that calls are full."""
+    """Encodes prompts, and where its layers are streamed those that come next with them."""
 
     def __init__(self, checkpoint: Checkpoint, clock: StageClock) -> None:
         self._checkpoint, self._clock = checkpoint, clock
-        self._embeddings: LRUCache[str, Any] = LRUCache(WINDOW)
-        self._upcoming: deque[str] = deque(maxlen=WINDOW)
+        self._embeddings: LRUCache[str, Any] = LRUCache(HELD)
+        # Every guided picture needs the empty prompt's.
+        self._empty: Any = None
+        self._upcoming: list[str] = []
         self.encoded = 0
 
     def expect(self, prompts: Iterable[str]) -> None:
-        """Told what will be asked for soon."""
-        for prompt in prompts:
-            if prompt not in self._upcoming and prompt not in self._embeddings:
-                self._upcoming.append(prompt)
+        """Told what will be asked for next, in order; what was told before is forgotten."""
+        self._upcoming = list(islice(dict.fromkeys(prompts), WINDOW))
 
-    def embeddings(self, prompts: Sequence[str]) -> dict[str, torch.Tensor | PromptTooLong]:
-        """(1, 512, context) by prompt on the device: padded, since the model was trained with its padding."""
+    def embeddings(self, prompts: Sequence[str], alone: bool = False) -> dict[str, torch.Tensor | PromptTooLong]:
+        """(1, 512, context) by prompt on the device: padded, since the model was trained with its padding.
+
+        Args:
+            alone: whether nothing that comes later is encoded with them.
+        """
         found: dict[str, Any] = {}
-        missing: dict[str, Any] = {}
+        missing: dict[str, Tokens] = {}
         for prompt in dict.fromkeys(prompts):
-            if prompt in self._embeddings:
-                found[prompt] = self._embeddings[prompt]
+            if (held := self._held(prompt)) is not None:
+                found[prompt] = held
                 continue
             try:
                 missing[prompt] = self._tokens(prompt)
             except PromptTooLong as error:
                 found[prompt] = error
         if missing:
-            found |= self._encode(self._filled_up(missing))
+            if self._checkpoint.memory != "resident" and not alone:
+                missing |= self._further(WINDOW - len(missing), missing)
+            found |= self._encode(missing)
         return found
 
-    def _filled_up(self, missing: dict[str, Any]) -> dict[str, Any]:
-        """Add prompts that come next: to a full call, or to a whole window where the encoder must be swapped in."""
-        swapped = self._checkpoint.memory != "resident"
-        wanted = WINDOW if swapped else -(-len(missing) // BATCH) * BATCH
-        while self._upcoming and len(missing) < wanted:
-            prompt = self._upcoming.popleft()
-            if prompt in missing or prompt in self._embeddings:
+    def _held(self, prompt: str) -> Any:
+        return self._embeddings.get(prompt) if prompt else self._empty
+
+    def _further(self, count: int, known: Iterable[str]) -> dict[str, Tokens]:
+        """Prompts that come next, so that the walk through the layers pays for a whole window."""
+        further: dict[str, Tokens] = {}
+        for prompt in self._upcoming:
+            if len(further) >= count:
+                break
+            if prompt in known or self._held(prompt) is not None:
                 continue
             try:
-                missing[prompt] = self._tokens(prompt)
-            except PromptTooLong:
-                continue  # said when its turn comes
-        return missing
+                further[prompt] = self._tokens(prompt)
+            except Exception:  # said when its turn comes
+                continue
+        return further
 
-    def _encode(self, missing: dict[str, Any]) -> dict[str, Any]:
-        prompts = list(missing)
-        made: dict[str, Any] = {}
-        with self._clock.stage("text"), self._checkpoint.using("text_encoder"):
-            for start in range(0, len(prompts), BATCH):
-                some = prompts[start : start + BATCH]
-                padded = some + some[-1:] * (BATCH - len(some))
-                hidden = self._hidden_states([missing[prompt] for prompt in padded])
-                made |= {prompt: hidden[place : place + 1].clone() for place, prompt in enumerate(some)}
-        self.encoded += len(prompts)
-        for prompt in reversed(prompts):  # what is needed first is dropped last
-            self._embeddings[prompt] = made[prompt]
+    def _encode(self, missing: dict[str, Tokens]) -> dict[str, Any]:
+        with self._clock.stage("text"):
+            states = self._checkpoint.language_model.hidden_states(list(missing.values()))
+        made = dict(zip(missing, states, strict=True))
+        self.encoded += len(made)
+        for prompt in reversed(list(made)):  # what is needed first is dropped last
+            if prompt:
+                self._embeddings[prompt] = made[prompt]
+            else:
+                self._empty = made[prompt]
         return made
 
-    def _tokens(self, prompt: str) -> Any:
-        """Token ids and mask of one prompt, padded to 512."""
+    def _tokens(self, prompt: str) -> Tokens:
+        """Token ids and mask of one prompt, padded to 512.
+
+        Raises:
+            PromptTooLong: it has more.
+        """
         tokenizer = self._checkpoint.pipe.tokenizer
         text = self._rendered(prompt)
         # The chat template writes the special tokens itself, for Mistral with the first one too.
@@ -95,7 +107,8 @@ class TextEncoder:
         count = len(tokenizer(text, **special)["input_ids"])
         if count > TEXT_TOKENS:
             raise PromptTooLong(f"the prompt has {count} tokens, the model reads {TEXT_TOKENS}: shorten it")
-        return tokenizer(text, return_tensors="pt", padding="max_length", max_length=TEXT_TOKENS, **special)
+        made = tokenizer(text, return_tensors="pt", padding="max_length", max_length=TEXT_TOKENS, **special)
+        return Tokens(made["input_ids"], made["attention_mask"])
 
     def _rendered(self, prompt: str) -> str:
         """The prompt inside the chat template its pipeline uses."""
@@ -113,28 +126,3 @@ class TextEncoder:
                 enable_thinking=False,
             )
         )
-
-    def _hidden_states(self, inputs: Sequence[Any]) -> Any:
-        """(batch, 512, layers * width): the layers that are read, side by side."""
-        import torch
-
-        encoder, device = self._checkpoint.text_encoder, self._checkpoint.device
-        layers, caught = TEXT_LAYERS[self._checkpoint.family], {}
-
-        def catch(layer: int) -> Any:
-            def hook(_: Any, __: Any, output: Any) -> None:
-                caught[layer] = output[0] if isinstance(output, tuple) else output
-
-            return encoder.layers[layer - 1].register_forward_hook(hook)
-
-        hooks = [catch(layer) for layer in layers]
-        try:
-            encoder(
-                input_ids=on_device(torch.cat([one["input_ids"] for one in inputs]), device),
-                attention_mask=on_device(torch.cat([one["attention_mask"] for one in inputs]), device),
-                use_cache=False,
-            )
-        finally:
-            for handle in hooks:
-                handle.remove()
-        return torch.cat([caught[layer] for layer in layers], dim=-1)

@@ -11,8 +11,8 @@ import torch
 from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import cut_shards
 from inference.engine import EngineOptions
-from inference.local.checkpoints import Source
 from inference.local.engine import load_engine
+from inference.local.loading import Source
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
 from tests.benchmarks.engine import main

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from inference.engine import EngineOptions
-from inference.local.checkpoints import Source
 from inference.local.engine import DiffusersEngine, load_engine
+from inference.local.loading import Source
 from inference.local.tiny import TINY_REVISION
 from tests.inference.local.engines import STOCK, Model, load, made_model
 

@@ -15,12 +15,21 @@ from catalogs.references.book import InvalidReference
 from catalogs.requests import Reference, RenderRequest
 from inference.engine import EngineOptions, Rendered, Result
 from inference.local.batching import batches
-from inference.local.checkpoints import Source, load_checkpoint
+from inference.local.checkpoints import load_checkpoint
 from inference.local.engine import DiffusersEngine
+from inference.local.loading import Source
 from inference.local.tiny import TINY_REVISION, Family, build_tiny
 
 WIDTH, HEIGHT = 96, 64
-SIZES = {"a": (64, 96), "b": (96, 64), "c": (70, 90), "d": (64, 96), "e": (64, 96), "big": (1300, 1000)}
+SIZES = {
+    "a": (64, 96),
+    "b": (96, 64),
+    "c": (70, 90),
+    "d": (64, 96),
+    "e": (64, 96),
+    "big": (1300, 1000),
+    "thin": (12, 40),
+}
 STOCK = {
     "klein": "Flux2KleinPipeline",
     "base": "Flux2KleinPipeline",
@@ -33,7 +42,7 @@ GUIDANCE = {"klein": None, "base": 4.0, "kv": None, "dev": 2.5}
 def picture(name: str) -> Image.Image:
     width, height = SIZES[name]
     random = np.random.default_rng(ord(name[0]))
-    small = random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    small = random.integers(0, 256, (height // 8, max(1, width // 8), 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.NEAREST)
 
 

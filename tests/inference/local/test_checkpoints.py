@@ -13,8 +13,8 @@ import torch
 from catalogs.errors import EngineError, ModelError, OptionError, ReferenceImageError
 from catalogs.references.book import InvalidReference
 from inference.engine import EngineOptions, Rendered
-from inference.local.checkpoints import Source
 from inference.local.engine import load_engine
+from inference.local.loading import Source
 from tests.inference.local.engines import Model, all_pixels, load, new_engine, request, stock_pipeline
 
 pytestmark = pytest.mark.usefixtures("one_thread")

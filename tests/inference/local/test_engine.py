@@ -14,8 +14,8 @@ import torch
 from catalogs.errors import DeviceError, EngineError
 from catalogs.requests import Reason, RenderRequest
 from inference.engine import EngineOptions, Failed, Rendered
-from inference.local.checkpoints import Source
 from inference.local.engine import DiffusersEngine, load_engine
+from inference.local.loading import Source
 from inference.local.tiny import TINY_REVISION
 from tests.inference.local.engines import Model, all_pixels, all_results, load, new_engine, reference, request
 
@@ -26,6 +26,13 @@ def ours(engine: DiffusersEngine, batch: Sequence[RenderRequest]) -> list[np.nda
     results = list(engine.render(batch))
     assert all(isinstance(result, Rendered) for result in results), results
     return [result.pixels.astype(int) for result in results if isinstance(result, Rendered)]
+
+
+def module_of(engine: DiffusersEngine, part: str) -> Any:
+    """A module of the real model, to break."""
+    return (
+        engine._checkpoint.transformer if part == "transformer" else engine._checkpoint.language_model._model.layers[3]
+    )
 
 
 def test_any_order_and_batch_size_gives_the_same_pictures(model: Model) -> None:
@@ -46,7 +53,7 @@ def test_the_same_batch_sizes_give_the_same_bytes(model: Model) -> None:
     there = new_engine(model.folder)
     back = new_engine(model.folder)
     for engine in (there, back):
-        engine._sizes._limits = {engine._sizes._key(asked[0]): 4}
+        engine._sizes._limits = {engine._sizes.key(asked[0]): 4}
     one, other = all_pixels(there, asked), all_pixels(back, asked[::-1])
     assert all((one[each] == other[each]).all() for each in asked)
 
@@ -125,10 +132,10 @@ def test_prompts_that_never_fit_are_typed_failures(klein: Model, monkeypatch: An
         calls.append(1)
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(engine._checkpoint.text_encoder, "forward", full)
-    results = list(engine.render([request(seed=1), request(seed=2)]))
+    monkeypatch.setattr(module_of(engine, "text_encoder"), "forward", full)
+    results = list(engine.render([request(seed=1), request("other", seed=2)]))
     assert [isinstance(one, Failed) and one.reason for one in results] == [Reason.OUT_OF_MEMORY] * 2
-    assert len(calls) == 2
+    assert len(calls) == 6  # together and one by one, each once more with empty caches
 
 
 @pytest.mark.parametrize("part", ["transformer", "text_encoder"])
@@ -138,7 +145,7 @@ def test_a_lost_device_is_no_fault_of_a_request(klein: Model, monkeypatch: Any, 
     def lost(*_: Any, **__: Any) -> Any:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(getattr(engine._checkpoint, part), "forward", lost)
+    monkeypatch.setattr(module_of(engine, part), "forward", lost)
     with pytest.raises(DeviceError, match="the device failed"):
         list(engine.render([request()]))
 
@@ -206,6 +213,39 @@ def test_one_that_breaks_fails_alone(klein: Model, monkeypatch: Any) -> None:
     assert isinstance(failed, Failed)
     assert failed.reason == Reason.ENGINE_ERROR
     assert "\n" not in failed.detail
+
+
+@pytest.mark.parametrize("poison", [{"references": ["thin"]}, {"prompt": "a \ud800 shoe"}], ids=["photo", "prompt"])
+def test_what_cannot_be_encoded_fails_alone(klein: Model, poison: dict[str, Any]) -> None:
+    good, bad = request(references=["a"]), request(**{"references": ["a"], **poison})
+    results = all_results(klein.engine, [good, bad, request("other", ["a"])])
+    failed = results[bad]
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.final) == (Reason.ENGINE_ERROR, False)
+    assert "\n" not in failed.detail
+    assert sum(isinstance(result, Rendered) for result in results.values()) == 2
+
+
+def test_what_breaks_every_request_is_no_fault_of_theirs(klein: Model, monkeypatch: Any) -> None:
+    engine = new_engine(klein.folder, EngineOptions(decoder="folded"))
+    module = module_of(engine, "transformer")
+    forward = module.forward
+
+    def broken(**_: Any) -> Any:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(module, "forward", broken)
+    # seeds and variations of one prompt say nothing about the others
+    assert all(isinstance(one, Failed) for one in engine.render([request(seed=seed) for seed in range(5)]))
+    assert isinstance(next(iter(engine.render([request("two")]))), Failed)
+    monkeypatch.setattr(module, "forward", forward)
+    assert isinstance(next(iter(engine.render([request("three")]))), Rendered)
+    monkeypatch.setattr(module, "forward", broken)
+    two = [request("four"), request("five")]
+    assert all(isinstance(one, Failed) for one in engine.render(two))
+    with pytest.raises(EngineError, match=r"3 requests in a row.*mat1 and mat2.*without --decoder folded") as caught:
+        list(engine.render([request("six")]))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_engine_is_loaded_once_and_safe_between_threads(engine: DiffusersEngine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -9,10 +10,11 @@ import torch
 
 from catalogs.errors import EngineError
 from inference.engine import EngineOptions
-from inference.local.checkpoints import TEXT_LAYERS, Checkpoint, _cut_text_encoder, _memory_mode
+from inference.local.checkpoints import _layout, placed
 from inference.local.decoding import decode, tile
+from inference.local.loading import Source, find_files
 from inference.local.tiny import Family, build_tiny
-from inference.models.flops import TransformerShape
+from inference.models.choice import Choice
 from inference.models.workload import Workload
 from tests.inference.local.engines import stock_pipeline
 
@@ -21,20 +23,16 @@ WIDE = Workload.of(4096, 1024, [(1024, 1024)] * 4)
 
 
 @pytest.fixture(scope="module")
-def pipes(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Any]:
-    folder = tmp_path_factory.mktemp("pipes")
-    return {family: stock_pipeline(family, build_tiny(folder / family, family)) for family in get_args(Family)}
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Path]:
+    folder = tmp_path_factory.mktemp("folders")
+    return {family: build_tiny(folder / family, family) for family in get_args(Family)}
 
 
-def checkpoint(pipes: dict[Family, Any], family: Family, device: str = "cuda") -> Checkpoint:
-    pipe = pipes[family]
-    pipe.vae.use_tiling = False
-    encoder = pipe.text_encoder
-    cut = _cut_text_encoder(pipe, family)
-    pipe.text_encoder = encoder
-    assert len(cut.layers) == max(TEXT_LAYERS[family])
-    shape = TransformerShape.of(pipe.transformer.config)
-    return Checkpoint(family, pipe, cut, torch.device(device), "resident", shape)
+def layout(folder: Path, free: float, asked: Any, workload: Workload, device: str = "cuda") -> Choice:
+    options, source = EngineOptions(memory=asked), Source(str(folder), "r", "float32")
+    files = find_files(source, str(folder), {"local_files_only": True})
+    room = (int(free * GIB), 64 * GIB)
+    return _layout(files.parts, "float32", torch.device(device), options, workload, room)
 
 
 # A tiny checkpoint weighs nothing. An ordinary picture takes, in fp32, 0.04 to decode (4 maps of 8 channels), 0.14 to
@@ -63,55 +61,50 @@ def checkpoint(pipes: dict[Family, Any], family: Family, device: str = "cuda") -
     ],
 )
 def test_the_mode_follows_from_free_memory_and_the_largest_that_is_planned(
-    pipes: dict[Family, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    family: Family,
-    free: float,
-    asked: Any,
-    workload: Workload,
-    expected: Any,
+    folders: dict[Family, Path], family: Family, free: float, asked: Any, workload: Workload, expected: Any
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free * GIB), 80 * GIB))
-    made, options = checkpoint(pipes, family), EngineOptions(memory=asked)
     if isinstance(expected, str):
         with pytest.raises(EngineError) as caught:
-            _memory_mode(made, "float32", options, workload)
+            layout(folders[family], free, asked, workload)
         message = str(caught.value)
         assert message.startswith(expected)
         assert "take a card with" in message
         assert "\n" not in message
         return
-    mode, tiled = expected
-    assert (_memory_mode(made, "float32", options, workload), made.vae.use_tiling) == (mode, tiled)
+    assert layout(folders[family], free, asked, workload) == Choice(expected[0], 1, expected[1])
 
 
+@pytest.mark.parametrize(("free", "tiled"), [(12.0, False), (5.2, True)])
 def test_tiles_are_taken_where_one_picture_fits_in_no_other_way(
-    pipes: dict[Family, Any], monkeypatch: pytest.MonkeyPatch
+    folders: dict[Family, Path], free: float, tiled: bool
 ) -> None:
-    """A picture of 64 MP without references decodes in 8.6 GB, is denoised in 1.8, and weighs 0.3 in tiles."""
-    made, huge = checkpoint(pipes, "klein"), Workload.of(8192, 8192)
-    for free, tiled in ((12.0, False), (5.2, True)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (int(free * GIB), 80 * GIB))
-        assert _memory_mode(made, "float32", EngineOptions(), huge) == "resident"
-        assert made.vae.use_tiling is tiled
+    """A picture of 64 MP without references decodes in 8.6 GB, is denoised in 1.8, and weighs 2.4 in tiles."""
+    huge = Workload.of(8192, 8192)
+    assert layout(folders["klein"], free, "auto", huge) == Choice("resident", 1, tiled)
+    assert layout(folders["klein"], free, "two-phase", huge) == Choice("two-phase", 1, tiled)
 
 
 @pytest.mark.parametrize("asked", ["auto", "resident", "two-phase", "offload"])
-def test_without_a_gpu_nothing_is_asked_of_memory(pipes: dict[Family, Any], asked: Any) -> None:
-    made = checkpoint(pipes, "klein", "cpu")
+def test_without_a_gpu_nothing_is_asked_of_memory(folders: dict[Family, Path], asked: Any) -> None:
     expected = "resident" if asked == "auto" else asked
-    assert _memory_mode(made, "float32", EngineOptions(memory=asked), Workload()) == expected
+    assert layout(folders["klein"], 0.0, asked, Workload(), "cpu") == Choice(expected, 1)
 
 
-def test_a_picture_in_tiles_is_near_the_whole_one(pipes: dict[Family, Any]) -> None:
-    made = checkpoint(pipes, "klein", "cpu")
+def test_a_loaded_pipeline_is_laid_out_in_tiles_where_that_was_chosen(folders: dict[Family, Path]) -> None:
+    pipe = stock_pipeline("klein", folders["klein"])
+    made = placed(pipe, "klein", "float32", EngineOptions(), torch.device("cpu"), Choice("two-phase", 1, True))
+    assert made.memory == "two-phase"
+    assert made.vae.use_tiling
+
+
+def test_a_picture_in_tiles_is_near_the_whole_one(folders: dict[Family, Path]) -> None:
+    pipe = stock_pipeline("klein", folders["klein"])
     latents = torch.randn((1, 40 * 40, 32), generator=torch.Generator().manual_seed(3)) * 0.2
     with torch.no_grad():
-        whole, _ = decode(made.pipe, latents, 40, 40)
-        tile(made.vae)
-        parts, verdicts = decode(made.pipe, latents, 40, 40)
+        whole, _ = decode(pipe, latents, 40, 40)
+        tile(pipe.vae)
+        parts, verdicts = decode(pipe, latents, 40, 40)
     assert whole.shape == parts.shape == (1, 640, 640, 3)
     assert verdicts.all()
     assert not torch.equal(whole, parts)  # norms see one tile each
-    difference = (whole.int() - parts.int()).abs().float()
-    assert difference.mean() < 8
+    assert (whole.int() - parts.int()).abs().float().mean() < 8

@@ -6,12 +6,15 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from catalogs.requests import Reason, Reference
 from inference.engine import Failed, Rendered
 from inference.local.engine import DiffusersEngine
+from inference.local.reference_encoding import levels
 from inference.local.tiny import build_tiny
 from tests.inference.local.engines import Model, all_pixels, all_results, load, new_engine, reference, request
 
@@ -64,3 +67,13 @@ def test_references_are_loaded_ahead_by_other_threads(klein: Model) -> None:
     all_pixels(engine, [request(references=["a"])])
     assert len(names) == 1
     assert names[0].startswith("reference")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_all_levels_are_those_of_the_stock_pipeline(klein: Model, dtype: torch.dtype) -> None:
+    # 16 x 16 pixels: each level once
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    stock = klein.pipe.image_processor.preprocess(Image.fromarray(every), height=16, width=16, resize_mode="crop")
+    ours = levels(dtype)[torch.from_numpy(every).permute(2, 0, 1)[None].int()]
+    assert torch.equal(ours, stock.to(dtype))
+    assert len(levels(torch.float32).unique()) == 256

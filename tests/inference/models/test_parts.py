@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKLFlux2
 from transformers import Mistral3Config, MistralConfig, MistralModel, Qwen3Config, Qwen3Model
 
-from inference.local.checkpoints import TEXT_LAYERS
+from inference.local.language_model import TEXT_LAYERS
 from inference.local.tiny import Family, build_tiny
 from inference.models.parts import PARTS, Parts, TextShape, VaeShape
 

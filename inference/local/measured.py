@@ -1,0 +1,56 @@
+"""What a kind of GPU has shown, kept under the cache folder for every process of the machine."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inference.models.weights import cache_folder
+
+FORMAT = 2
+"""The first had keys in which what cannot be compared was one; files of other formats are ignored."""
+
+_FILE = "batch-sizes.json"
+
+
+def recall(kind: str) -> dict[str, Any]:
+    """Measurements of one kind by key; none where nothing readable was kept."""
+    return dict(_content().get(kind, {}))
+
+
+def remember(kind: str, found: Mapping[str, Any]) -> None:
+    """Add measurements to those of other processes; without a writable cache folder they are for this process only."""
+    try:
+        with _alone():
+            content = _content()
+            content[kind] = {**content.get(kind, {}), **found}
+            with tempfile.NamedTemporaryFile("w", dir=cache_folder(), delete=False, encoding="utf-8") as file:
+                json.dump({"format": FORMAT, **content}, file, indent=0, sort_keys=True)
+            os.replace(file.name, cache_folder() / _FILE)
+    except OSError:
+        return
+
+
+def _content() -> dict[str, dict[str, Any]]:
+    try:
+        content = json.loads(Path(cache_folder() / _FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return {}
+    return {kind: found for kind, found in content.items() if isinstance(found, dict)}
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While no other process reads and replaces the file; a killed one's lock ends with it."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with Path(cache_folder() / f"{_FILE}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
