@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import ModelError
 from catalogs.identity import Kind, lora_marks
-from catalogs.plans.file import PlanHeader
+from catalogs.plans.file import PlanFile, PlanHeader
+from catalogs.plans.rows import Geometry
+from catalogs.plans.sharding import planned_geometries
 from inference.engine import Engine, EngineFactory, EngineOptions, LoadReference
+from inference.local.batching import reference_geometry
 from inference.models.estimates import estimate_cost, estimate_seconds
 from inference.models.limits import refuse_use
 from inference.models.lookup import resolve_model
 from inference.models.specs import ModelSpec
 from inference.models.weights import lora_hash
+from inference.models.workload import Workload
 from inference.prompts.compiler import ModelCompiler
 from inference.prompts.tokens import TokenCounter
 from tasks.hosted import check_hosted, hosted_engine, hosted_options
@@ -111,8 +117,13 @@ def _lora_files(spec: ModelSpec, campaign: Campaign) -> tuple[dict[str, Any], ..
     )
 
 
-def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> EngineFactory:
+def engine_factory(
+    header: PlanHeader, options: EngineOptions | None = None, plan: PlanFile | None = None
+) -> EngineFactory:
     """How the shards of a plan get their engine; torch and httpx are imported only where one is built.
+
+    Args:
+        plan: tells a local engine the largest it will be asked for; without, it assumes an ordinary picture.
 
     Raises:
         ModelError: a LoRA file is not the one that was planned.
@@ -135,6 +146,32 @@ def engine_factory(header: PlanHeader, options: EngineOptions | None = None) -> 
 
     def make(load: LoadReference) -> Engine:
         check_seed_device(header.seed_device)
-        return load_engine(source, load, options or EngineOptions())
+        return load_engine(source, load, options or EngineOptions(), _largest(plan) if plan else None)
 
     return make
+
+
+_workloads: dict[tuple[str, str], Workload | None] = {}
+
+
+def _largest(plan: PlanFile) -> Workload | None:
+    """`largest_workload`, found once a process: each shard asks."""
+    key = (plan.uri, plan.header.run_id)
+    if key not in _workloads:
+        _workloads[key] = largest_workload(planned_geometries(plan))
+    return _workloads[key]
+
+
+def largest_workload(geometries: Iterable[Geometry]) -> Workload | None:
+    """The largest of what is rendered, each measure for itself; None where nothing is."""
+    workloads = (
+        Workload.of(
+            geometry.width,
+            geometry.height,
+            [reference_geometry(*size) for size in geometry.references],
+            second_forward=(geometry.guidance or 0.0) > 1,
+        )
+        for geometry in geometries
+    )
+    first = next(workloads, None)
+    return first and reduce(Workload.joined, workloads, first)

@@ -115,9 +115,9 @@ def withdraw_only(path: str, name: str) -> int:
 def render_shard(job: ShardJob, label: str) -> Any:
     """Render one shard; "Skipped" when all its assets are delivered already."""
     watch(_flow_run())
-    header = PlanFile(job.store, job.plan).header
+    plan = PlanFile(job.store, job.plan)
     try:
-        report = run_shard(job, engine_factory(header, job.engine), progress.report).as_dict()
+        report = run_shard(job, engine_factory(plan.header, job.engine, plan), progress.report).as_dict()
     except DeviceError:
         _end_process_of_ray()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from typing import cast
 
 from catalogs.assets.commits import Status, covers_hash, identity_of
@@ -12,6 +13,20 @@ from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Wanted, Work
 from catalogs.plans.wanted import Estimator, Member, Planned
 from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What of a render its cost depends on.
+
+    Attributes:
+        references: (width, height) of each, in pixels of the file.
+    """
+
+    width: int
+    height: int
+    guidance: float | None
+    references: tuple[tuple[int, int], ...]
 
 
 def plan_row(planned: Planned, decision: Decision, history: History, engine: str) -> Row:
@@ -144,6 +159,21 @@ def bucket_of(planned: Planned) -> str:
     sizes = ",".join(f"{r.width}x{r.height}" for r in request.references)
     contents = ",".join(r.sha256[:8] for r in request.references)
     return f"{request.width}x{request.height}/{request.steps}/{request.guidance}/{sizes}/{contents}"
+
+
+def geometry_of(bucket: str) -> Geometry | None:
+    """What `bucket_of` says of sizes; None for a text that it did not write."""
+    try:
+        size, _, guidance, references, _ = bucket.split("/")
+        sizes = tuple(_size(reference) for reference in references.split(",") if reference)
+        return Geometry(*_size(size), None if guidance == "None" else float(guidance), sizes)
+    except ValueError:
+        return None
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    return width, height
 
 
 def kept_row(identity: Identity, member: Member, fingerprint: str, known: Known, engine: str) -> Row:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from catalogs.columns import is_master
 from catalogs.plans.decision import Work
 from catalogs.plans.file import PlanFile
+from catalogs.plans.rows import Geometry, geometry_of
 
 SHARD_SECONDS = 120.0
 SHARD_ASSETS = 2_000
@@ -85,6 +86,16 @@ def cut_shards(
     for number, (_, shard) in enumerate(sorted(found, key=lambda item: (item[1].stage, item[0]))):
         stages.setdefault(shard.stage, []).append(replace(shard, number=number))
     return list(stages.values())
+
+
+def planned_geometries(plan: PlanFile) -> set[Geometry]:
+    """Each geometry of what a plan renders, once; whatever its number of rows, in a second or two."""
+    found: set[str] = set()
+    for table in plan.tables(("work", "bucket")):
+        buckets = table["bucket"].filter(pc.equal(table["work"], Work.RENDER.value))
+        # Without what the references hold few are left of a million.
+        found.update(pc.unique(pc.replace_substring_regex(buckets, "[^/]*$", "")).to_pylist())
+    return {geometry for bucket in found if bucket and (geometry := geometry_of(bucket))}
 
 
 def _shard(number: int, stage: int, row_group: int, renders: list[_Render]) -> Shard:

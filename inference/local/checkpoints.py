@@ -6,17 +6,22 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from catalogs.errors import EngineError, ModelError, OptionError, UserError, nearest
+from catalogs.errors import EngineError, ModelError, OptionError, PackshotError, nearest
 from inference.engine import EngineOptions
 from inference.local.cards import own_device
+from inference.local.decoding import tile
 from inference.local.device import dense_flops, empty_cache
 from inference.local.language_model import TEXT_LAYERS, LanguageModel
 from inference.local.layer_stream import LayerStream
 from inference.local.loading import FLOAT8, FLOAT8_DYNAMIC, Source, find_files, load_pipeline, place_of, quieten
+from inference.models.choice import Choice, choose
 from inference.models.flops import TransformerShape
-from inference.models.memory import Mode
+from inference.models.machine import free_host_bytes
+from inference.models.memory import MODES, Mode
+from inference.models.parts import Parts
 from inference.models.specs import Family
 from inference.models.weights import cache_folder
+from inference.models.workload import Workload
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +60,15 @@ class Checkpoint:
         return self.pipe.vae
 
 
-def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
+def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | None = None) -> Checkpoint:
     """Load weights onto a free GPU if there is one, else the CPU.
 
+    Args:
+        largest: of what will be asked of it.
+
     Raises:
-        EngineError: diffusers is not installed, the weights cannot be loaded, or the GPU cannot compute as asked.
+        EngineError: diffusers is not installed, the weights cannot be loaded, not even one picture would fit, or the
+            GPU cannot compute as asked.
         ModelError: the model is none of this engine's, or its weights are not to be had.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -72,8 +81,8 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
         check_device()
     place, pretrained = place_of(source)
     try:
-        return _loaded(source, place, pretrained, options)
-    except UserError:
+        return _loaded(source, place, pretrained, options, largest or Workload())
+    except PackshotError:
         raise
     except Exception as error:
         if isinstance(error, OSError) and not os.path.isdir(place):
@@ -82,17 +91,20 @@ def load_checkpoint(source: Source, options: EngineOptions) -> Checkpoint:
         raise EngineError(f"{source.model}: cannot be loaded: {type(error).__name__}: {reason}") from error
 
 
-def _loaded(source: Source, place: str, pretrained: dict[str, Any], options: EngineOptions) -> Checkpoint:
+def _loaded(
+    source: Source, place: str, pretrained: dict[str, Any], options: EngineOptions, workload: Workload
+) -> Checkpoint:
     import torch
 
     device, host = own_device(), torch.device("cpu")
     _measure(device)
     files = find_files(source, place, pretrained)
-    memory = _memory_mode(files.shape, files.text, source.weight_precision, device, options)
-    streams = memory == "offload"
+    free = (_free(device), free_host_bytes())
+    layout = _layout(files.parts, source.weight_precision, device, options, workload, free)
+    streams = layout.mode == "offload"
     # In two-phase mode the language model stays on the host, and its layers visit the device.
-    pipe = load_pipeline(files, source, host if streams else device, device if memory == "resident" else host)
-    return placed(pipe, files.family, source.weight_precision, options, device, memory)
+    pipe = load_pipeline(files, source, host if streams else device, device if layout.mode == "resident" else host)
+    return placed(pipe, files.parts.family, source.weight_precision, options, device, layout)
 
 
 def _measure(device: torch.device) -> None:
@@ -117,24 +129,26 @@ def placed(
     weight_precision: str,
     options: EngineOptions,
     device: torch.device | None = None,
-    memory: Mode | None = None,
+    layout: Choice | None = None,
 ) -> Checkpoint:
     """Lay a loaded pipeline out on a device; it gives up its text encoder.
 
     Args:
-        memory: that was chosen before its parts were loaded.
+        layout: that was chosen before its parts were loaded; without, they are laid out for an ordinary picture.
     """
     device = device or own_device()
     model = _bare(pipe, family)
-    shape = TransformerShape.of(pipe.transformer.config)
-    memory = memory or _memory_mode(shape, model.config, weight_precision, device, options)
+    layout = layout or _layout_of_loaded(pipe, model, family, weight_precision, device, options)
+    if layout.tiled:
+        tile(pipe.vae)
     layers = None
-    if memory == "resident":
+    if layout.mode == "resident":
         model.to(device)
     else:
         layers = LayerStream(model.layers, device)
     language_model = LanguageModel(model, family, device, layers)
-    checkpoint = Checkpoint(family, pipe, language_model, device, memory, shape, weight_precision)
+    shape = TransformerShape.of(pipe.transformer.config)
+    checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, shape, weight_precision)
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
     return checkpoint
@@ -162,13 +176,48 @@ def check_attention(name: str) -> None:
         raise OptionError("--attention", name, "is no attention backend of diffusers", nearest(name, known))
 
 
-def _memory_mode(
-    shape: TransformerShape, text: Any, weight_precision: str, device: torch.device, options: EngineOptions
-) -> Mode:
-    """The asked mode, or the first that the device has room for."""
-    if options.memory != "auto":
-        return options.memory
-    return "resident"
+def _layout(
+    parts: Parts,
+    weight_precision: str,
+    device: torch.device,
+    options: EngineOptions,
+    workload: Workload,
+    free: tuple[int, int],
+) -> Choice:
+    """The asked mode, or the fastest there is room for; in either the VAE takes tiles where nothing else fits.
+
+    Args:
+        free: bytes of the device and of the host, without the weights.
+
+    Raises:
+        EngineError: not even one picture fits.
+    """
+    asked = None if options.memory == "auto" else options.memory
+    if device.type != "cuda":
+        return Choice(asked or "resident", 1)
+    choice = choose(parts, weight_precision, workload, *free, MODES if asked is None else (asked,))
+    if isinstance(choice, Choice):
+        return choice
+    if asked is None:
+        raise EngineError(f"the model does not fit: {choice}")
+    return Choice(asked, 1)  # an estimate does not overrule what was asked for
+
+
+def _layout_of_loaded(
+    pipe: Any, model: Any, family: Family, weight_precision: str, device: torch.device, options: EngineOptions
+) -> Choice:
+    text, layers = model.config.to_dict(), len(model.layers)
+    parts = Parts.of(family, pipe.transformer.config, text, pipe.vae.config, layers)
+    weights = [tensor for part in (pipe.transformer, pipe.vae, model) for tensor in part.parameters()]
+    there = sum(tensor.nbytes for tensor in weights if tensor.device.type == device.type)
+    free = (_free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there)
+    return _layout(parts, weight_precision, device, options, Workload(), free)
+
+
+def _free(device: torch.device) -> int:
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inference.models.memory import TILE_SIDE
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,6 +34,13 @@ def decode(pipe: Any, latents: torch.Tensor, rows: int, columns: int) -> tuple[t
     colours = pixels.flatten(1, 2)
     varied = (colours.amin(dim=1) != colours.amax(dim=1)).any(dim=1)
     return pixels, torch.stack([finite, varied], dim=1)
+
+
+def tile(vae: Any) -> None:
+    """Have a VAE take large pictures in tiles: least memory, more time, and edges between tiles that are blended."""
+    vae.enable_tiling()
+    vae.tile_sample_min_size = TILE_SIDE
+    vae.tile_latent_min_size = TILE_SIDE // 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 def fold_upsamplers(decoder: Any) -> int:

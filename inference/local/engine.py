@@ -9,44 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any, TypeVar
 
-from catalogs.errors import EngineError, ReferenceImageError
+from catalogs.errors import EngineError
 from catalogs.identity import PIXEL_RECIPE
-from catalogs.requests import Reason, RenderRequest
-from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
+from catalogs.requests import RenderRequest
+from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result
 from inference.local.acceleration import EAGER_SHARE, Acceleration, Way
 from inference.local.batch_sizes import BatchSizes
 from inference.local.batching import bucket_key, contents, tokens_of
 from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
+from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
-from inference.local.denoising import Conditions, denoise, first_forward, flops_of, is_guided, noise
-from inference.local.device import dense_flops, device_name, empty_cache, peak_bytes
-from inference.local.faults import (
-    Streak,
-    breaks,
-    broken_set_up,
-    came_out_bad,
-    does_not_fit,
-    is_lost,
-    is_out_of_memory,
-    lost_device,
-)
-from inference.local.keys_values import KeysValues, ReferenceSet
+from inference.local.denoising import denoise, first_forward, flops_of, noise
+from inference.local.device import dense_flops, device_name, peak_bytes
+from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
 from inference.local.loading import Source
-from inference.local.positions import Positions
-from inference.local.reference_encoding import ReferenceEncoder
 from inference.local.started_batches import Flight, Sample
-from inference.local.text_encoding import PromptTooLong, TextEncoder
-
-PREFETCHED = 16
-"""Requests whose photos are loaded before their turn: each is megabytes."""
-
-Made = TypeVar("Made")
+from inference.models.workload import Workload
 
 
 class DiffusersEngine(Engine):
@@ -59,14 +42,11 @@ class DiffusersEngine(Engine):
     ) -> None:
         self._checkpoint, self._options = checkpoint, options or EngineOptions()
         self._clock = StageClock(checkpoint.device)
-        self._text = TextEncoder(checkpoint, self._clock)
-        self._positions = Positions(checkpoint.pipe, checkpoint.device)
-        self._keys_values = KeysValues(checkpoint, self._positions, self._clock)
-        self._references = ReferenceEncoder(checkpoint, self._clock, load_reference)
+        self._faults = Faults(self._options)
+        self._conditioning = Conditioning(checkpoint, self._clock, load_reference, self._faults)
         self._sizes = BatchSizes(checkpoint, self._options)
         self._acceleration = Acceleration(checkpoint, self._options)
         self._profile = Profile(device_name(checkpoint.device))
-        self._streak = Streak(self._options)
         self._warm: set[Hashable] = set()
         self._taken: dict[str, int] = {}
         # Answers are consumed while the next batch is started, and a retry starts work too.
@@ -76,7 +56,7 @@ class DiffusersEngine(Engine):
 
     def load_with(self, load_reference: LoadReference) -> None:
         """Load references as the next shard does."""
-        self._references.load_with(load_reference)
+        self._conditioning.references.load_with(load_reference)
 
     def bucket(self, request: RenderRequest) -> Hashable:
         """One geometry: every sample has references of its own."""
@@ -100,8 +80,7 @@ class DiffusersEngine(Engine):
 
     def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
         with self._lock:
-            self._text.expect(request.prompt for request in upcoming)
-        self._references.prefetch([reference for request in upcoming[:PREFETCHED] for reference in request.references])
+            self._conditioning.expect(upcoming)
 
     def render(self, batch: Sequence[RenderRequest]) -> Iterable[Result]:
         """Render requests of one bucket; see `inference.engine.Engine`.
@@ -125,9 +104,11 @@ class DiffusersEngine(Engine):
             taken, self._profile = self._profile, Profile(device_name(self._checkpoint.device))
             for name, seconds in self._clock.take().items():
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
-            counts = {**self._references.counts, **self._keys_values.counts, "prompts_encoded": self._text.encoded}
+            counts = self._conditioning.counts
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
             taken.notes = list(self._acceleration.notes)
+            if taken.images and self._checkpoint.vae.use_tiling:
+                taken.counts["pictures_in_vae_tiles"] = taken.images
             self._taken = counts
             taken.limit_flops = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
             taken.peak_bytes = peak_bytes(self._checkpoint.device)
@@ -137,101 +118,9 @@ class DiffusersEngine(Engine):
         import torch
 
         with self._lock, torch.no_grad():
-            samples, failures = self._encoded(batch)
+            samples, failures = self._conditioning.encoded(batch)
             flights = self._launch(samples, failures)
         return flights, failures
-
-    def _encoded(self, batch: Sequence[RenderRequest]) -> tuple[list[Sample], list[Failed]]:
-        """Encode prompts and references; a request whose own inputs are bad fails here, alone."""
-        self._references.prefetch([reference for request in batch for reference in request.references])
-        texts = self._texts(batch)
-        samples: list[Sample] = []
-        failures: list[Failed] = []
-        for request in batch:
-            text = texts.get(request.prompt)
-            if isinstance(text, PromptTooLong):
-                failures.append(Failed(request, Reason.ENGINE_ERROR, str(text), True))
-                continue
-            try:
-                text = self._text_of(request) if text is None else text
-                samples.append(self._with_room(partial(self._sample, request, text)))
-            except ReferenceImageError as error:
-                failures.append(failed_reference(request, error))
-            except Exception as error:
-                failures.append(self._failed(request, contents(request) or request.prompt, error))
-        return samples, failures
-
-    def _texts(self, batch: Sequence[RenderRequest]) -> dict[str, Any]:
-        """Embeddings of a batch's prompts; nothing where encoding them together fails, to be tried one by one."""
-        guided = any(is_guided(self._checkpoint, request) for request in batch)
-        prompts = [request.prompt for request in batch] + [""] * guided
-        try:
-            return self._with_room(lambda: self._text.embeddings(prompts))
-        except Exception as error:
-            if is_lost(error):
-                raise lost_device(error) from error
-            return {}
-
-    def _text_of(self, request: RenderRequest) -> Any:
-        """The embedding of one prompt, encoded with no other.
-
-        Raises:
-            PromptTooLong: the model would cut it.
-        """
-        text = self._with_room(lambda: self._text.embeddings([request.prompt], alone=True))[request.prompt]
-        if isinstance(text, PromptTooLong):
-            raise text
-        if is_guided(self._checkpoint, request):
-            self._with_room(lambda: self._text.embeddings([""], alone=True))
-        return text
-
-    def _failed(self, request: RenderRequest, what: Hashable, error: BaseException) -> Failed:
-        """The failure of a request that cannot be made, alone.
-
-        Args:
-            what: of the request did it.
-
-        Raises:
-            DeviceError: the device itself failed.
-            EngineError: the set-up is broken, and no request is to blame.
-        """
-        if isinstance(error, PromptTooLong):
-            return Failed(request, Reason.ENGINE_ERROR, str(error), True)
-        if is_lost(error):
-            raise lost_device(error) from error
-        if is_out_of_memory(error):
-            return does_not_fit(request, error)
-        broken = broken_set_up(error, self._options)
-        if broken:
-            raise broken from error
-        self._streak.broke(what, error)
-        return breaks(request, error)
-
-    def _with_room(self, make: Callable[[], Made]) -> Made:
-        """What `make` returns, tried again with empty caches when memory runs out."""
-        try:
-            return make()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        self._make_room()
-        return make()
-
-    def _make_room(self) -> None:
-        self._references.drop_caches()
-        self._keys_values.clear()
-        empty_cache()
-
-    def _sample(self, request: RenderRequest, text: Any) -> Sample:
-        if not request.references:
-            return Sample(request, text)
-        import torch
-
-        latents = [self._references.latents(reference) for reference in request.references]
-        packed = torch.cat([self._checkpoint.pipe._pack_latents(one) for one in latents], dim=1)
-        grids = tuple((one.shape[-2], one.shape[-1]) for one in latents)
-        key = tuple((reference.sha256, grid) for reference, grid in zip(request.references, grids, strict=True))
-        return Sample(request, text, ReferenceSet(key, packed, grids))
 
     def _launch(self, samples: list[Sample], failures: list[Failed], last: bool = False) -> list[Flight]:
         """Give samples to the device; halve the batch when memory runs out, take it apart when it breaks.
@@ -249,19 +138,15 @@ class DiffusersEngine(Engine):
             return [self._fly(samples)]
         except Exception as error:
             problem = error.with_traceback(None)  # its frames hold the tensors that must go
-        if is_lost(problem):
-            raise lost_device(problem)
+        self._faults.end_if_broken(problem)
         out_of_memory = is_out_of_memory(problem)
-        broken = broken_set_up(problem, self._options)
-        if broken:
-            raise broken
         if out_of_memory and not last:
             # What is kept from earlier batches may be to blame, not the size of this one.
-            self._make_room()
+            self._conditioning.make_room()
             return self._launch(samples, failures, last=True)
         if len(samples) == 1:
             request = samples[0].request
-            failures.append(self._failed(request, (request.prompt, contents(request)), problem))
+            failures.append(self._faults.failed(request, (request.prompt, contents(request)), problem))
             return []
         half = len(samples) // 2 if out_of_memory else 1
         if out_of_memory:
@@ -280,7 +165,7 @@ class DiffusersEngine(Engine):
         begun = mark(checkpoint.device)
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
-        conditions = self._conditions(samples, start.shape[-2:])
+        conditions = self._conditioning.conditions(samples, start.shape[-2:])
         forward = partial(first_forward, checkpoint, request, start, conditions)
         way = self._acceleration.proven(bucket_key(request), self._way(request), forward)
         with self._acceleration.using(way):
@@ -295,29 +180,6 @@ class DiffusersEngine(Engine):
         host.copy_(pixels, non_blocking=True)
         verdicts = verdicts.to("cpu", non_blocking=True)
         return Flight(samples, way, host, verdicts, mark(checkpoint.device), begun)
-
-    def _conditions(self, samples: list[Sample], grid: Sequence[int]) -> Conditions:
-        """What steers a batch.
-
-        Args:
-            grid: rows and columns of the picture, in tokens.
-        """
-        import torch
-
-        picture = (grid[0], grid[1])
-        text = torch.cat([sample.text for sample in samples])
-        text_ids = self._positions.text(text.shape[1])
-        unconditional: Any = None
-        if is_guided(self._checkpoint, samples[0].request):
-            unconditional = self._text.embeddings([""])[""]
-        sets = [sample.references for sample in samples if sample.references]
-        if not sets:
-            return Conditions(text, self._positions.picture(picture), text_ids, unconditional)
-        if self._checkpoint.family == "kv":
-            laid = self._keys_values.laid_out(sets, text.shape[1] + grid[0] * grid[1])
-            return Conditions(text, self._positions.picture(picture), text_ids, keys_values=laid)
-        ids = self._positions.picture(picture, sets[0].grids)
-        return Conditions(text, ids, text_ids, unconditional, torch.cat([one.packed for one in sets]))
 
     def _stage(self, name: str, samples: list[Sample], way: Way) -> str:
         """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""
@@ -364,7 +226,7 @@ class DiffusersEngine(Engine):
         for place, sample in enumerate(flight.samples):
             finite, varied = verdicts[place]
             if finite and varied:
-                self._streak.ended()
+                self._faults.ended()
                 # A copy of its own: a view would keep the whole batch alive until the last is stored.
                 yield Rendered(sample.request, pixels[place].copy(), seconds / count, count, how=str(way))
             else:
@@ -381,18 +243,23 @@ _engines: dict[tuple[Source, EngineOptions], DiffusersEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def load_engine(source: Source, load_reference: LoadReference, options: EngineOptions) -> DiffusersEngine:
+def load_engine(
+    source: Source, load_reference: LoadReference, options: EngineOptions, largest: Workload | None = None
+) -> DiffusersEngine:
     """The engine of a checkpoint in this process; loaded once and found again by the next shard.
 
+    Args:
+        largest: of what it will be asked for, when it is loaded: by it the parts are laid out.
+
     Raises:
-        EngineError: diffusers is not installed, or the weights cannot be loaded.
+        EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
         ModelError: the model is none of this engine's.
     """
     with _engines_lock:
         engine = _engines.get((source, options))
         if engine is None:
             engine = _engines[source, options] = DiffusersEngine(
-                load_checkpoint(source, options), load_reference, options
+                load_checkpoint(source, options, largest), load_reference, options
             )
         engine.load_with(load_reference)
     return engine

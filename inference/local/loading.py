@@ -10,7 +10,7 @@ from typing import Any
 
 from catalogs.errors import EngineError, ModelError
 from inference.local.language_model import TEXT_LAYERS
-from inference.models.flops import TransformerShape
+from inference.models.parts import Parts
 from inference.models.specs import FAMILIES, Family
 from inference.models.table import MODELS
 
@@ -47,8 +47,7 @@ class Files:
 
     place: str
     pretrained: dict[str, Any]
-    family: Family
-    shape: TransformerShape
+    parts: Parts
     text: Any
 
 
@@ -58,14 +57,16 @@ def find_files(source: Source, place: str, pretrained: dict[str, Any]) -> Files:
     Raises:
         ModelError: it is none of this engine's.
     """
-    from diffusers import Flux2Transformer2DModel
+    from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
     from transformers import AutoConfig
 
     family = _family(source.model, place)
-    shape = TransformerShape.of(Flux2Transformer2DModel.load_config(place, subfolder="transformer", **pretrained))
+    transformer = Flux2Transformer2DModel.load_config(place, subfolder="transformer", **pretrained)
+    vae = AutoencoderKLFlux2.load_config(place, subfolder="vae", **pretrained)
     text = AutoConfig.from_pretrained(place, subfolder="text_encoder", **pretrained)
     _cut(text.get_text_config(), max(TEXT_LAYERS[family]))
-    return Files(place, pretrained, family, shape, text)
+    parts = Parts.of(family, transformer, text.to_dict(), vae, max(TEXT_LAYERS[family]))
+    return Files(place, pretrained, parts, text)
 
 
 def _cut(config: Any, layers: int) -> None:
@@ -92,12 +93,12 @@ def load_pipeline(files: Files, source: Source, transformer_on: Any, encoder_on:
     }
     # dev names a PixtralProcessor, which needs torchvision for pictures the text encoder never gets: its tokenizer
     # with its chat template is all that is used of it.
-    if files.family == "dev":
+    if files.parts.family == "dev":
         from transformers import AutoTokenizer
 
         parts["tokenizer"] = AutoTokenizer.from_pretrained(files.place, subfolder="tokenizer", **options)
     names = {"klein": "Flux2KleinPipeline", "base": "Flux2KleinPipeline", "kv": "Flux2KleinKVPipeline"}
-    pipe: Any = getattr(diffusers, names.get(files.family, "Flux2Pipeline")).from_pretrained(
+    pipe: Any = getattr(diffusers, names.get(files.parts.family, "Flux2Pipeline")).from_pretrained(
         files.place,
         dtype=dtype,
         **{name: part for name, part in parts.items() if name != "tokenizer"},

@@ -58,7 +58,17 @@ class TransformerShape:
         """Weights: both streams of a double block have a full set, each as large as a single block's."""
         embeddings = (self.context + 2 * self.channels) * self.width
         modulation = (17 + self._time_layers) * self.width**2 + self._time_layers * self.timestep_channels * self.width
-        return int(self._block * (2 * self.double_blocks + self.single_blocks) + embeddings + modulation)
+        return self.block_parameters + embeddings + modulation
+
+    @property
+    def block_parameters(self) -> int:
+        """Those of the blocks' matrices, the part that is stored in 8 bits."""
+        return int(self._block * (2 * self.double_blocks + self.single_blocks))
+
+    @property
+    def largest_matrix(self) -> int:
+        """Weights of the largest leaf there is: a single block's fused q, k, v and gated MLP."""
+        return int((3 + 2 * self.mlp_ratio) * self.width**2)
 
     @property
     def _time_layers(self) -> int:

@@ -1,126 +1,156 @@
-"""What a local model needs of memory, and what this machine has: for the model table and the choice of a mode."""
+"""What a local model needs of memory in each mode: weights, activations, caches, and what the allocator wastes.
+
+One function, `need`, tells it; it chooses the mode, fills the model table and refuses what fits nowhere. The suite in
+tests/fake_cuda holds its activations against those of the real modules.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.models.flops import TransformerShape
-from inference.models.specs import ModelSpec
+from inference.models.flops import TEXT_TOKENS
+from inference.models.parts import Parts
+from inference.models.workload import Workload
 
 Mode = Literal["resident", "two-phase", "offload"]
+MODES: tuple[Mode, ...] = ("resident", "two-phase", "offload")
+"""From the fastest to the one that needs least."""
 
-WORKING_BYTES = 6 * 2**30
-"""What a batch at one megapixel, the caches and the allocator take beside the weights."""
+TEXT_BATCH = 4
+"""Prompts of one call of a resident text encoder."""
+TEXT_WINDOW = 64
+"""Prompts whose embeddings are kept, and that pass together through a text encoder that is streamed."""
+REFERENCE_LATENT_BYTES = 512 * 2**20
+"""Of the device, for latents of references that may come again."""
+TILE_SIDE = 512
+"""Pixels of a tile, where the VAE takes a picture in tiles."""
+CONTEXT_BYTES = 2**30
+"""The driver's context, kernels, and the workspaces of cuBLAS and cuDNN: none of it is in torch's own sums."""
+WASTE = 0.15
+"""Share of activations and caches that the allocator holds in blocks which nothing else fits."""
 
-_VAE_WEIGHTS = 84_046_000
-_BYTES = {"bfloat16": 2, "float32": 4, "float8": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class TextShape:
-    """A language model up to the last layer that is read: no head, no vision tower.
-
-    Attributes:
-        layers: that are kept, of those the checkpoint has.
-    """
-
-    width: int
-    layers: int
-    heads: int
-    key_heads: int
-    inner: int
-    vocabulary: int
-    head: int = 128
-
-    @property
-    def parameters(self) -> int:
-        attention = self.width * self.head * (2 * self.heads + 2 * self.key_heads)
-        return self.layers * (attention + 3 * self.width * self.inner) + self.vocabulary * self.width
-
-
-_QWEN_4B = TextShape(2560, 27, 32, 8, 9728, 151_936)
-_QWEN_8B = TextShape(4096, 27, 32, 8, 12288, 151_936)
-_MISTRAL_24B = TextShape(5120, 30, 32, 8, 32768, 131_072)
-_FOUR = TransformerShape(3072, 5, 20, 7680)
-_NINE = TransformerShape(4096, 8, 24, 12288)
-_DEV = TransformerShape(6144, 8, 48, 15360, guided=True)
-_PARTS = {
-    "klein-4b": (_FOUR, _QWEN_4B),
-    "klein-base-4b": (_FOUR, _QWEN_4B),
-    "klein-9b": (_NINE, _QWEN_8B),
-    "klein-9b-kv": (_NINE, _QWEN_8B),
-    "klein-base-9b": (_NINE, _QWEN_8B),
-    "dev": (_DEV, _MISTRAL_24B),
-}
+_BYTES = {"bfloat16": 2, "float32": 4, "float8": 1, "float8-dynamic": 1}
+# Maps of a layer's size that are alive at once, each as wide as its first level (encoder) or its second (decoder), and
+# one more for the convolutions' workspace.
+_ENCODER_MAPS, _DECODER_MAPS = 6, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes a model needs of its device, by mode.
+    """Bytes that a mode needs.
 
     Attributes:
-        host: bytes of the host's memory for the modes that keep weights there.
+        weights: that lie on the device.
+        activations: of the phase with most of them.
+        caches: reference latents, text embeddings, keys and values.
+        reserve: the driver's context and what the allocator wastes.
+        host: weights that stay in pinned memory of the host.
     """
 
-    resident: int
-    two_phase: int
-    offload: int
+    weights: int
+    activations: int
+    caches: int
+    reserve: int
     host: int
 
+    @property
+    def device(self) -> int:
+        """All of it that the device must have free before anything is loaded."""
+        return self.weights + self.activations + self.caches + self.reserve
 
-def need_of(spec: ModelSpec) -> Need | None:
-    """None for models that are not in this machine's memory."""
-    if spec.name not in _PARTS:
-        return None
-    transformer, text = _PARTS[spec.name]
-    itemsize = _BYTES[spec.weight_precision]
-    weights, encoder = transformer.parameters * itemsize, text.parameters * itemsize
-    base = _VAE_WEIGHTS * itemsize + WORKING_BYTES
+
+def need(parts: Parts, weight_precision: str, mode: Mode, workload: Workload, tiled: bool = False) -> Need:
+    """What a model needs to make the largest of what is planned.
+
+    Args:
+        weight_precision: as in `Source`; the 8-bit ones store the matrices of the transformer's blocks in 8 bits, while
+            its edges, the text encoder and the VAE stay as they are.
+        tiled: whether the VAE takes large pictures in tiles.
+    """
+    compute = compute_bytes(weight_precision)
+    shape, text = parts.transformer, parts.text
+    stored = shape.block_parameters * _BYTES[weight_precision]
+    transformer = stored + (shape.parameters - shape.block_parameters) * compute
+    encoder, layers = text.parameters * compute, min(2, text.layers) * text.layer_parameters * compute
+    leaves = 2 * shape.largest_matrix * _BYTES[weight_precision]
+    on_device = {"resident": transformer + encoder, "two-phase": transformer + layers, "offload": leaves + layers}[mode]
+    activations = max(
+        _denoising(parts, weight_precision, workload),
+        _keys_values_activations(parts, compute, workload),
+        _encoding(parts, compute, workload, tiled),
+        _decoding(parts, compute, workload, tiled),
+        _text(parts, compute, streamed=mode != "resident"),
+    )
+    caches = _caches(parts, compute, workload)
     return Need(
-        resident=weights + encoder + base,
-        two_phase=max(weights, encoder) + base,
-        offload=base,
-        host=weights + encoder,
+        weights=on_device + parts.vae.parameters * compute,
+        activations=activations,
+        caches=caches,
+        reserve=CONTEXT_BYTES + int(WASTE * (activations + caches)),
+        host={"resident": 0, "two-phase": encoder, "offload": encoder + transformer}[mode],
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where local models run: the first GPU that nvidia-smi names, else the host itself."""
-
-    name: str
-    device_bytes: int
-    host_bytes: int
-
-    @property
-    def is_gpu(self) -> bool:
-        return self.name != "cpu"
+def compute_bytes(weight_precision: str) -> int:
+    """Of one number of an activation; weights of 8 bits are computed with in bfloat16."""
+    return max(2, _BYTES[weight_precision])
 
 
-def this_machine() -> Machine:
-    """Asked of the driver's own tool: importing torch to learn it takes seconds."""
-    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    tool = shutil.which("nvidia-smi")
-    if tool:
-        query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
-        first = answer.stdout.splitlines()[:1] if answer.returncode == 0 else []
-        if first and "," in first[0]:
-            name, _, mebibytes = first[0].rpartition(",")
-            return Machine(name.strip(), int(mebibytes) * 2**20, host)
-    return Machine("cpu", host, host)
+def _denoising(parts: Parts, weight_precision: str, workload: Workload) -> int:
+    """A forward of the transformer: most is alive where a single block joins its attention and its MLP."""
+    shape, compute = parts.transformer, compute_bytes(weight_precision)
+    shared = parts.family == "kv" and workload.reference_tokens > 0
+    sequence = TEXT_TOKENS + (workload.picture_tokens if shared else workload.tokens)
+    # Residual, its norm, q k v and both halves of the MLP in one matrix; then normed q and k, attention, what both
+    # halves make and the two side by side.
+    joined = (10 + 4 * shape.mlp_ratio) * sequence
+    if shared:  # a copy of all keys and values beside the reference ones while it attends
+        joined = max(joined, (9 + 2 * shape.mlp_ratio) * sequence + 2 * (sequence + workload.reference_tokens))
+    rotations = 4 * 2 * 128 * (sequence + workload.reference_tokens)
+    text = (1 + workload.second_forward) * TEXT_TOKENS * shape.context
+    latents = (6 + 2 * workload.second_forward) * sequence * shape.channels
+    total = workload.batch * (joined * shape.width + text + latents) * compute + rotations
+    if weight_precision == "float8":  # each layer's weights are cast when its turn comes
+        total += shape.largest_matrix * compute
+    if weight_precision == "float8-dynamic":  # what goes into a matrix is stored in 8 bits beside it
+        total += workload.batch * (1 + shape.mlp_ratio) * sequence * shape.width * (1 + compute)
+    return int(total)
 
 
-def fitting_mode(need: Need, machine: Machine) -> Mode | None:
-    """The fastest mode the machine has room for; None where there is none."""
-    if need.resident <= machine.device_bytes:
-        return "resident"
-    if not machine.is_gpu or need.host > machine.host_bytes:
-        return None
-    if need.two_phase <= machine.device_bytes:
-        return "two-phase"
-    return "offload" if need.offload <= machine.device_bytes else None
+def _keys_values_activations(parts: Parts, compute: int, workload: Workload) -> int:
+    """The forward that makes keys and values of one reference set; its modulations are as long as the sequence."""
+    if parts.family != "kv":
+        return 0
+    return int((20 + 4 * parts.transformer.mlp_ratio) * workload.reference_tokens * parts.transformer.width * compute)
+
+
+def _decoding(parts: Parts, compute: int, workload: Workload, tiled: bool) -> int:
+    pixels = workload.width * workload.height
+    at_once = min(pixels, TILE_SIDE**2) if tiled else pixels
+    widest = max(parts.vae.decoder_channels[:2])
+    whole = 3 * 3 * pixels * compute if tiled else 0  # rows of tiles, and the picture they make
+    return workload.batch * (_DECODER_MAPS * widest * at_once * compute + whole)
+
+
+def _encoding(parts: Parts, compute: int, workload: Workload, tiled: bool) -> int:
+    """References are encoded one by one."""
+    pixels = min(workload.reference_pixels, TILE_SIDE**2) if tiled else workload.reference_pixels
+    return _ENCODER_MAPS * parts.vae.channels[0] * pixels * compute + 4 * 4 * 3 * workload.reference_pixels
+
+
+def _text(parts: Parts, compute: int, streamed: bool) -> int:
+    """A call of the text encoder; where it is streamed a window of prompts waits between two layers."""
+    text = parts.text
+    call = TEXT_BATCH * TEXT_TOKENS * (4 * text.inner + 12 * text.width) * compute
+    waiting = TEXT_WINDOW * TEXT_TOKENS * text.width * compute if streamed else 0
+    return call + waiting
+
+
+def _caches(parts: Parts, compute: int, workload: Workload) -> int:
+    shape = parts.transformer
+    texts = TEXT_WINDOW * TEXT_TOKENS * shape.context * compute
+    if not workload.reference_tokens:
+        return texts
+    kept = shape.keys_values_bytes(workload.reference_tokens, compute) if parts.family == "kv" else 0
+    return texts + REFERENCE_LATENT_BYTES + workload.batch * kept

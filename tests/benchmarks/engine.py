@@ -33,7 +33,7 @@ from inference.engine import EngineOptions, LoadReference
 from inference.local.checkpoints import placed
 from inference.local.engine import DiffusersEngine
 from inference.local.tiny import build_tiny
-from inference.models.memory import _PARTS
+from inference.models.parts import PARTS
 from inference.models.specs import Family
 from inference.models.table import MODELS
 from tasks.prepare import Prepared
@@ -137,7 +137,7 @@ def _random_parts(model: str, device: str) -> dict[str, Any]:
 
     from inference.local.tiny import _qwen_tokenizer
 
-    shape, text = _PARTS[model]
+    shape, text = PARTS[model].transformer, PARTS[model].text
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     try:

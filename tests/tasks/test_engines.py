@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 
 from catalogs.errors import ModelError
 from catalogs.plans.file import PlanFile
+from catalogs.plans.rows import Geometry
 from inference.local.tiny import build_tiny
-from tasks.engines import engine_factory
+from inference.models.workload import Workload
+from tasks.engines import engine_factory, largest_workload
 from tests.flows.projects import Project, plan_rows
 
 BLOCK = "transformer_blocks.0.attn.to_q"
@@ -100,3 +102,43 @@ def test_a_folder_of_any_family_renders_a_campaign(tmp_path: Path, family: Any) 
 def test_a_proof_of_a_campaign_with_a_lora_needs_no_file(tmp_path: Path) -> None:
     made = project(tmp_path, {"name": "proof", "lora": [{"path": "nowhere.safetensors"}]})
     assert made.plan().summary["renders"] > 0
+
+
+PHOTO, SMALL = (3000, 2000), (400, 300)
+
+
+@pytest.mark.parametrize(
+    ("geometries", "workload"),
+    [
+        ([], None),
+        ([Geometry(1024, 1024, None, ())], Workload.of(1024, 1024)),
+        # a photo of 6 MP is taken at a megapixel: 1248 x 832 in squares of 16
+        ([Geometry(1024, 512, None, (PHOTO,))], Workload.of(1024, 512, [(1248, 832)])),
+        ([Geometry(512, 512, 4.0, (SMALL,))], Workload.of(512, 512, [(400, 288)], second_forward=True)),
+        ([Geometry(512, 512, 1.0, ())], Workload.of(512, 512)),
+        (
+            [Geometry(2048, 1024, None, ()), Geometry(512, 512, 4.0, (PHOTO, SMALL))],
+            # the picture of one, the references of the other, and the longer sequence of the two: 128 x 64 tokens
+            Workload(2048, 1024, 8192, 78 * 52 + 25 * 18, 1248 * 832, 1, True),
+        ),
+    ],
+)
+def test_the_largest_of_a_plan_is_each_measure_for_itself(
+    geometries: list[Geometry], workload: Workload | None
+) -> None:
+    assert largest_workload(geometries) == workload
+
+
+def test_a_shard_loads_its_engine_for_the_largest_of_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import inference.local.engine as engines
+
+    asked: list[Workload | None] = []
+    load = engines.load_checkpoint
+    monkeypatch.setattr(engines, "_engines", {})
+    monkeypatch.setattr(engines, "load_checkpoint", lambda *rest: (asked.append(rest[-1]), load(*rest))[1])
+    prepared = project(tmp_path, "tiny").plan()
+    plan = PlanFile(prepared.store, prepared.plan_key)
+    engine_factory(plan.header, plan=plan)(lambda reference: Image.new("RGB", (8, 8)))
+    assert asked[0] is not None
+    assert (asked[0].width, asked[0].height) == (64, 64)
+    assert asked[0].reference_tokens > 0

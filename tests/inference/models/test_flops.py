@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
+from diffusers import Flux2Transformer2DModel
 from diffusers.models.transformers.transformer_flux2 import Flux2KVAttnProcessor, Flux2KVParallelSelfAttnProcessor
 from torch.utils.flop_counter import FlopCounterMode
 
 from inference.models.flops import TransformerShape, forward_flops, tokens
-from inference.models.memory import _PARTS, _VAE_WEIGHTS, WORKING_BYTES, Machine, fitting_mode, need_of
-from inference.models.table import MODELS
+from inference.models.parts import PARTS
 
 KV_TOKENS = 1024
 
@@ -55,7 +54,7 @@ def counted(model: Any, arguments: dict[str, Any]) -> tuple[float, Any]:
 
 @pytest.mark.parametrize("name", ["klein-4b", "klein-9b", "dev"])
 def test_weights_and_operations_of_the_published_models(name: str) -> None:
-    shape = _PARTS[name][0]
+    shape = PARTS[name].transformer
     model = built(shape)
     assert TransformerShape.of(model.config) == shape
     assert shape.parameters == pytest.approx(sum(p.numel() for p in model.parameters()), rel=1e-4)
@@ -65,7 +64,7 @@ def test_weights_and_operations_of_the_published_models(name: str) -> None:
 
 
 def test_operations_with_shared_keys_and_values() -> None:
-    shape = _PARTS["klein-9b-kv"][0]
+    shape = PARTS["klein-9b-kv"].transformer
     model = built(shape, kv=True)
     extract = {
         **inputs(shape, 4096 + KV_TOKENS),
@@ -84,59 +83,3 @@ def test_operations_with_shared_keys_and_values() -> None:
 def test_tokens_are_squares_of_sixteen_pixels() -> None:
     assert tokens(1024, 1024) == 4096
     assert tokens(1280, 720) == 80 * 45
-
-
-def test_the_vae_has_so_many_weights() -> None:
-    with torch.device("meta"):
-        vae = AutoencoderKLFlux2()
-    assert pytest.approx(sum(p.numel() for p in vae.parameters()), rel=1e-4) == _VAE_WEIGHTS
-
-
-def test_the_text_encoders_have_so_many_weights() -> None:
-    from transformers import MistralConfig, MistralModel, Qwen3Config, Qwen3Model
-
-    for name, config_class, model_class in (
-        ("klein-4b", Qwen3Config, Qwen3Model),
-        ("klein-9b", Qwen3Config, Qwen3Model),
-        ("dev", MistralConfig, MistralModel),
-    ):
-        text = _PARTS[name][1]
-        with torch.device("meta"):
-            model = model_class(
-                config_class(
-                    vocab_size=text.vocabulary,
-                    hidden_size=text.width,
-                    intermediate_size=text.inner,
-                    num_hidden_layers=text.layers,
-                    num_attention_heads=text.heads,
-                    num_key_value_heads=text.key_heads,
-                    head_dim=text.head,
-                )
-            )
-        assert text.parameters == pytest.approx(sum(p.numel() for p in model.parameters()), rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("name", "gibibytes", "host", "mode"),
-    [
-        ("klein-4b", 24, 64, "resident"),
-        ("klein-4b", 16, 64, "two-phase"),
-        ("klein-4b", 8, 64, "offload"),
-        ("klein-4b", 8, 8, None),
-        ("klein-4b", 4, 64, None),
-        ("klein-9b", 80, 128, "resident"),
-        ("klein-9b", 24, 128, "two-phase"),
-        ("dev", 141, 256, "resident"),
-        ("dev", 80, 256, "two-phase"),
-        ("dev", 48, 256, "offload"),
-    ],
-)
-def test_the_fastest_mode_that_fits(name: str, gibibytes: int, host: int, mode: str | None) -> None:
-    need = need_of(MODELS[name])
-    assert need is not None
-    assert need.offload > WORKING_BYTES
-    assert fitting_mode(need, Machine("a GPU", gibibytes * 2**30, host * 2**30)) == mode
-
-
-def test_hosted_models_need_nothing_here() -> None:
-    assert need_of(MODELS["bfl/pro"]) is None
