@@ -24,9 +24,10 @@ from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
 from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
-from inference.local.denoising import denoise, first_forward, flops_of, noise
+from inference.local.denoising import first_forward, flops_of, noise
 from inference.local.device import dense_flops, device_name, peak_bytes
 from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
+from inference.local.graphs import Graphs
 from inference.local.loading import Source
 from inference.local.started_batches import Flight, Sample
 from inference.models.workload import Workload
@@ -46,6 +47,7 @@ class DiffusersEngine(Engine):
         self._conditioning = Conditioning(checkpoint, self._clock, load_reference, self._faults)
         self._sizes = BatchSizes(checkpoint, self._options)
         self._acceleration = Acceleration(checkpoint, self._options)
+        self._graphs = Graphs(checkpoint)
         self._profile = Profile(device_name(checkpoint.device))
         self._warm: set[Hashable] = set()
         self._taken: dict[str, int] = {}
@@ -104,9 +106,9 @@ class DiffusersEngine(Engine):
             taken, self._profile = self._profile, Profile(device_name(self._checkpoint.device))
             for name, seconds in self._clock.take().items():
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
-            counts = self._conditioning.counts
+            counts = {**self._conditioning.counts, "pictures_replayed": self._graphs.replayed}
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
-            taken.notes = list(self._acceleration.notes)
+            taken.notes = [*self._acceleration.notes, *self._graphs.notes]
             if taken.images and self._checkpoint.vae.use_tiling:
                 taken.counts["pictures_in_vae_tiles"] = taken.images
             self._taken = counts
@@ -143,6 +145,7 @@ class DiffusersEngine(Engine):
         if out_of_memory and not last:
             # What is kept from earlier batches may be to blame, not the size of this one.
             self._conditioning.make_room()
+            self._graphs.clear()
             return self._launch(samples, failures, last=True)
         if len(samples) == 1:
             request = samples[0].request
@@ -170,7 +173,7 @@ class DiffusersEngine(Engine):
         way = self._acceleration.proven(bucket_key(request), self._way(request), forward)
         with self._acceleration.using(way):
             with self._clock.stage(self._stage("denoise", samples, way)):
-                final = denoise(checkpoint, request, start, conditions)
+                final = self._graphs.denoise(request, start, conditions, way)
             with self._clock.stage(self._stage("decode", samples, way)):
                 pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
         self._count(samples, way)
