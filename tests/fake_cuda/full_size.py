@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
+# Here and not where they are made: they take the maker of masks as it is when they are imported.
+from transformers import MistralConfig, MistralModel, Qwen3Config, Qwen3Model
+
 from catalogs.requests import Reference, RenderRequest
 from inference.engine import EngineOptions
 from inference.local.checkpoints import Checkpoint, placed
@@ -111,8 +114,6 @@ def _modules(parts: Parts) -> dict[str, torch.nn.Module]:
 
 
 def _text_encoder(parts: Parts) -> torch.nn.Module:
-    from transformers import MistralConfig, MistralModel, Qwen3Config, Qwen3Model
-
     text = parts.text
     config_class, model_class = (MistralConfig, MistralModel) if parts.family == "dev" else (Qwen3Config, Qwen3Model)
     config = config_class(
