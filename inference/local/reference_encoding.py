@@ -18,12 +18,12 @@ from inference.local.batching import MAX_REFERENCE_AREA, reference_geometry
 from inference.local.checkpoints import Checkpoint
 from inference.local.clock import StageClock
 from inference.local.device import on_device
+from inference.models.memory import REFERENCE_LATENT_BYTES
 
 if TYPE_CHECKING:
     import torch
 
 LOADERS = 4
-DEVICE_BYTES = 512 * 2**20
 HOST_BYTES = 2**30
 """Latents of a megapixel take 1 MB in bfloat16."""
 
@@ -44,7 +44,7 @@ class ReferenceEncoder:
 
     def __init__(self, checkpoint: Checkpoint, clock: StageClock, load: LoadReference) -> None:
         self._checkpoint, self._clock, self._load = checkpoint, clock, load
-        self._on_device: LRUCache[Key, Any] = LRUCache(DEVICE_BYTES, getsizeof=_size_of)
+        self._on_device: LRUCache[Key, Any] = LRUCache(REFERENCE_LATENT_BYTES, getsizeof=_size_of)
         self._on_host: LRUCache[Key, Any] = LRUCache(HOST_BYTES, getsizeof=_size_of)
         self._loading: dict[Key, Future[Pixels]] = {}
         self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="reference")
