@@ -28,6 +28,7 @@ from inference.local.denoising import first_forward, flops_of, noise
 from inference.local.device import dense_flops, device_name, peak_bytes
 from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
 from inference.local.graphs import Graphs
+from inference.local.kept_latents import Shelf
 from inference.local.loading import Source
 from inference.local.started_batches import Flight, Sample
 from inference.models.workload import Workload
@@ -56,9 +57,9 @@ class DiffusersEngine(Engine):
         self.versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
         self.versions["pixel_recipe"] = str(PIXEL_RECIPE)
 
-    def load_with(self, load_reference: LoadReference) -> None:
-        """Load references as the next shard does."""
-        self._conditioning.references.load_with(load_reference)
+    def load_with(self, load_reference: LoadReference, shelf: Shelf | None = None) -> None:
+        """Load references, and keep their latents, as the next shard does."""
+        self._conditioning.references.load_with(load_reference, shelf)
 
     def bucket(self, request: RenderRequest) -> Hashable:
         """One geometry: every sample has references of its own."""
@@ -247,12 +248,17 @@ _engines_lock = threading.Lock()
 
 
 def load_engine(
-    source: Source, load_reference: LoadReference, options: EngineOptions, largest: Workload | None = None
+    source: Source,
+    load_reference: LoadReference,
+    options: EngineOptions,
+    largest: Workload | None = None,
+    shelf: Shelf | None = None,
 ) -> DiffusersEngine:
     """The engine of a checkpoint in this process; loaded once and found again by the next shard.
 
     Args:
         largest: of what it will be asked for, when it is loaded: by it the parts are laid out.
+        shelf: where latents of references are kept for other processes.
 
     Raises:
         EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
@@ -264,5 +270,5 @@ def load_engine(
             engine = _engines[source, options] = DiffusersEngine(
                 load_checkpoint(source, options, largest), load_reference, options
             )
-        engine.load_with(load_reference)
+        engine.load_with(load_reference, shelf)
     return engine

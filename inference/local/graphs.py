@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from catalogs.requests import RenderRequest
 from inference.local.acceleration import Way
 from inference.local.batching import bucket_key, tokens_of
-from inference.local.clock import mark
+from inference.local.clock import elapsed, mark
 from inference.local.denoising import Conditions, denoise
 from inference.local.faults import is_lost, one_line
 
@@ -136,13 +136,7 @@ class Graphs:
 
 def _least(marks: list[tuple[Any, Any]]) -> float | None:
     """Seconds of the quickest of those that have ended."""
-    seconds = []
-    for begun, ended in marks:
-        if isinstance(ended, float):
-            seconds.append(ended - begun)
-        elif ended.query():
-            seconds.append(begun.elapsed_time(ended) / 1000)
-    return min(seconds, default=None)
+    return min((seconds for pair in marks if (seconds := elapsed(*pair)) is not None), default=None)
 
 
 def _replayed(recorded: _Recorded, start: torch.Tensor, conditions: Conditions) -> Any:
