@@ -111,13 +111,15 @@ def _denoising(parts: Parts, weight_precision: str, workload: Workload) -> int:
     # Residual, its norm, q k v and both halves of the MLP in one matrix; then normed q and k, attention, what both
     # halves make and the two side by side. The KV family's blocks hold on to what went into the matrix.
     joined = (10 + (parts.family == "kv") + 4 * shape.mlp_ratio) * sequence
-    if shared:  # a copy of all keys and values beside the reference ones while it attends
-        joined = max(joined, (9 + 2 * shape.mlp_ratio) * sequence + 2 * (sequence + workload.reference_tokens))
+    casting = _casting(parts, weight_precision, workload.batch * sequence)
+    widest = workload.batch * joined * shape.width * compute + casting
+    if shared:  # a copy of all keys and values beside the reference ones while it attends, when nothing is cast
+        attending = (9 + 2 * shape.mlp_ratio) * sequence + 2 * (sequence + workload.reference_tokens)
+        widest = max(widest, workload.batch * attending * shape.width * compute)
     rotations = 4 * 2 * 128 * (sequence + workload.reference_tokens)
     text = (1 + workload.second_forward) * TEXT_TOKENS * shape.context
     latents = (6 + 2 * workload.second_forward) * sequence * shape.channels
-    total = workload.batch * (joined * shape.width + text + latents) * compute + rotations
-    return int(total) + _casting(parts, weight_precision, workload.batch * sequence)
+    return int(widest + workload.batch * (text + latents) * compute + rotations)
 
 
 def _keys_values(parts: Parts, weight_precision: str, workload: Workload) -> int:
