@@ -144,6 +144,7 @@ class Row(TypedDict, total=False):
     model_revision: Annotated[str, _request(_TEXT, "pinned commit, or hash of a folder's weights")]
     versions: Annotated[Mapping[str, str], _outcome(pa.map_(_TEXT, _TEXT), "of the libraries that made it")]
     seed: Annotated[int, _request(_LONG, "the seed that was used")]
+    seed_device: Annotated[str | None, _request(_TEXT, "whose generator drew its noise: `cuda`; the CPU's when empty")]
     steps: Annotated[int, _request(_WHOLE, "denoising steps")]
     guidance: Annotated[float | None, _request(_NUMBER, "guidance scale, where the model takes one")]
     batch_size: Annotated[int | None, _outcome(_WHOLE, "how many pictures shared the engine's call")]

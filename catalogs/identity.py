@@ -128,6 +128,8 @@ def render_fingerprint(request: RenderRequest) -> str:
     if request.options:
         # Only where there are some: fingerprints from before this field keep their value.
         asked["options"] = request.options
+    if request.seed_device != "cpu":
+        asked["seed_device"] = request.seed_device
     return hashlib.sha256(canonical_json(asked).encode()).hexdigest()
 
 

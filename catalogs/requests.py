@@ -69,6 +69,7 @@ class RenderRequest:
         weight_precision: data type of the weights, e.g. "bfloat16".
         lora: `sha256@scale` of each LoRA file, in order.
         options: canonical JSON of what else changes pixels (hosted models), "" where nothing does.
+        seed_device: whose generator draws the noise of the seed, `cpu` or `cuda`.
         label: for people, in logs and messages; not hashed, as what follows.
         brand_id: whose picture it is, or whose first, where looks of several ask for the same.
         shot: what it is of.
@@ -87,6 +88,7 @@ class RenderRequest:
     weight_precision: str = "bfloat16"
     lora: tuple[str, ...] = ()
     options: str = ""
+    seed_device: str = "cpu"
     label: str = field(default="", compare=False)
     brand_id: str = field(default="", compare=False)
     shot: str = field(default="", compare=False)

@@ -90,11 +90,11 @@ def engine_options(command: Command) -> Command:
     @click.option(
         "--memory",
         type=click.Choice(["auto", "resident", "two-phase", "offload"]),
-        help="Keep all parts on the GPU, swap them, or stream them; auto takes the first that fits.",
+        help="Keep all parts on the GPU, or stream some of them; auto takes the first that fits.",
     )
-    @click.option("--compile/--no-compile", default=None, help="Compile the model; pays from some hundred images.")
+    @click.option("--compile/--no-compile", default=None, help="Compile the model. Left out: on a GPU, where it pays.")
     @click.option("--attention", metavar="BACKEND", help="An attention backend of diffusers, e.g. _native_cudnn.")
-    @click.option("--decoder", type=click.Choice(["stock", "folded"]), help="How the VAE decodes.")
+    @click.option("--decoder", type=click.Choice(["auto", "stock", "folded"]), help="How the VAE decodes.")
     @wraps(command)
     def wrapped(**options: Any) -> Any:
         names = ("memory", "compile", "attention", "decoder")

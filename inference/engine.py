@@ -29,6 +29,7 @@ class Rendered:
         cost: USD paid for it, 0.0 for local engines.
         seed: the seed really used, None when it is the request's own.
         note: what was done to it that nobody asked for, "" where nothing was.
+        how: what made it quicker than the stock pipeline, "" where nothing did.
     """
 
     request: RenderRequest
@@ -39,6 +40,7 @@ class Rendered:
     cost: float = 0.0
     seed: int | None = None
     note: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Profile:
         flops: of the transformer in stage `denoise`.
         limit_flops: operations a second the device reached in a dense matrix product, 0.0 if not measured.
         peak_bytes: most device memory held at once.
-        counts: cache hits and misses, encoded prompts and references, retries.
+        counts: cache hits and misses, encoded prompts and references, retries, pictures rendered the quick way.
+        notes: what the engine chose by itself that people may want to know, a line each.
     """
 
     device: str = ""
@@ -90,6 +93,7 @@ class Profile:
     limit_flops: float = 0.0
     peak_bytes: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: Profile) -> None:
         self.device = self.device or other.device
@@ -97,6 +101,7 @@ class Profile:
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         for name, count in other.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
+        self.notes += [note for note in other.notes if note not in self.notes]
         self.images += other.images
         self.flops += other.flops
         self.limit_flops = max(self.limit_flops, other.limit_flops)
@@ -111,19 +116,21 @@ class EngineOptions:
     """How a local engine uses its machine; none of it is asked of a picture, so none enters a fingerprint.
 
     Attributes:
-        memory: `resident` keeps all parts on the device; `two-phase` swaps text encoder and transformer, a
-            window of prompts at a time; `offload` streams their blocks from the host; `auto` takes the first
+        memory: `resident` keeps all parts on the device; `two-phase` streams the text encoder's layers from the
+            host, for a window of prompts at a time; `offload` streams the transformer's too; `auto` takes the first
             that fits.
-        compile: compile the repeated blocks and the decoder; pays from some hundred images of a size.
+        compile: compile the repeated blocks and the decoder; None lets the engine go over to compiled blocks, the
+            quickest attention and the folded decoder by itself, on a GPU, where a size has pictures enough.
         attention: a backend name of diffusers, e.g. `_native_cudnn`; "" for torch's own choice.
-        decoder: `folded` merges upsampling and convolution of the VAE decoder, equal but for rounding.
+        decoder: `folded` merges upsampling and convolution of the VAE decoder, equal but for rounding; `auto` does
+            so where the engine goes over to the quick way.
         tune: try smaller batch sizes on a GPU once and remember the fastest.
     """
 
     memory: Literal["auto", "resident", "two-phase", "offload"] = "auto"
-    compile: bool = False
+    compile: bool | None = None
     attention: str = ""
-    decoder: Literal["stock", "folded"] = "stock"
+    decoder: Literal["auto", "stock", "folded"] = "auto"
     tune: bool = True
 
 
@@ -151,6 +158,10 @@ class Engine(Protocol):
             EngineError: the engine as a whole is broken; no request is to blame.
         """
         ...
+
+    def begin(self, requests: Sequence[RenderRequest]) -> None:
+        """Told all requests of a shard before the first of them."""
+        return
 
     def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
         """Told what comes next, so that references can be loaded ahead; never raises for a request's fault."""

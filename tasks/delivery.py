@@ -131,7 +131,7 @@ def _new_master(render: Render, data: bytes, result: Rendered, engine: Engine) -
         batch_size=result.batch_size,
         prompt_used=result.prompt_used,
         cost=result.cost,
-        versions=engine.versions,
+        versions={**engine.versions, **({"acceleration": result.how} if result.how else {})},
         seed=result.seed,
         note=result.note,
     )

@@ -13,7 +13,7 @@ from catalogs.identity import Kind, lora_marks
 from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.plans.rows import Geometry
 from catalogs.plans.sharding import planned_geometries
-from inference.engine import EngineFactory, EngineOptions
+from inference.engine import Engine, EngineFactory, EngineOptions, LoadReference
 from inference.local.batching import reference_geometry
 from inference.models.estimates import estimate_cost, estimate_seconds
 from inference.models.limits import refuse_use
@@ -48,6 +48,7 @@ class ChosenModel(PricedModel):
     """
 
     weight_precision: str
+    seed_device: str
     options: str
     compiler: ModelCompiler
     lora_files: tuple[dict[str, Any], ...] = ()
@@ -98,6 +99,7 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     return ChosenModel(
         spec=spec,
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
+        seed_device=campaign.seed_device if spec.engine == "diffusers" else "cpu",
         options=hosted_options(spec, campaign),
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
         lora_files=_lora_files(spec, campaign),
@@ -132,6 +134,7 @@ def engine_factory(
         from inference.proofs.engine import ProofEngine
 
         return ProofEngine
+    from inference.local.denoising import check_seed_device
     from inference.local.engine import load_engine
     from inference.local.loading import Source
 
@@ -140,7 +143,12 @@ def engine_factory(
             raise ModelError(header.source, "model.lora", f"{file['path']} changed since it was planned", "plan again")
     lora = tuple((file["path"], file["scale"]) for file in header.lora)
     source = Source(header.model, header.model_revision, header.weight_precision, lora)
-    return lambda load: load_engine(source, load, options or EngineOptions(), _largest(plan) if plan else None)
+
+    def make(load: LoadReference) -> Engine:
+        check_seed_device(header.seed_device)
+        return load_engine(source, load, options or EngineOptions(), _largest(plan) if plan else None)
+
+    return make
 
 
 _workloads: dict[tuple[str, str], Workload | None] = {}

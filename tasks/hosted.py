@@ -58,6 +58,8 @@ def check_hosted(spec: ModelSpec, campaign: Campaign) -> None:
         raise campaign.problem("hosted.prompt_upsampling", f"{spec.name} never rewrites a prompt", "leave it out")
     if campaign.model.revision or campaign.model.weight_precision:
         raise campaign.problem("model", f"{spec.name} has no revision or precision to choose", "leave it out")
+    if campaign.seed_device != "cpu":
+        raise campaign.problem("seed_device", f"{spec.name} draws its noise itself", "leave it out")
 
 
 def hosted_options(spec: ModelSpec, campaign: Campaign) -> str:

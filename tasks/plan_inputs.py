@@ -119,6 +119,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         model_revision=model.revision,
         weight_precision=model.weight_precision,
         lora=model.lora_files,
+        seed_device=model.seed_device,
         masters=campaign.finishing.masters,
         reference_background=campaign.reference_background,
         max_reference_pixels=campaign.max_reference_pixels,

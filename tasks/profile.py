@@ -20,7 +20,7 @@ def profile_of(shards: Iterable[Mapping[str, Any]], seconds: float) -> dict[str,
         `images_per_second` of wall time; `device`; `device_images_per_second` without warm-up; `stages`, share of the
         device's time by stage; `warm_up_seconds`; `limit_share`, of the operations a second the device reaches in a
         dense matrix product, None where it was not measured; `memory_gib`; `waiting`, share of the engine's time in
-        which it waited for references or finishers; `host_seconds` by stage of the threads behind; `counts`.
+        which it waited for references or finishers; `host_seconds` by stage of the threads behind; `counts`; `notes`.
     """
     total, host, rendered, blocked = Profile(), Counter[str](), 0, 0.0
     for shard in shards:
@@ -43,6 +43,7 @@ def profile_of(shards: Iterable[Mapping[str, Any]], seconds: float) -> dict[str,
         "waiting": round(waited / (busy + waited), 4) if busy + waited else 0.0,
         "host_seconds": {name: round(spent, 3) for name, spent in sorted(host.items())},
         "counts": dict(sorted(total.counts.items())),
+        "notes": total.notes,
     }
 
 
@@ -66,4 +67,5 @@ def profile_lines(profile: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in profile["counts"].items() if count)
     if counts:
         lines.append(f"counts    {counts}")
+    lines += [f"note      {note}" for note in profile["notes"]]
     return lines

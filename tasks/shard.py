@@ -195,6 +195,7 @@ def render(
 def _results(engine: Engine, requests: Sequence[RenderRequest]) -> Iterator[Result]:
     """Answers of all batches; the device gets the next batch before the last one's pictures are taken from it."""
     pending: Iterable[Result] = ()
+    engine.begin(requests)
     for batch, upcoming in batches(requests, engine):
         if stopping.is_set():
             break

@@ -35,8 +35,8 @@ COMMIT_FORMAT = 1
 """The newest format of a commit that is read here, and the one that is written; a file without one is of the first."""
 DIGEST_KEY = b"packshot.digest"
 FORMAT_KEY = b"packshot.format"
-_LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step"))
-"""Columns that rows have only since 2026-11-21."""
+_LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step", "seed_device"))
+"""Columns that rows have only since 2026-11-21 or later."""
 
 
 class Status(StrEnum):

@@ -41,6 +41,7 @@ class Campaign:
     select: list[Any]
     look_by: tuple[str, ...]
     seed: int
+    seed_device: str
     variations: int
     budget: Budget
     use: Literal["commercial", "research"]
@@ -104,6 +105,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         select=file.select,
         look_by=file.look_by,
         seed=file.seed,
+        seed_device=file.seed_device,
         variations=file.variations,
         budget=file.budget,
         use=file.use,

@@ -64,13 +64,15 @@ class ModelChoice(_Section):
         name: one of `packshot models`, or a folder saved by a FLUX.2 pipeline of diffusers.
         revision: another commit of the model's repository than the pinned one.
         weight_precision: float8 stores the transformer's weights in 8 bits and computes in bfloat16: half the
-            memory, and other pictures.
+            memory, slower, and other pictures. float8-dynamic computes in 8 bits too: half the memory, and faster where
+            the card has 8-bit matrix units (compute capability 8.9). How far either is from bfloat16 on real weights is
+            not measured yet.
         lora: files merged into the weights, in order.
     """
 
     name: str
     revision: str | None = None
-    weight_precision: Literal["bfloat16", "float32", "float8"] | None = None
+    weight_precision: Literal["bfloat16", "float32", "float8", "float8-dynamic"] | None = None
     lora: tuple[Lora, ...] = ()
 
 
@@ -172,6 +174,8 @@ class CampaignFile(_Section):
             them are joined by OR. Operators: =, !=, <, >, <=, >=, in, not in.
         look_by: columns that make a look: products that agree on them share their pictures.
         seed: changes every picture.
+        seed_device: which generator draws the noise of a seed, for models on a GPU of yours: torch's for the CPU, the
+            same on every machine, or as most notebooks do its own for CUDA, which other cards may draw otherwise.
         variations: pictures a shot, each with a seed of its own.
         budget: limits a plan must keep.
         use: what the pictures are for; some models are for research alone.
@@ -195,6 +199,7 @@ class CampaignFile(_Section):
     select: list[Any] = Field(default_factory=list)
     look_by: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
+    seed_device: Literal["cpu", "cuda"] = "cpu"
     variations: int = Field(default=1, ge=1, le=MAX_VARIATIONS)
     budget: Budget = Budget()
     use: Literal["commercial", "research"] = "commercial"

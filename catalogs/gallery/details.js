@@ -41,6 +41,7 @@ function modelFacts(row) {
     ["Revision", row.model_revision, true],
     ["Engine", row.engine],
     ["Seed", row.seed],
+    ["Noise drawn on", row.seed_device],
     ["Steps", row.steps],
     ["Guidance", row.guidance],
     ["Batch size", row.batch_size],

@@ -63,7 +63,10 @@ def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapp
         if value_of(row, name) != getattr(header, name):
             return f"its {name} is not the plan's"
     try:
-        render = render_fingerprint(replace(request_of(row), lora=lora))
+        request = replace(request_of(row), lora=lora)
+        if request.seed_device != header.seed_device:
+            return "its seed_device is not the plan's"
+        render = render_fingerprint(request)
         if render != row["render_fingerprint"]:
             return "its render fingerprint is not that of what it asks for"
         channel = channels.get(row["channel"])

@@ -153,6 +153,7 @@ class Expander:
             weight_precision=self._model.weight_precision,
             lora=self._model.lora,
             options=self._model.options,
+            seed_device=self._model.seed_device,
             label=label,
         )
 

@@ -21,18 +21,19 @@ from catalogs.references.places import Places
 from catalogs.storage.store import MissingKey, Store
 
 ROW_GROUP = 16_384
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """The newest format of a plan that is read here, and the one that is written: a further key of the header makes a newer
-one. Headers of the first have the same keys; versions that knew no more than it stumbled over those added since."""
+one. Headers of the first have the keys of the second; versions that knew no more than it stumbled over those added
+since. The third has `seed_device`."""
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
 DIGEST_KEY = b"packshot.digest"
-_LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory"))
-"""Columns that plans of this format have only since 2026-11-21."""
+_LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory", "seed_device"))
+"""Columns that plans have only since 2026-11-21 or later."""
 _LISTS = frozenset(("lora", "reference_roots"))
 _FORMER = frozenset(("clock_floor",))
-"""Keys that headers of this format had until then."""
+"""Keys that headers of the second format had until then."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class PlanHeader:
 
     Attributes:
         lora: path, sha256 and scale of each LoRA file, in order.
+        seed_device: whose generator draws noise; where that is `cuda`, no machine without it can render the plan.
         channels: finishing rules of every channel, by name.
         partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
@@ -64,6 +66,7 @@ class PlanHeader:
     partial: bool
     created_at: str
     lora: tuple[dict[str, Any], ...] = ()
+    seed_device: str = "cpu"
     format: int = PLAN_FORMAT
     hosted: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)

@@ -59,6 +59,9 @@ class PlanningModel(Estimator, Protocol):
     def weight_precision(self) -> str: ...
 
     @property
+    def seed_device(self) -> str: ...
+
+    @property
     def lora(self) -> tuple[str, ...]: ...
 
     @property

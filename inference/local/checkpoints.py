@@ -1,10 +1,8 @@
-"""Loads a FLUX.2 checkpoint and lays it out on the machine: memory mode, precision, attention, compilation."""
+"""Loads a FLUX.2 checkpoint and lays it out on the machine: memory mode and precision."""
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ from inference.local.decoding import tile
 from inference.local.device import dense_flops, empty_cache
 from inference.local.language_model import TEXT_LAYERS, LanguageModel
 from inference.local.layer_stream import LayerStream
-from inference.local.loading import FLOAT8, Source, find_files, load_pipeline, place_of, quieten
+from inference.local.loading import FLOAT8, FLOAT8_DYNAMIC, Source, find_files, load_pipeline, place_of, quieten
 from inference.models.choice import Choice, choose
 from inference.models.flops import TransformerShape
 from inference.models.machine import free_host_bytes
@@ -27,10 +25,6 @@ from inference.models.workload import Workload
 
 if TYPE_CHECKING:
     import torch
-
-_logger = logging.getLogger(__name__)
-# Each new combination of batch and geometry compiles anew up to this often; torch's 8 would then fall back to eager.
-_RECOMPILE_LIMIT = 128
 
 
 @dataclass
@@ -73,14 +67,18 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
         largest: of what will be asked of it.
 
     Raises:
-        EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
+        EngineError: diffusers is not installed, the weights cannot be loaded, not even one picture would fit, or the
+            GPU cannot compute as asked.
         ModelError: the model is none of this engine's, or its weights are not to be had.
-        OptionError: the attention backend cannot be used here.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Compiled kernels are kept: a second process of the same machine does not wait for them.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
     quieten()
+    if source.weight_precision == FLOAT8_DYNAMIC:
+        from inference.local.float8 import check_device
+
+        check_device()
     place, pretrained = place_of(source)
     try:
         return _loaded(source, place, pretrained, options, largest or Workload())
@@ -153,7 +151,6 @@ def placed(
     checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, shape, weight_precision)
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
-    _speed_up(checkpoint, options)
     return checkpoint
 
 
@@ -229,6 +226,10 @@ def _store_in_float8(checkpoint: Checkpoint, weight_precision: str) -> None:
     if weight_precision == FLOAT8:
         checkpoint.is_hooked = True
         checkpoint.transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    if weight_precision == FLOAT8_DYNAMIC:
+        from inference.local.float8 import compute_in_float8
+
+        compute_in_float8(checkpoint.transformer)
 
 
 def _lay_out(checkpoint: Checkpoint) -> None:
@@ -252,31 +253,3 @@ def _stream_blocks(checkpoint: Checkpoint) -> None:
         offload_type="leaf_level",
         use_stream=checkpoint.device.type == "cuda",
     )
-
-
-def _speed_up(checkpoint: Checkpoint, options: EngineOptions) -> None:
-    import torch
-
-    if options.decoder == "folded":
-        from inference.local.decoding import fold_upsamplers
-
-        fold_upsamplers(checkpoint.vae.decoder)
-    if options.attention:
-        try:
-            checkpoint.transformer.set_attention_backend(options.attention)
-        except (ValueError, ImportError, RuntimeError) as error:  # a package or a kernel it needs is not here
-            reason = " ".join(str(error).split())[:300]
-            raise OptionError("--attention", options.attention, reason, "choose another, or leave it out") from None
-    if options.compile:
-        import torch._dynamo
-
-        torch._dynamo.config.recompile_limit = _RECOMPILE_LIMIT
-        # Said of a version check in diffusers' upsampler; its answer is the same at every call.
-        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
-        if checkpoint.is_hooked:
-            _logger.warning("float8 and offloaded blocks cannot be compiled; the decoder is")
-        else:
-            checkpoint.transformer.compile_repeated_blocks(fullgraph=True)
-        # channels_last alone makes the decoder slower; compiled it makes it faster.
-        checkpoint.vae.decoder.to(memory_format=torch.channels_last)
-        checkpoint.vae.decoder = torch.compile(checkpoint.vae.decoder)

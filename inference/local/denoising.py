@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catalogs.errors import EngineError
 from catalogs.requests import RenderRequest
 from inference.local.checkpoints import Checkpoint
 from inference.local.device import on_device
@@ -20,6 +21,9 @@ from inference.models.flops import Mode, forward_flops, tokens
 
 if TYPE_CHECKING:
     import torch
+
+
+_CHANGING = ("text", "unconditional", "references")
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,36 @@ class Conditions:
         text: (batch, 512, context).
         unconditional: (1, 512, context) of the empty prompt, for guided base models.
         references: (batch, tokens, channels), packed, or None.
-        reference_ids: (1, tokens, 4).
-        keys_values: `Flux2KVCache` of the references, for the KV family; `references` is None then.
+        image_ids: (tokens, 4) of the picture and of what follows it.
+        text_ids: (512, 4).
+        keys_values: of the references of each sample, for the KV family; `references` is None then.
     """
 
     text: torch.Tensor
+    image_ids: torch.Tensor
+    text_ids: torch.Tensor
     unconditional: torch.Tensor | None = None
     references: torch.Tensor | None = None
-    reference_ids: torch.Tensor | None = None
     keys_values: Any = None
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where on the device the keys and values lie, which are laid out anew for each batch."""
+        if self.keys_values is None:
+            return ()
+        layers = [*self.keys_values.double_block_caches, *self.keys_values.single_block_caches]
+        return tuple(tensor.data_ptr() for layer in layers for tensor in (layer.keys, layer.values))
+
+    def copied(self) -> Conditions:
+        """The same with memory of its own, for all but ids, keys and values."""
+        own = {name: tensor.clone() for name in _CHANGING if (tensor := getattr(self, name)) is not None}
+        return replace(self, **own)
+
+    def take(self, other: Conditions) -> None:
+        """Have what another says, in the memory of this."""
+        for name in _CHANGING:
+            if (mine := getattr(self, name)) is not None:
+                mine.copy_(getattr(other, name))
 
 
 def is_guided(checkpoint: Checkpoint, request: RenderRequest) -> bool:
@@ -47,16 +72,42 @@ def is_guided(checkpoint: Checkpoint, request: RenderRequest) -> bool:
 
 
 def noise(checkpoint: Checkpoint, requests: Sequence[RenderRequest]) -> torch.Tensor:
-    """(batch, channels, h/16, w/16), each sample from a CPU generator of its own seed."""
+    """(batch, channels, h/16, w/16), each sample from a generator of its own seed, on the device its request names.
+
+    Raises:
+        EngineError: a request wants noise of a CUDA generator, and there is none.
+    """
     import torch
 
     transformer, side = checkpoint.transformer, checkpoint.pipe.vae_scale_factor * 2
     shape = (1, transformer.config.in_channels, requests[0].height // side, requests[0].width // side)
-    made = [
-        torch.randn(shape, generator=torch.Generator().manual_seed(request.seed), dtype=_compute_dtype(checkpoint))
-        for request in requests
-    ]
+    made = [_drawn(checkpoint, shape, request) for request in requests]
+    if any(request.seed_device != "cpu" for request in requests):
+        made = [on_device(sample, checkpoint.device) for sample in made]
     return on_device(torch.cat(made), checkpoint.device)
+
+
+def _drawn(checkpoint: Checkpoint, shape: tuple[int, ...], request: RenderRequest) -> torch.Tensor:
+    """Noise of one sample, on the device of its generator: as `diffusers.utils.torch_utils.randn_tensor` draws it."""
+    import torch
+
+    check_seed_device(request.seed_device)
+    device = checkpoint.device if request.seed_device == "cuda" else torch.device("cpu")
+    generator = torch.Generator(device).manual_seed(request.seed)
+    return torch.randn(shape, generator=generator, device=device, dtype=_compute_dtype(checkpoint))
+
+
+def check_seed_device(name: str) -> None:
+    """Raise EngineError where noise is to come from a CUDA generator and this machine has none."""
+    if name != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise EngineError(
+            "seed_device: cuda needs a GPU that torch can use, and this machine has none; render where there is one, "
+            "or leave seed_device out, which makes other pictures"
+        )
 
 
 def _compute_dtype(checkpoint: Checkpoint) -> Any:
@@ -78,6 +129,13 @@ def denoise(checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor,
     for timestep in scheduler.timesteps:
         latents = scheduler.step(velocity(latents, timestep), timestep, latents, return_dict=False)[0]
     return latents
+
+
+def first_forward(checkpoint: Checkpoint, request: RenderRequest, start: torch.Tensor, conditions: Conditions) -> Any:
+    """What the transformer predicts for the noise of a batch: (batch, target tokens, channels)."""
+    latents = checkpoint.pipe._pack_latents(start)
+    scheduler = _scheduler(checkpoint, request.steps, latents.shape[1])
+    return _velocity(checkpoint, request, start, conditions)(latents, scheduler.timesteps[0])
 
 
 def _scheduler(checkpoint: Checkpoint, steps: int, count: int) -> Any:
@@ -108,18 +166,14 @@ def _velocity(
     """What the transformer predicts for latents at a timestep."""
     import torch
 
-    pipe, dtype, device = checkpoint.pipe, _compute_dtype(checkpoint), checkpoint.device
+    dtype, device = _compute_dtype(checkpoint), checkpoint.device
     batch = len(start)
-    ids = on_device(pipe._prepare_latent_ids(start[:1]), device)
-    text_ids = on_device(pipe._prepare_text_ids(conditions.text[:1]), device)
-    if conditions.references is not None and conditions.reference_ids is not None:
-        ids = torch.cat([ids, conditions.reference_ids], dim=1)
     guidance = None
     if checkpoint.family == "dev":
         guidance = torch.full([batch], request.guidance or 0.0, device=device, dtype=torch.float32)
     cached: dict[str, Any] = {}
     if conditions.keys_values is not None:
-        cached = {"kv_cache": _shared(conditions.keys_values, batch), "kv_cache_mode": "cached"}
+        cached = {"kv_cache": conditions.keys_values, "kv_cache_mode": "cached"}
 
     def predict(latents: Any, timestep: Any, text: Any) -> Any:
         hidden = latents
@@ -130,8 +184,8 @@ def _velocity(
             timestep=timestep.expand(batch).to(latents.dtype) / 1000,
             guidance=guidance,
             encoder_hidden_states=text,
-            txt_ids=text_ids,
-            img_ids=ids,
+            txt_ids=conditions.text_ids,
+            img_ids=conditions.image_ids,
             return_dict=False,
             **cached,
         )[0]
@@ -147,23 +201,6 @@ def _velocity(
         return without + scale * (with_prompt - without)
 
     return guided
-
-
-def _shared(kept: Any, batch: int) -> Any:
-    """Keys and values of one set seen by every sample of a batch, without a copy."""
-    from diffusers.models.transformers.transformer_flux2 import Flux2KVCache
-
-    if batch == 1:
-        return kept
-    shared = Flux2KVCache(len(kept.double_block_caches), len(kept.single_block_caches))
-    shared.num_ref_tokens = kept.num_ref_tokens
-    for mine, theirs in (
-        (shared.double_block_caches, kept.double_block_caches),
-        (shared.single_block_caches, kept.single_block_caches),
-    ):
-        for layer, source in zip(mine, theirs, strict=True):
-            layer.store(source.k_ref.expand(batch, -1, -1, -1), source.v_ref.expand(batch, -1, -1, -1))
-    return shared
 
 
 def flops_of(checkpoint: Checkpoint, request: RenderRequest, reference_tokens: int) -> float:

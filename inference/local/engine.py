@@ -8,42 +8,29 @@ references are encoded once, and the pictures are those of the stock pipelines c
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any, TypeVar
 
-from catalogs.errors import EngineError, ReferenceImageError
+from catalogs.errors import EngineError
 from catalogs.identity import PIXEL_RECIPE
-from catalogs.requests import Reason, RenderRequest
-from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result, failed_reference
+from catalogs.requests import RenderRequest
+from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profile, Rendered, Result
+from inference.local.acceleration import EAGER_SHARE, Acceleration, Way
 from inference.local.batch_sizes import BatchSizes
-from inference.local.batching import bucket_key, contents
+from inference.local.batching import bucket_key, contents, tokens_of
 from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
+from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
-from inference.local.denoising import Conditions, denoise, flops_of, is_guided, noise
-from inference.local.device import dense_flops, device_name, empty_cache, on_device, peak_bytes
-from inference.local.faults import (
-    Streak,
-    breaks,
-    broken_set_up,
-    came_out_bad,
-    does_not_fit,
-    is_lost,
-    is_out_of_memory,
-    lost_device,
-)
+from inference.local.denoising import first_forward, flops_of, noise
+from inference.local.device import dense_flops, device_name, peak_bytes
+from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
+from inference.local.graphs import Graphs
 from inference.local.loading import Source
-from inference.local.reference_encoding import ReferenceEncoder
 from inference.local.started_batches import Flight, Sample
-from inference.local.text_encoding import PromptTooLong, TextEncoder
 from inference.models.workload import Workload
-
-PREFETCHED = 16
-"""Requests whose photos are loaded before their turn: each is megabytes."""
-
-Made = TypeVar("Made")
 
 
 class DiffusersEngine(Engine):
@@ -56,11 +43,12 @@ class DiffusersEngine(Engine):
     ) -> None:
         self._checkpoint, self._options = checkpoint, options or EngineOptions()
         self._clock = StageClock(checkpoint.device)
-        self._text = TextEncoder(checkpoint, self._clock)
-        self._references = ReferenceEncoder(checkpoint, self._clock, load_reference)
+        self._faults = Faults(self._options)
+        self._conditioning = Conditioning(checkpoint, self._clock, load_reference, self._faults)
         self._sizes = BatchSizes(checkpoint, self._options)
+        self._acceleration = Acceleration(checkpoint, self._options)
+        self._graphs = Graphs(checkpoint)
         self._profile = Profile(device_name(checkpoint.device))
-        self._streak = Streak(self._options)
         self._warm: set[Hashable] = set()
         self._taken: dict[str, int] = {}
         # Answers are consumed while the next batch is started, and a retry starts work too.
@@ -70,22 +58,31 @@ class DiffusersEngine(Engine):
 
     def load_with(self, load_reference: LoadReference) -> None:
         """Load references as the next shard does."""
-        self._references.load_with(load_reference)
+        self._conditioning.references.load_with(load_reference)
 
     def bucket(self, request: RenderRequest) -> Hashable:
-        """One geometry; for the KV family one reference set, whose keys and values the whole batch shares."""
-        key = bucket_key(request)
-        if self._checkpoint.family == "kv" and request.references:
-            return (contents(request), key)
-        return ((), key)
+        """One geometry: every sample has references of its own."""
+        return bucket_key(request)
 
     def batch_size(self, request: RenderRequest) -> int:
-        return self._sizes.size(request)
+        return self._sizes.size(request, str(self._way(request)))
+
+    def begin(self, requests: Sequence[RenderRequest]) -> None:
+        with self._lock:
+            self._acceleration.begin(Counter(bucket_key(request) for request in requests))
+
+    def _way(self, request: RenderRequest) -> Way:
+        """How the request's bucket is rendered in this shard."""
+        return self._acceleration.way(bucket_key(request), lambda: self._estimated_seconds(request))
+
+    def _estimated_seconds(self, request: RenderRequest) -> float:
+        """Of one picture, as the stock pipeline computes."""
+        rate = dense_flops(self._checkpoint.device, self._checkpoint.vae.dtype)
+        return flops_of(self._checkpoint, request, tokens_of(request)[1]) / (rate * EAGER_SHARE)
 
     def prepare(self, upcoming: Sequence[RenderRequest]) -> None:
         with self._lock:
-            self._text.expect(request.prompt for request in upcoming)
-        self._references.prefetch([reference for request in upcoming[:PREFETCHED] for reference in request.references])
+            self._conditioning.expect(upcoming)
 
     def render(self, batch: Sequence[RenderRequest]) -> Iterable[Result]:
         """Render requests of one bucket; see `inference.engine.Engine`.
@@ -109,8 +106,9 @@ class DiffusersEngine(Engine):
             taken, self._profile = self._profile, Profile(device_name(self._checkpoint.device))
             for name, seconds in self._clock.take().items():
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
-            counts = {**self._references.counts, "prompts_encoded": self._text.encoded}
+            counts = {**self._conditioning.counts, "pictures_replayed": self._graphs.replayed}
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
+            taken.notes = [*self._acceleration.notes, *self._graphs.notes]
             if taken.images and self._checkpoint.vae.use_tiling:
                 taken.counts["pictures_in_vae_tiles"] = taken.images
             self._taken = counts
@@ -122,99 +120,9 @@ class DiffusersEngine(Engine):
         import torch
 
         with self._lock, torch.no_grad():
-            samples, failures = self._encoded(batch)
+            samples, failures = self._conditioning.encoded(batch)
             flights = self._launch(samples, failures)
         return flights, failures
-
-    def _encoded(self, batch: Sequence[RenderRequest]) -> tuple[list[Sample], list[Failed]]:
-        """Encode prompts and references; a request whose own inputs are bad fails here, alone."""
-        self._references.prefetch([reference for request in batch for reference in request.references])
-        texts = self._texts(batch)
-        samples: list[Sample] = []
-        failures: list[Failed] = []
-        for request in batch:
-            text = texts.get(request.prompt)
-            if isinstance(text, PromptTooLong):
-                failures.append(Failed(request, Reason.ENGINE_ERROR, str(text), True))
-                continue
-            try:
-                text = self._text_of(request) if text is None else text
-                samples.append(self._with_room(partial(self._sample, request, text)))
-            except ReferenceImageError as error:
-                failures.append(failed_reference(request, error))
-            except Exception as error:
-                failures.append(self._failed(request, contents(request) or request.prompt, error))
-        return samples, failures
-
-    def _texts(self, batch: Sequence[RenderRequest]) -> dict[str, Any]:
-        """Embeddings of a batch's prompts; nothing where encoding them together fails, to be tried one by one."""
-        guided = any(is_guided(self._checkpoint, request) for request in batch)
-        prompts = [request.prompt for request in batch] + [""] * guided
-        try:
-            return self._with_room(lambda: self._text.embeddings(prompts))
-        except Exception as error:
-            if is_lost(error):
-                raise lost_device(error) from error
-            return {}
-
-    def _text_of(self, request: RenderRequest) -> Any:
-        """The embedding of one prompt, encoded with no other.
-
-        Raises:
-            PromptTooLong: the model would cut it.
-        """
-        text = self._with_room(lambda: self._text.embeddings([request.prompt], alone=True))[request.prompt]
-        if isinstance(text, PromptTooLong):
-            raise text
-        if is_guided(self._checkpoint, request):
-            self._with_room(lambda: self._text.embeddings([""], alone=True))
-        return text
-
-    def _failed(self, request: RenderRequest, what: Hashable, error: BaseException) -> Failed:
-        """The failure of a request that cannot be made, alone.
-
-        Args:
-            what: of the request did it.
-
-        Raises:
-            DeviceError: the device itself failed.
-            EngineError: the set-up is broken, and no request is to blame.
-        """
-        if isinstance(error, PromptTooLong):
-            return Failed(request, Reason.ENGINE_ERROR, str(error), True)
-        if is_lost(error):
-            raise lost_device(error) from error
-        if is_out_of_memory(error):
-            return does_not_fit(request, error)
-        broken = broken_set_up(error, self._options)
-        if broken:
-            raise broken from error
-        self._streak.broke(what, error)
-        return breaks(request, error)
-
-    def _with_room(self, make: Callable[[], Made]) -> Made:
-        """What `make` returns, tried again with empty caches when memory runs out."""
-        try:
-            return make()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        self._make_room()
-        return make()
-
-    def _make_room(self) -> None:
-        self._references.drop_caches()
-        empty_cache()
-
-    def _sample(self, request: RenderRequest, text: Any) -> Sample:
-        if not request.references:
-            return Sample(request, text)
-        import torch
-
-        pipe = self._checkpoint.pipe
-        grids = [self._references.latents(reference) for reference in request.references]
-        packed = torch.cat([pipe._pack_latents(grid) for grid in grids], dim=1)
-        return Sample(request, text, packed, on_device(pipe._prepare_image_ids(grids), packed.device))
 
     def _launch(self, samples: list[Sample], failures: list[Failed], last: bool = False) -> list[Flight]:
         """Give samples to the device; halve the batch when memory runs out, take it apart when it breaks.
@@ -232,23 +140,21 @@ class DiffusersEngine(Engine):
             return [self._fly(samples)]
         except Exception as error:
             problem = error.with_traceback(None)  # its frames hold the tensors that must go
-        if is_lost(problem):
-            raise lost_device(problem)
+        self._faults.end_if_broken(problem)
         out_of_memory = is_out_of_memory(problem)
-        broken = broken_set_up(problem, self._options)
-        if broken:
-            raise broken
         if out_of_memory and not last:
             # What is kept from earlier batches may be to blame, not the size of this one.
-            self._make_room()
+            self._conditioning.make_room()
+            self._graphs.clear()
             return self._launch(samples, failures, last=True)
         if len(samples) == 1:
             request = samples[0].request
-            failures.append(self._failed(request, (request.prompt, contents(request)), problem))
+            failures.append(self._faults.failed(request, (request.prompt, contents(request)), problem))
             return []
         half = len(samples) // 2 if out_of_memory else 1
         if out_of_memory:
-            self._sizes.limit(samples[0].request, half)
+            request = samples[0].request
+            self._sizes.limit(request, half, str(self._way(request)))
         return [
             flight
             for start in range(0, len(samples), half)
@@ -262,52 +168,42 @@ class DiffusersEngine(Engine):
         begun = mark(checkpoint.device)
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
-        conditions = self._conditions(samples)
-        with self._clock.stage(self._stage("denoise", samples)):
-            final = denoise(checkpoint, request, start, conditions)
-        with self._clock.stage(self._stage("decode", samples)):
-            pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
-        self._count(samples)
+        conditions = self._conditioning.conditions(samples, start.shape[-2:])
+        forward = partial(first_forward, checkpoint, request, start, conditions)
+        way = self._acceleration.proven(bucket_key(request), self._way(request), forward)
+        with self._acceleration.using(way):
+            with self._clock.stage(self._stage("denoise", samples, way)):
+                final = self._graphs.denoise(request, start, conditions, way)
+            with self._clock.stage(self._stage("decode", samples, way)):
+                pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
+        self._count(samples, way)
         if checkpoint.device.type != "cuda":
-            return Flight(samples, pixels, verdicts, None, mark(checkpoint.device) - begun)
+            return Flight(samples, way, pixels, verdicts, None, mark(checkpoint.device) - begun)
         host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
         host.copy_(pixels, non_blocking=True)
         verdicts = verdicts.to("cpu", non_blocking=True)
-        return Flight(samples, host, verdicts, mark(checkpoint.device), begun)
+        return Flight(samples, way, host, verdicts, mark(checkpoint.device), begun)
 
-    def _conditions(self, samples: list[Sample]) -> Conditions:
-        import torch
-
-        text = torch.cat([sample.text for sample in samples])
-        first = samples[0]
-        unconditional: Any = None
-        if is_guided(self._checkpoint, first.request):
-            unconditional = self._text.embeddings([""])[""]
-        if first.references is None:
-            return Conditions(text, unconditional)
-        if self._checkpoint.family == "kv":
-            kept = self._references.keys_values(first.request.references, first.references, first.reference_ids)
-            return Conditions(text, keys_values=kept)
-        packed = torch.cat([sample.references for sample in samples])
-        return Conditions(text, unconditional, packed, first.reference_ids)
-
-    def _stage(self, name: str, samples: list[Sample]) -> str:
+    def _stage(self, name: str, samples: list[Sample], way: Way) -> str:
         """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""
         device = self._checkpoint.device.type
-        shape = (name, len(samples), bucket_key(samples[0].request))
-        if shape in self._warm or not (self._options.compile or device == "cuda"):
+        shape = (name, len(samples), way, bucket_key(samples[0].request))
+        if shape in self._warm or not (way.compile or device == "cuda"):
             return name
         self._warm.add(shape)
         return "warm-up"
 
-    def _count(self, samples: list[Sample]) -> None:
+    def _count(self, samples: list[Sample], way: Way) -> None:
         request = samples[0].request
-        shape = ("counted", len(samples), bucket_key(request))
-        if (self._options.compile or self._checkpoint.device.type == "cuda") and shape not in self._warm:
+        shape = ("counted", len(samples), way, bucket_key(request))
+        if str(way):
+            counts = self._profile.counts
+            counts["pictures_accelerated"] = counts.get("pictures_accelerated", 0) + len(samples)
+        if (way.compile or self._checkpoint.device.type == "cuda") and shape not in self._warm:
             self._warm.add(shape)  # what was warm-up counts neither in pictures nor in operations
             return
         references = samples[0].references
-        count = 0 if references is None else references.shape[1]
+        count = references.tokens if references else 0
         self._profile.images += len(samples)
         self._profile.flops += len(samples) * flops_of(self._checkpoint, request, count)
 
@@ -326,14 +222,16 @@ class DiffusersEngine(Engine):
             seconds, count = flight.seconds(), len(flight.samples)
         except RuntimeError as error:  # a fault on the device shows only now, and ends its context
             raise lost_device(error) from error
-        self._sizes.measured(flight.samples[0].request, count, seconds)
+        request, way = flight.samples[0].request, flight.way
+        self._sizes.measured(request, count, seconds, str(way))
+        self._acceleration.measured(bucket_key(request), way, seconds, count)
         pixels, verdicts = flight.pixels.numpy(), flight.verdicts.tolist()
         for place, sample in enumerate(flight.samples):
             finite, varied = verdicts[place]
             if finite and varied:
-                self._streak.ended()
+                self._faults.ended()
                 # A copy of its own: a view would keep the whole batch alive until the last is stored.
-                yield Rendered(sample.request, pixels[place].copy(), seconds / count, count)
+                yield Rendered(sample.request, pixels[place].copy(), seconds / count, count, how=str(way))
             else:
                 yield came_out_bad(sample.request, finite)
 

@@ -87,22 +87,38 @@ def _to_change(options: EngineOptions) -> str:
     return "check that torch is a build for this device (`packshot check` says what it finds)"
 
 
-class Streak:
-    """Requests that broke in the same way, one after the other."""
+class Faults:
+    """Judges what broke; remembers what broke in the same way, one request after the other."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options, self._error = options, ""
         self._broken: set[Hashable] = set()
 
-    def broke(self, what: Hashable, error: BaseException) -> None:
-        """Something that a request asks for broke the engine's work, alone.
+    def failed(self, request: RenderRequest, what: Hashable, error: BaseException) -> Failed:
+        """The failure of a request that cannot be made, alone.
 
         Args:
-            what: of the request; the same prompt or photo twice says nothing more.
+            what: of the request did it; the same prompt or photo twice says nothing more.
 
         Raises:
-            EngineError: so many have broken in this way that none of them is to blame.
+            DeviceError: the device itself failed.
+            EngineError: the set-up is broken, or so many requests have broken in this way that none is to blame.
         """
+        self.end_if_broken(error)
+        if is_out_of_memory(error):
+            return does_not_fit(request, error)
+        self._count(what, error)
+        return Failed(request, Reason.ENGINE_ERROR, one_line(error), False)
+
+    def end_if_broken(self, error: BaseException) -> None:
+        """Raise DeviceError or EngineError for what no request can be to blame for."""
+        if is_lost(error):
+            raise lost_device(error) from error
+        broken = broken_set_up(error, self._options)
+        if broken:
+            raise broken from error
+
+    def _count(self, what: Hashable, error: BaseException) -> None:
         line = one_line(error)
         if line != self._error:
             self._error, self._broken = line, set()
@@ -125,11 +141,6 @@ def does_not_fit(request: RenderRequest, error: BaseException) -> Failed:
     """The failure of a request that no batch size makes fit."""
     detail = f"one {request.width}x{request.height} image does not fit the device: {one_line(error)}"
     return Failed(request, Reason.OUT_OF_MEMORY, detail, False)
-
-
-def breaks(request: RenderRequest, error: BaseException) -> Failed:
-    """The failure of a request that breaks the engine's work, alone."""
-    return Failed(request, Reason.ENGINE_ERROR, one_line(error), False)
 
 
 def came_out_bad(request: RenderRequest, finite: bool) -> Failed:

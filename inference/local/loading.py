@@ -15,6 +15,7 @@ from inference.models.specs import FAMILIES, Family
 from inference.models.table import MODELS
 
 FLOAT8 = "float8"
+FLOAT8_DYNAMIC = "float8-dynamic"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Source:
 
     Attributes:
         model: name in the model table or absolute path of a folder saved by diffusers.
-        weight_precision: `bfloat16`, `float32` or `float8` (weights stored in 8 bits, computed in bfloat16).
+        weight_precision: `bfloat16`, `float32`, `float8` (weights stored in 8 bits, computed in bfloat16) or
+            `float8-dynamic` (stored and computed in 8 bits).
         lora: (path, scale) of each LoRA file, in order.
     """
 
@@ -78,7 +80,7 @@ def load_pipeline(files: Files, source: Source, transformer_on: Any, encoder_on:
     import diffusers
     import torch
 
-    precision = "bfloat16" if source.weight_precision == FLOAT8 else source.weight_precision
+    precision = "bfloat16" if source.weight_precision in (FLOAT8, FLOAT8_DYNAMIC) else source.weight_precision
     dtype, options = getattr(torch, precision), files.pretrained
     parts = {
         "text_encoder": _text_encoder(files, dtype, encoder_on),

@@ -46,12 +46,11 @@ class ReferenceEncoder:
         self._checkpoint, self._clock, self._load = checkpoint, clock, load
         self._on_device: LRUCache[Key, Any] = LRUCache(REFERENCE_LATENT_BYTES, getsizeof=_size_of)
         self._on_host: LRUCache[Key, Any] = LRUCache(HOST_BYTES, getsizeof=_size_of)
-        self._sets = _SetCache(checkpoint.device)
         self._loading: dict[Key, Future[Pixels]] = {}
         self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="reference")
         self._lock = threading.Lock()
         self._levels: Any = None
-        self.counts = {"references_encoded": 0, "reference_hits": 0, "sets_encoded": 0, "set_hits": 0}
+        self.counts = {"references_encoded": 0, "reference_hits": 0}
 
     def load_with(self, load: LoadReference) -> None:
         """Use another shard's way to load; what the last one left behind is forgotten."""
@@ -72,7 +71,6 @@ class ReferenceEncoder:
     def drop_caches(self) -> None:
         """Give the device's memory back."""
         self._on_device.clear()
-        self._sets.clear()
 
     def latents(self, reference: Reference) -> Any:
         """(1, channels, h/16, w/16) on the device.
@@ -95,47 +93,6 @@ class ReferenceEncoder:
                 # Read again by the same stream only, so it need not have arrived yet.
                 _put(self._on_host, key, found.to("cpu", non_blocking=True))
         return found
-
-    def keys_values(self, references: Sequence[Reference], packed: torch.Tensor, ids: torch.Tensor) -> Any:
-        """Keys and values of an ordered set of references in every block (`Flux2KVCache`, batch of one).
-
-        In the KV checkpoints reference tokens attend to one another only, at a fixed timestep: their keys and
-        values are the same for every prompt, seed, size and step that uses the set.
-
-        Args:
-            packed: (1, tokens, channels) of all references.
-            ids: (1, tokens, 4), their positions.
-        """
-        key = tuple(map(_key, references))
-        found = self._sets.get(key)
-        if found is not None:
-            self.counts["set_hits"] += 1
-            return found
-        self.counts["sets_encoded"] += 1
-        with self._clock.stage("references"):
-            made = self._extract(packed, ids)
-        self._sets.put(key, made)
-        return made
-
-    def _extract(self, packed: torch.Tensor, ids: torch.Tensor) -> Any:
-        """One forward over the references, with one text and one picture token that the model insists on."""
-        import torch
-
-        transformer = self._checkpoint.transformer
-        context = transformer.config.joint_attention_dim
-        nothing = packed.new_zeros(1, 1, packed.shape[-1])
-        _, kept = transformer(
-            hidden_states=torch.cat([packed, nothing], dim=1),
-            encoder_hidden_states=packed.new_zeros(1, 1, context),
-            timestep=packed.new_zeros(1),
-            guidance=None,
-            img_ids=torch.cat([ids, ids.new_zeros(1, 1, ids.shape[-1])], dim=1),
-            txt_ids=ids.new_zeros(1, 1, ids.shape[-1]),
-            return_dict=False,
-            kv_cache_mode="extract",
-            num_ref_tokens=packed.shape[1],
-        )
-        return kept
 
     def _pixels(self, reference: Reference) -> Pixels:
         self.prefetch([reference])
@@ -183,27 +140,3 @@ def levels(dtype: Any) -> torch.Tensor:
 def _put(cache: LRUCache[Any, Any], key: Any, value: Any) -> None:
     if cache.getsizeof(value) <= cache.maxsize:
         cache[key] = value
-
-
-class _SetCache:
-    """Keys and values of a few reference sets: 2 GiB a megapixel for klein-9b-kv, so by share of the device."""
-
-    def __init__(self, device: Any) -> None:
-        import torch
-
-        room = torch.cuda.get_device_properties(device).total_memory // 4 if device.type == "cuda" else 2**30
-        self._sets: LRUCache[Any, Any] = LRUCache(room, getsizeof=_set_size)
-
-    def get(self, key: Any) -> Any:
-        return self._sets.get(key)
-
-    def put(self, key: Any, value: Any) -> None:
-        _put(self._sets, key, value)
-
-    def clear(self) -> None:
-        self._sets.clear()
-
-
-def _set_size(kept: Any) -> int:
-    layers = [*kept.double_block_caches, *kept.single_block_caches]
-    return sum(_size_of(tensor) for layer in layers for tensor in (layer.k_ref, layer.v_ref))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalogs.requests import RenderRequest
+from inference.local.acceleration import Way
+from inference.local.keys_values import ReferenceSet
 
 
 @dataclass(frozen=True)
@@ -14,14 +16,12 @@ class Sample:
 
     Attributes:
         text: (1, 512, context).
-        references: packed latents (1, tokens, channels) of all its references, None without.
-        reference_ids: (1, tokens, 4).
+        references: encoded, None without.
     """
 
     request: RenderRequest
     text: Any
-    references: Any = None
-    reference_ids: Any = None
+    references: ReferenceSet | None = None
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,11 @@ class Flight:
         verdicts: bool (batch, 2): finite, more than one colour.
         done: event of the device, None where work is done at once.
         seconds: how long a CPU took, or the events around a GPU's work.
+        way: how transformer and decoder ran.
     """
 
     samples: list[Sample]
+    way: Way
     pixels: Any
     verdicts: Any
     done: Any

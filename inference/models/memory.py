@@ -113,9 +113,6 @@ def _denoising(parts: Parts, weight_precision: str, workload: Workload) -> int:
     joined = (10 + (parts.family == "kv") + 4 * shape.mlp_ratio) * sequence
     casting = _casting(parts, weight_precision, workload.batch * sequence)
     widest = workload.batch * joined * shape.width * compute + casting
-    if shared:  # a copy of all keys and values beside the reference ones while it attends, when nothing is cast
-        attending = (9 + 2 * shape.mlp_ratio) * sequence + 2 * (sequence + workload.reference_tokens)
-        widest = max(widest, workload.batch * attending * shape.width * compute)
     rotations = 4 * 2 * 128 * (sequence + workload.reference_tokens)
     text = (1 + workload.second_forward) * TEXT_TOKENS * shape.context
     latents = (6 + 2 * workload.second_forward) * sequence * shape.channels
@@ -164,9 +161,14 @@ def _text(parts: Parts, compute: int, streamed: bool) -> int:
 
 
 def _caches(parts: Parts, compute: int, workload: Workload) -> int:
+    """What is kept between batches; of the KV family each picture's set too, and its place in the batch with room for
+    the picture's own keys and values."""
     shape = parts.transformer
     texts = TEXT_HELD * TEXT_TOKENS * shape.context * compute
     if not workload.reference_tokens:
         return texts
-    kept = shape.keys_values_bytes(workload.reference_tokens, compute) if parts.family == "kv" else 0
+    kept = 0
+    if parts.family == "kv":
+        own = TEXT_TOKENS + workload.picture_tokens
+        kept = shape.keys_values_bytes(2 * workload.reference_tokens + own, compute)
     return texts + REFERENCE_LATENT_BYTES + workload.batch * kept

@@ -64,6 +64,7 @@ CHANGES = {
     "weight_precision": "float32",
     "lora": ("a.safetensors@0.5",),
     "options": '{"prompt_upsampling":true}',
+    "seed_device": "cuda",
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations, product
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,8 +63,7 @@ REST = [row for row in grid() if row not in PAIRWISE]
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inside, every tensor is fake."""
-    card = SimpleNamespace(total_memory=80 * 2**30)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (160 * 2**30, 160 * 2**30))
     masking = transformers.masking_utils
     monkeypatch.setattr(masking, "create_causal_mask", on_the_host(masking.create_causal_mask))
     with fake_cuda():

@@ -305,7 +305,7 @@ def test_bad_options_of_what_runs_for_long(project: Project, arguments: list[str
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment["PREFECT_HOME"] = str(project.folder / "home")
     command = [sys.executable, "-c", "from flows.cli import main; main()", *filled]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 2, done.stderr
     assert word in done.stderr
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)

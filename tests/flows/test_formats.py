@@ -103,8 +103,8 @@ def plan_of(project: Project, **changes: Any) -> str:
 
 
 def test_a_newer_plan_is_refused_by_name_and_number(packshot: Packshot, project: Project) -> None:
-    plan = plan_of(project, format=3, whatever=1)
-    said = f"error: {plan}: was written by a newer packshot (plan format 3, this one reads up to 2); upgrade packshot\n"
+    plan = plan_of(project, format=4, whatever=1)
+    said = f"error: {plan}: was written by a newer packshot (plan format 4, this one reads up to 3); upgrade packshot\n"
     assert packshot("render", project.path, "--plan", plan) == (2, "", said)
 
 
@@ -113,12 +113,12 @@ def test_what_asks_for_the_newest_plan_says_that_it_is_newer(
     packshot: Packshot, project: Project, command: str
 ) -> None:
     key = project.plan().plan_key
-    project.store.write(key, Path(plan_of(project, format=3)).read_bytes())
+    project.store.write(key, Path(plan_of(project, format=4)).read_bytes())
     project.store.delete([k for k in project.store.list("runs") if k.endswith("plan.parquet") and k > key])
     code, out, err = packshot(command, project.path)
     assert (code, out) == (2, "")
     assert err == (
-        f"error: {project.store.uri(key)}: was written by a newer packshot (plan format 3, this one reads up to 2); "
+        f"error: {project.store.uri(key)}: was written by a newer packshot (plan format 4, this one reads up to 3); "
         "upgrade packshot\n"
     )
 
@@ -129,7 +129,7 @@ def test_a_plan_of_the_first_format_is_rendered_and_written_in_todays(project: P
     from tasks.prepare import prepare
 
     prepared = prepare(project.path, {}, plan_file=plan_of(project, format=1))
-    assert PlanFile(prepared.store, prepared.plan_key).header.format == 2
+    assert PlanFile(prepared.store, prepared.plan_key).header.format == 3
     assert rendered(make(prepared)) == 2
 
 

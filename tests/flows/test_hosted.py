@@ -360,7 +360,7 @@ def test_machines_share_a_limit_and_a_key_of_the_prefect_server(
 def check(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from flows.cli import main; main()", "models", *arguments]
     both = {**os.environ, **environment}
-    return subprocess.run(command, env=both, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=both, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180)
 
 
 def test_the_live_check_says_its_price_first(api: HostedApi, law: Law) -> None:

@@ -68,7 +68,7 @@ def test_ctrl_c_drains_the_shards_of_other_machines(
     process = render(ray, {**prefect_server, **drawn.environment}, project, "--shard-assets", "300")
     drawn.wait_for(10)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     made = {name for _, name in drawn.lines()}
@@ -150,7 +150,7 @@ def test_without_a_server_or_without_ray_it_says_so(tmp_path: Path, prefect_serv
 
 def _refused(environment: dict[str, str], project: Project, words: list[str], *arguments: str) -> None:
     process = start(environment, "render", project.path, "--runner", "ray", *arguments)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 2, err
     assert out == ""
     assert err.startswith("error: ")

@@ -110,7 +110,7 @@ def test_ctrl_c_drains_and_commits(tmp_path: Path, prefect_server: dict[str, str
     while time.monotonic() < until and not project.store.list("renders"):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     view = project.view()

@@ -203,7 +203,7 @@ def test_the_command_says_what_it_withdraws(project: Project, prefect_server: di
     out, err = run.communicate(timeout=120)
     assert run.returncode == 0, err
     assert "  4 withdrawn: a right to a photo has ended" in out.splitlines()
-    status, _ = command(prefect_server, "status", project.path, "--json").communicate(timeout=60)
+    status, _ = command(prefect_server, "status", project.path, "--json").communicate(timeout=180)
     told = json.loads(status)
     assert (told["planned"], told["delivered"], told["withdrawn"], told["complete"]) == (8, 8, 4, True)
 

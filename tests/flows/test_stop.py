@@ -32,7 +32,7 @@ def test_a_cancel_in_the_ui_drains_a_local_run(tmp_path: Path, prefect_server: d
     run = flow_runs(environment, project.path)[0]["id"]
     set_state(environment, run, "CANCELLING")
     before = len(drawn.lines())
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert out == ""
     assert "error: cancelled; what was finished is committed, run again to go on" in err
@@ -53,7 +53,7 @@ def test_a_second_start_is_told_who_works_and_may_go_on_by_force(
     first = start(slower, "render", project.path, "--workers", "1", "--shard-assets", "30")
     drawn.wait_for(4)
     second = start(environment, "render", project.path)
-    out, err = second.communicate(timeout=60)
+    out, err = second.communicate(timeout=180)
     assert second.returncode == 2, err
     assert out == ""
     assert err.count("\n") == 1
@@ -80,7 +80,7 @@ def test_the_lease_of_a_killed_run_does_not_keep_the_next_one_waiting(
     first.communicate()
     assert project.store.list("leases")
     again = start(environment, "render", project.path, "--workers", "1")
-    _, err = again.communicate(timeout=60)
+    _, err = again.communicate(timeout=180)
     assert again.returncode == 0, err
     check_output(project)
 

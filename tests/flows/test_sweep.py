@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Project:
 
 def sweep(project: Project, *arguments: str) -> tuple[int, dict[str, Any]]:
     process = start({}, "sweep", project.path, "--json", *arguments)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert "Traceback" not in err
     return process.returncode, json.loads(out)
 
@@ -122,7 +122,7 @@ def test_the_grace_holds_without_any_lease(project: Project, hours: float, given
 def test_a_grace_that_cannot_be_is_refused_in_one_line(project: Project, given: str) -> None:
     store_leftover(project, 1000)
     process = start({}, "sweep", project.path, "--delete", "--grace-hours", given)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (2, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1
@@ -137,7 +137,7 @@ def test_what_the_first_run_at_work_may_name_is_kept(project: Project, campaign:
         _, answer = sweep(project, "--delete", "--grace-hours", "12")
         assert (answer["deleted"], len(answer["runs"])) == (0, 2)
         assert project.store.exists(KEY)
-        out, _ = start({}, "sweep", project.path).communicate(timeout=60)
+        out, _ = start({}, "sweep", project.path).communicate(timeout=180)
         assert out.count(") is at work: kept is what was younger when it began\n") == 2
         age(project, 3 * 24 + 13)
         assert sweep(project, "--delete", "--grace-hours", "12")[1]["deleted"] == 3

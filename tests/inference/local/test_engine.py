@@ -107,7 +107,7 @@ def test_full_caches_cost_no_batch_size(klein: Model, monkeypatch: Any, tmp_path
     monkeypatch.setenv("PACKSHOT_CACHE", str(tmp_path))
     engine, sizes = new_engine(klein.folder), []
     forward = engine._checkpoint.transformer.forward
-    references = engine._references
+    references = engine._conditioning.references
     references.latents(reference("a"))
     assert len(references._on_device) == 1
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from catalogs.errors import EngineError
-from inference.engine import EngineOptions
-from inference.local.faults import Streak, broken_set_up, is_lost, is_out_of_memory
+from inference.engine import EngineOptions, Failed
+from inference.local.faults import Faults, broken_set_up, is_lost, is_out_of_memory
 from tests.inference.local.engines import Model, new_engine, request
 
 KINDS = {"memory": is_out_of_memory, "lost": is_lost, "set-up": lambda error: broken_set_up(error, EngineOptions())}
@@ -66,11 +66,11 @@ def test_the_advice_names_what_was_asked_for(options: dict[str, Any], advice: st
 
 
 def test_a_streak_is_of_one_error_on_distinct_things() -> None:
-    streak = Streak(EngineOptions())
+    faults = Faults(EngineOptions())
     for what, words in [("a", "x"), ("a", "x"), ("a", "x"), ("b", "y"), ("c", "y"), ("d", "x"), ("e", "x")]:
-        streak.broke(what, RuntimeError(words))
+        assert isinstance(faults.failed(request(), what, RuntimeError(words)), Failed)
     with pytest.raises(EngineError, match=r"3 requests in a row.*RuntimeError: x"):
-        streak.broke("f", RuntimeError("x"))
+        faults.failed(request(), "f", RuntimeError("x"))
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

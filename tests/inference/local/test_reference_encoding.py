@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,16 @@ from inference.engine import Failed, Rendered
 from inference.local.engine import DiffusersEngine
 from inference.local.reference_encoding import levels
 from inference.local.tiny import build_tiny
-from tests.inference.local.engines import Model, all_pixels, all_results, load, new_engine, reference, request
+from tests.inference.local.engines import (
+    Model,
+    all_pixels,
+    all_results,
+    load,
+    made_model,
+    new_engine,
+    reference,
+    request,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,6 +44,52 @@ def test_reference_keys_and_values_are_made_once_a_set(tmp_path: Path) -> None:
     assert len(all_pixels(engine, asked)) == 18
     counts = engine.take_profile().counts
     assert (counts["sets_encoded"], counts["references_encoded"]) == (2, 2)
+
+
+def test_samples_of_one_batch_have_sets_of_their_own(tmp_path: Path) -> None:
+    kv = made_model("kv", tmp_path)
+    # of one geometry, mixed so that neighbours have other sets, and a smaller batch after a larger
+    sets = (["a", "d"], ["d", "e"], ["e", "a"], ["a", "d"])
+    asked = [kv.request(f"p{seed}", references, seed) for seed, references in enumerate(sets)]
+    results = {result.request: result for result in kv.engine.render(asked)}
+    results |= {result.request: result for result in kv.engine.render([asked[1], replace(asked[0], seed=9)])}
+    sizes = set()
+    for one, result in results.items():
+        assert isinstance(result, Rendered)
+        sizes.add(result.batch_size)
+        assert np.abs(result.pixels.astype(int) - kv.stock(one)).max() <= 2
+    assert sizes == {4, 2}
+    assert kv.engine.take_profile().counts["sets_encoded"] == 3
+
+
+def test_kept_keys_and_values_are_not_joined_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock pipeline does so at every layer and step."""
+    kv = made_model("kv", tmp_path)
+    all_pixels(kv.engine, [kv.request("p", ["a"])])  # the set is made: now it is only read
+    joined: list[int] = []
+    cat = torch.cat
+
+    def watched(tensors: Sequence[torch.Tensor], *rest: Any, **more: Any) -> torch.Tensor:
+        made = cat(tensors, *rest, **more)
+        if made.ndim == 4:
+            joined.append(made.shape[1])
+        return made
+
+    monkeypatch.setattr(torch, "cat", watched)
+    all_pixels(kv.engine, [kv.request("q", ["a"])])
+    assert max(joined) == 512 + 4 * 6  # prompt and picture
+    joined.clear()
+    kv.stock(kv.request("q", ["a"]))
+    assert max(joined) == 512 + 4 * 6 + 4 * 6
+
+
+def test_positions_are_embedded_once_a_bucket(klein: Model) -> None:
+    engine = new_engine(klein.folder)
+    embed = engine._checkpoint.transformer.pos_embed.embed
+    calls: list[int] = []
+    embed.register_forward_hook(lambda *_: calls.append(1))
+    all_pixels(engine, [request(f"p{seed}", ["a"], seed) for seed in range(12)])
+    assert len(calls) == 2  # of the picture with its reference, and of the text
 
 
 def test_a_poisoned_reference_fails_alone(engine: DiffusersEngine) -> None:

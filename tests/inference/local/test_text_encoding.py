@@ -22,43 +22,43 @@ def test_two_phase_encodes_a_window_of_prompts_at_once(klein: Model) -> None:
     engine = new_engine(klein.folder, EngineOptions(memory="two-phase"))
     asked = [request(f"p{i}", [], seed) for i in range(TEXT_WINDOW + 20) for seed in range(4)]
     calls: list[int] = []
-    encode = engine._text._encode
-    engine._text._encode = lambda missing: calls.append(len(missing)) or encode(missing)  # type: ignore[method-assign,func-returns-value]
+    encode = engine._conditioning.text._encode
+    engine._conditioning.text._encode = lambda missing: calls.append(len(missing)) or encode(missing)  # type: ignore[method-assign,func-returns-value]
     for batch, upcoming in batches(asked, engine):
         engine.prepare(upcoming)
-        engine._text.embeddings([one.prompt for one in batch])
+        engine._conditioning.text.embeddings([one.prompt for one in batch])
     assert calls == [TEXT_WINDOW, 20]
-    assert len(engine._text._embeddings) <= TEXT_HELD
+    assert len(engine._conditioning.text._embeddings) <= TEXT_HELD
 
 
 def test_a_prompt_alone_pays_for_no_other(klein: Model) -> None:
     engine = new_engine(klein.folder)
     engine.prepare([request(f"p{i}") for i in range(8)])
-    engine._text.embeddings(["p0", "p1"])
-    assert engine._text.encoded == 2
+    engine._conditioning.text.embeddings(["p0", "p1"])
+    assert engine._conditioning.text.encoded == 2
 
 
 def test_an_embedding_depends_on_no_neighbour(model: Model) -> None:
     prompts = [f"a cup number {i}" for i in range(5)]
-    alone = {prompt: new_engine(model.folder)._text.embeddings([prompt])[prompt] for prompt in prompts[:2]}
+    alone = {prompt: new_engine(model.folder)._conditioning.text.embeddings([prompt])[prompt] for prompt in prompts[:2]}
     memories: tuple[Literal["resident", "two-phase", "offload"], ...] = ("resident", "two-phase", "offload")
     for memory in memories:
-        together = new_engine(model.folder, EngineOptions(memory=memory))._text.embeddings(prompts)
+        together = new_engine(model.folder, EngineOptions(memory=memory))._conditioning.text.embeddings(prompts)
         for prompt, one in alone.items():
             assert torch.equal(one, together[prompt])
 
 
 def test_layers_are_streamed_again_after_a_walk_that_was_broken_off(klein: Model) -> None:
     engine = new_engine(klein.folder, EngineOptions(memory="two-phase"))
-    expected = klein.engine._text.embeddings(["p"], alone=True)["p"]
+    expected = klein.engine._conditioning.text.embeddings(["p"], alone=True)["p"]
     stream = engine._checkpoint.language_model._layers
     for broken_off in (1, 2, 5):
         walk = iter(stream)
         for _ in range(broken_off):
             next(walk)
         del walk
-        engine._text._embeddings.clear()
-        assert torch.equal(engine._text.embeddings(["p"], alone=True)["p"], expected)
+        engine._conditioning.text._embeddings.clear()
+        assert torch.equal(engine._conditioning.text.embeddings(["p"], alone=True)["p"], expected)
 
 
 def test_a_walk_holds_two_layers_and_leaves_the_weights_where_they_are(klein: Model) -> None:
@@ -79,10 +79,10 @@ def test_the_empty_prompt_of_guidance_is_encoded_once(tmp_path: Path) -> None:
     asked = [base.request(f"p{i}", [], i, steps=1) for i in range(3)]
     assert len(all_pixels(engine, asked)) == 3
     for number in range(TEXT_WINDOW + 20):
-        engine._text.embeddings([f"other {number}"], alone=True)
-    encoded = engine._text.encoded
-    engine._text.embeddings([""])
-    assert engine._text.encoded == encoded
+        engine._conditioning.text.embeddings([f"other {number}"], alone=True)
+    encoded = engine._conditioning.text.encoded
+    engine._conditioning.text.embeddings([""])
+    assert engine._conditioning.text.encoded == encoded
 
 
 def test_a_prompt_the_model_would_cut_is_refused(engine: DiffusersEngine) -> None:
