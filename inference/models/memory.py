@@ -111,11 +111,12 @@ def _denoising(parts: Parts, weight_precision: str, workload: Workload) -> int:
     # Residual, its norm, q k v and both halves of the MLP in one matrix; then normed q and k, attention, what both
     # halves make and the two side by side. The KV family's blocks hold on to what went into the matrix.
     joined = (10 + (parts.family == "kv") + 4 * shape.mlp_ratio) * sequence
-    rotations = 4 * 2 * 128 * sequence
+    casting = _casting(parts, weight_precision, workload.batch * sequence)
+    widest = workload.batch * joined * shape.width * compute + casting
+    rotations = 4 * 2 * 128 * (sequence + workload.reference_tokens)
     text = (1 + workload.second_forward) * TEXT_TOKENS * shape.context
     latents = (6 + 2 * workload.second_forward) * sequence * shape.channels
-    total = workload.batch * (joined * shape.width + text + latents) * compute + rotations
-    return int(total) + _casting(parts, weight_precision, workload.batch * sequence)
+    return int(widest + workload.batch * (text + latents) * compute + rotations)
 
 
 def _keys_values(parts: Parts, weight_precision: str, workload: Workload) -> int:
@@ -160,13 +161,14 @@ def _text(parts: Parts, compute: int, streamed: bool) -> int:
 
 
 def _caches(parts: Parts, compute: int, workload: Workload) -> int:
+    """What is kept between batches; of the KV family each picture's set too, and its place in the batch with room for
+    the picture's own keys and values."""
     shape = parts.transformer
     texts = TEXT_HELD * TEXT_TOKENS * shape.context * compute
     if not workload.reference_tokens:
         return texts
-    if parts.family != "kv":
-        return texts + REFERENCE_LATENT_BYTES
-    # A set as it was made, and for each sample its set with room for the sample's own keys and values.
-    made = shape.keys_values_bytes(workload.reference_tokens, compute)
-    own = shape.keys_values_bytes(TEXT_TOKENS + workload.picture_tokens, compute)
-    return texts + REFERENCE_LATENT_BYTES + made + workload.batch * (made + own)
+    kept = 0
+    if parts.family == "kv":
+        own = TEXT_TOKENS + workload.picture_tokens
+        kept = shape.keys_values_bytes(2 * workload.reference_tokens + own, compute)
+    return texts + REFERENCE_LATENT_BYTES + workload.batch * kept

@@ -36,6 +36,9 @@ class _Built(TorchFunctionMode):
         kwargs = kwargs or {}
         if function is torch.Tensor.__getitem__ and args[0].device.type == "cuda":
             return _indexed(args[0], args[1])
+        if function is torch.Tensor.copy_ and args[0].device.type == "cuda":
+            with torch._C._AutoDispatchBelowAutograd():  # above it the device guard is asked for
+                return aten.copy_.default(*args, **kwargs)
         if function is torch.nn.functional.scaled_dot_product_attention:
             return _attention(*args, **kwargs)
         if function is torch.Tensor.pin_memory:

@@ -19,12 +19,13 @@ from catalogs.requests import Reference, RenderRequest
 from inference.engine import EngineOptions
 from inference.local.checkpoints import Checkpoint, placed
 from inference.local.clock import StageClock
+from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
 from inference.local.denoising import Conditions, _new_scheduler, denoise, noise
-from inference.local.keys_values import KeysValues, ReferenceSet
+from inference.local.faults import Faults
+from inference.local.keys_values import ReferenceSet
 from inference.local.language_model import Tokens
-from inference.local.positions import Positions
-from inference.local.reference_encoding import ReferenceEncoder
+from inference.local.started_batches import Sample
 from inference.models.choice import Choice
 from inference.models.parts import PARTS, Parts
 from inference.models.table import MODELS
@@ -142,10 +143,8 @@ class Run:
 
     def __init__(self, case: Case, made: Checkpoint) -> None:
         self._case, self._made = case, made
-        clock = StageClock(torch.device("cpu"))
-        self._references = ReferenceEncoder(made, clock, _never)
-        self._positions = Positions(made.pipe, CUDA)
-        self._keys_values = KeysValues(made, self._positions, clock)
+        # Events of a device cannot be faked: the clock is that of the host.
+        self._conditioning = Conditioning(made, StageClock(torch.device("cpu")), _never, Faults(EngineOptions()))
         self.peaks: dict[str, int] = {}
 
     def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,23 +152,53 @@ class Run:
         case = self._case
         requests = [case.request(number) for number in range(case.batch)]
         # Encoded once a model is enough: a prompt's embedding is no matter of the batch.
-        context = case.parts.transformer.context
-        text = (
-            self.texts(1)[0]
-            if case.batch == 1
-            else torch.empty(1, TEXT_TOKENS, context, device=CUDA, dtype=torch.bfloat16)
-        )
-        sets = self._reference_sets(requests)
+        shape = (1, TEXT_TOKENS, case.parts.transformer.context)
+        text = self.texts(1)[0] if case.batch == 1 else torch.empty(shape, device=CUDA, dtype=torch.bfloat16)
+        self._conditioning.text._empty = text
+        samples = [
+            Sample(request, text, references) for request, references in zip(requests, self._sets(), strict=True)
+        ]
         start = noise(self._made, requests)
         self._set_up_scheduler(case.workload.picture_tokens)
-        laid = self._laid_out(sets)
-        kept = [one.packed for one in sets] + _tensors(laid)
-        with self._phase("denoise", [text, start, *kept]), NoSync():
-            conditions = self._conditions(text, sets, laid)
+        there = [text, start, *(sample.references.packed for sample in samples if sample.references)]
+        laid = self._laid_out(samples, start, there) if case.references and case.parts.family == "kv" else None
+        with self._phase("denoise", [*there, *_tensors(laid)]), NoSync():
+            conditions = laid or self._conditioning.conditions(samples, start.shape[-2:])
             final = denoise(self._made, requests[0], start, conditions)
             del conditions
-        with self._phase("decode", [final, text, start, *kept]), NoSync():
+        with self._phase("decode", [final, *there, *_tensors(laid)]), NoSync():
             return decode(self._made.pipe, final, *start.shape[-2:])
+
+    def _laid_out(self, samples: list[Sample], start: torch.Tensor, there: list[torch.Tensor]) -> Conditions:
+        """Of the KV family: what the references' keys and values take while they are made, beside themselves."""
+        first = samples[0].references
+        assert first is not None
+        with self._phase("keys and values", there), NoSync():
+            kept = self._conditioning.keys_values._made(first)
+        layers = (*kept.double_block_caches, *kept.single_block_caches)
+        self.peaks["keys and values"] -= sum(layer.k_ref.nbytes + layer.v_ref.nbytes for layer in layers)
+        with NoSync():
+            return self._conditioning.conditions(samples, start.shape[-2:])
+
+    def _sets(self) -> list[ReferenceSet | None]:
+        """Of each sample; of a batch every second has the same."""
+        if not self._case.references:
+            return [None] * self._case.batch
+        pixels = np.zeros((*PHOTO[::-1], 3), dtype=np.uint8)
+        with self._phase("references"):
+            encode = self._conditioning.references._encode
+            latents = [encode(pixels) for _ in range(self._case.references)]
+        packed = torch.cat([self._made.pipe._pack_latents(one) for one in latents], dim=1)
+        grids = tuple((one.shape[-2], one.shape[-1]) for one in latents)
+        return [ReferenceSet(number % 2, packed, grids) for number in range(self._case.batch)]
+
+    def _set_up_scheduler(self, count: int) -> None:
+        """Once a bucket, by arithmetic of the host; its tables lie on the device."""
+        with unset_fake_temporarily():
+            scheduler = _new_scheduler(replace(self._made, device=torch.device("cpu")), 1, count)
+        for name in ("timesteps", "sigmas"):
+            setattr(scheduler, name, torch.empty(len(getattr(scheduler, name)), device=CUDA))
+        self._made.schedulers[1, count] = scheduler
 
     def texts(self, count: int) -> list[torch.Tensor]:
         with self._phase("text"):
@@ -183,38 +212,6 @@ class Run:
             setattr(scheduler, name, torch.empty(len(getattr(scheduler, name)), device=CUDA))
         self._made.schedulers[1, count] = scheduler
 
-    def _reference_sets(self, requests: list[RenderRequest]) -> list[ReferenceSet]:
-        """The references of each picture, encoded."""
-        if not self._case.references:
-            return []
-        pixels = np.zeros((*PHOTO[::-1], 3), dtype=np.uint8)
-        with self._phase("references"):
-            latents = [self._references._encode(pixels) for _ in range(self._case.references)]
-        packed = torch.cat([self._made.pipe._pack_latents(one) for one in latents], dim=1)
-        grids = tuple((one.shape[-2], one.shape[-1]) for one in latents)
-        return [ReferenceSet("one", packed, grids)] * len(requests)
-
-    def _laid_out(self, sets: list[ReferenceSet]) -> Any:
-        """Keys and values of the KV family, made and laid out for the batch; caches keep both."""
-        if not sets or self._case.parts.family != "kv":
-            return None
-        self._positions.references(sets[0].grids)  # once a geometry, on the host
-        with self._phase("keys and values", [sets[0].packed]), NoSync():
-            made = self._keys_values._made(sets[0])
-        self.peaks["keys and values"] -= sum(tensor.nbytes for tensor in _tensors(made))
-        with NoSync():
-            return self._keys_values.laid_out(sets, TEXT_TOKENS + self._case.workload.picture_tokens)
-
-    def _conditions(self, text: torch.Tensor, sets: list[ReferenceSet], laid: Any) -> Conditions:
-        case = self._case
-        stacked, side = torch.cat([text] * case.batch), case.size // 16
-        unconditional = text if case.workload.second_forward else None
-        text_ids, full = self._positions.text(TEXT_TOKENS), self._positions.picture
-        if not sets or laid is not None:
-            return Conditions(stacked, full((side, side)), text_ids, unconditional, keys_values=laid)
-        packed = torch.cat([one.packed for one in sets])
-        return Conditions(stacked, full((side, side), sets[0].grids), text_ids, unconditional, packed)
-
     @contextmanager
     def _phase(self, name: str, there: Sequence[torch.Tensor] = ()) -> Iterator[None]:
         modules = (self._made.transformer, self._made.vae, self._made.language_model._model)
@@ -225,10 +222,12 @@ class Run:
         self.peaks[name] = peak.bytes
 
 
-def _tensors(kept: Any) -> list[torch.Tensor]:
-    """Keys and values of every layer, of a set or laid out."""
-    layers = [*kept.double_block_caches, *kept.single_block_caches] if kept is not None else []
-    return [tensor for layer in layers for tensor in vars(layer).values() if isinstance(tensor, torch.Tensor)]
+def _tensors(laid: Conditions | None) -> list[torch.Tensor]:
+    """The places of keys and values, which their cache holds."""
+    if laid is None:
+        return []
+    layers = [*laid.keys_values.double_block_caches, *laid.keys_values.single_block_caches]
+    return [tensor for layer in layers for tensor in (layer.keys, layer.values)]
 
 
 def _prompt(length: int) -> Tokens:

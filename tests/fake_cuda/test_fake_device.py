@@ -35,6 +35,7 @@ GOES_ON: dict[str, Work] = {
     "arithmetic": lambda x: (x * 2 + 1).sum(dim=-1),
     "slices": lambda x: x[..., :2][:, None][1:3],
     "an index on the device": lambda x: x[torch.zeros(3, device=CUDA, dtype=torch.int32)],
+    "into a part of another": lambda x: torch.empty(2, 9, 6, device=CUDA)[1, :4].copy_(x),
     "one row": lambda x: x[2],
     "cast": lambda x: x.to(torch.bfloat16),
     "from pinned memory": lambda x: x + torch.ones(4, 6).pin_memory().to(CUDA, non_blocking=True),
