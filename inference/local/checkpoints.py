@@ -36,7 +36,9 @@ class Checkpoint:
         pipe: the diffusers pipeline; its packing and position ids are used, never its `__call__`.
         language_model: the text encoder, cut off after the last layer that is read.
         memory: how the parts share the device.
+        parts: their sizes.
         weight_precision: of the transformer.
+        room: bytes the device had free before anything was loaded.
         schedulers: by (steps, tokens of the picture), set up and before their first step.
         is_hooked: weights are cast or fetched as each layer of the transformer is called.
     """
@@ -46,10 +48,15 @@ class Checkpoint:
     language_model: LanguageModel
     device: torch.device
     memory: Mode
-    shape: TransformerShape
+    parts: Parts
     weight_precision: str
+    room: int = 0
     schedulers: dict[tuple[int, int], Any] = field(default_factory=dict)
     is_hooked: bool = False
+
+    @property
+    def shape(self) -> TransformerShape:
+        return self.parts.transformer
 
     @property
     def transformer(self) -> Any:
@@ -104,7 +111,7 @@ def _loaded(
     streams = layout.mode == "offload"
     # In two-phase mode the language model stays on the host, and its layers visit the device.
     pipe = load_pipeline(files, source, host if streams else device, device if layout.mode == "resident" else host)
-    return placed(pipe, files.parts.family, source.weight_precision, options, device, layout)
+    return placed(pipe, files.parts.family, source.weight_precision, options, device, layout, free[0])
 
 
 def _measure(device: torch.device) -> None:
@@ -130,15 +137,20 @@ def placed(
     options: EngineOptions,
     device: torch.device | None = None,
     layout: Choice | None = None,
+    room: int = 0,
 ) -> Checkpoint:
     """Lay a loaded pipeline out on a device; it gives up its text encoder.
 
     Args:
         layout: that was chosen before its parts were loaded; without, they are laid out for an ordinary picture.
+        room: bytes the device had free then.
     """
     device = device or own_device()
     model = _bare(pipe, family)
-    layout = layout or _layout_of_loaded(pipe, model, family, weight_precision, device, options)
+    parts = Parts.of(family, pipe.transformer.config, model.config.to_dict(), pipe.vae.config, len(model.layers))
+    if layout is None:
+        free = _free_without(pipe, model, device)
+        layout, room = _layout(parts, weight_precision, device, options, Workload(), free), free[0]
     if layout.tiled:
         tile(pipe.vae)
     layers = None
@@ -147,8 +159,7 @@ def placed(
     else:
         layers = LayerStream(model.layers, device)
     language_model = LanguageModel(model, family, device, layers)
-    shape = TransformerShape.of(pipe.transformer.config)
-    checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, shape, weight_precision)
+    checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, parts, weight_precision, room)
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
     return checkpoint
@@ -203,15 +214,11 @@ def _layout(
     return Choice(asked, 1)  # an estimate does not overrule what was asked for
 
 
-def _layout_of_loaded(
-    pipe: Any, model: Any, family: Family, weight_precision: str, device: torch.device, options: EngineOptions
-) -> Choice:
-    text, layers = model.config.to_dict(), len(model.layers)
-    parts = Parts.of(family, pipe.transformer.config, text, pipe.vae.config, layers)
+def _free_without(pipe: Any, model: Any, device: torch.device) -> tuple[int, int]:
+    """Bytes of the device and of the host that would be free without these weights."""
     weights = [tensor for part in (pipe.transformer, pipe.vae, model) for tensor in part.parameters()]
     there = sum(tensor.nbytes for tensor in weights if tensor.device.type == device.type)
-    free = (_free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there)
-    return _layout(parts, weight_precision, device, options, Workload(), free)
+    return _free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there
 
 
 def _free(device: torch.device) -> int:

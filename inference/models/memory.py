@@ -161,14 +161,14 @@ def _text(parts: Parts, compute: int, streamed: bool) -> int:
 
 
 def _caches(parts: Parts, compute: int, workload: Workload) -> int:
-    """What is kept between batches; of the KV family each picture's set too, and its place in the batch with room for
-    the picture's own keys and values."""
+    """What is kept between batches; of the KV family one set too, and for each picture the place of its set, with room
+    for the picture's own keys and values."""
     shape = parts.transformer
     texts = TEXT_HELD * TEXT_TOKENS * shape.context * compute
     if not workload.reference_tokens:
         return texts
     kept = 0
     if parts.family == "kv":
-        own = TEXT_TOKENS + workload.picture_tokens
-        kept = shape.keys_values_bytes(2 * workload.reference_tokens + own, compute)
-    return texts + REFERENCE_LATENT_BYTES + workload.batch * kept
+        place = workload.reference_tokens + TEXT_TOKENS + workload.picture_tokens
+        kept = shape.keys_values_bytes(workload.reference_tokens + workload.batch * place, compute)
+    return texts + REFERENCE_LATENT_BYTES + kept
