@@ -108,10 +108,17 @@ def _loaded(
     files = find_files(source, place, pretrained)
     free = (_free(device), free_host_bytes())
     layout = _layout(files.parts, source.weight_precision, device, options, workload, free)
-    streams = layout.mode == "offload"
     # In two-phase mode the language model stays on the host, and its layers visit the device.
-    pipe = load_pipeline(files, source, host if streams else device, device if layout.mode == "resident" else host)
+    encoder_on = device if layout.mode == "resident" else host
+    whole = layout.mode != "offload" and _fits_unquantised(files.parts, encoder_on.type != "cpu", free[0])
+    pipe = load_pipeline(files, source, device if whole else host, encoder_on)
     return placed(pipe, files.parts.family, source.weight_precision, options, device, layout, free[0])
+
+
+def _fits_unquantised(parts: Parts, with_encoder: bool, room: int) -> bool:
+    """Whether the device holds the weights as they are read, before any is made smaller."""
+    count = parts.transformer.parameters + parts.vae.parameters + with_encoder * parts.text.parameters
+    return 2 * count <= room
 
 
 def _measure(device: torch.device) -> None:
