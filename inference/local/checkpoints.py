@@ -10,14 +10,14 @@ from catalogs.errors import EngineError, ModelError, OptionError, PackshotError,
 from inference.engine import EngineOptions
 from inference.local.cards import own_device
 from inference.local.decoding import tile
-from inference.local.device import dense_flops, empty_cache
+from inference.local.device import current, dense_flops, empty_cache
 from inference.local.language_model import TEXT_LAYERS, LanguageModel
 from inference.local.layer_stream import LayerStream
 from inference.local.loading import FLOAT8, FLOAT8_DYNAMIC, Source, find_files, load_pipeline, place_of, quieten
 from inference.models.choice import Choice, choose
 from inference.models.flops import TransformerShape
 from inference.models.machine import free_host_bytes
-from inference.models.memory import MODES, Mode
+from inference.models.memory import MODES, Mode, compute_bytes
 from inference.models.parts import Parts
 from inference.models.specs import Family
 from inference.models.weights import cache_folder
@@ -88,7 +88,8 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
         check_device()
     place, pretrained = place_of(source)
     try:
-        return _loaded(source, place, pretrained, options, largest or Workload())
+        with current(own_device()):
+            return _loaded(source, place, pretrained, options, largest or Workload())
     except PackshotError:
         raise
     except Exception as error:
@@ -110,15 +111,16 @@ def _loaded(
     layout = _layout(files.parts, source.weight_precision, device, options, workload, free)
     # In two-phase mode the language model stays on the host, and its layers visit the device.
     encoder_on = device if layout.mode == "resident" else host
-    whole = layout.mode != "offload" and _fits_unquantised(files.parts, encoder_on.type != "cpu", free[0])
+    as_read = _bytes_as_read(files.parts, source.weight_precision, with_encoder=layout.mode == "resident")
+    whole = layout.mode != "offload" and as_read <= free[0]
     pipe = load_pipeline(files, source, device if whole else host, encoder_on)
     return placed(pipe, files.parts.family, source.weight_precision, options, device, layout, free[0])
 
 
-def _fits_unquantised(parts: Parts, with_encoder: bool, room: int) -> bool:
-    """Whether the device holds the weights as they are read, before any is made smaller."""
+def _bytes_as_read(parts: Parts, weight_precision: str, with_encoder: bool) -> int:
+    """Of weights on the device before any is made smaller."""
     count = parts.transformer.parameters + parts.vae.parameters + with_encoder * parts.text.parameters
-    return 2 * count <= room
+    return count * compute_bytes(weight_precision)
 
 
 def _measure(device: torch.device) -> None:

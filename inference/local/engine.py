@@ -25,7 +25,7 @@ from inference.local.clock import StageClock, mark
 from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
 from inference.local.denoising import first_forward, flops_of, noise
-from inference.local.device import dense_flops, device_name, peak_bytes
+from inference.local.device import current, dense_flops, device_name, peak_bytes
 from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
 from inference.local.graphs import Graphs
 from inference.local.kept_latents import Shelf
@@ -120,7 +120,7 @@ class DiffusersEngine(Engine):
     def _start(self, batch: list[RenderRequest]) -> tuple[list[Flight], list[Failed]]:
         import torch
 
-        with self._lock, torch.no_grad():
+        with self._lock, torch.no_grad(), current(self._checkpoint.device):
             samples, failures = self._conditioning.encoded(batch)
             flights = self._launch(samples, failures)
         return flights, failures
