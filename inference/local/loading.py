@@ -130,7 +130,7 @@ def _part(files: Files, kind: Any, name: str, dtype: Any, device: Any) -> Any:
 
 def _refuse_missing(files: Files, part: str, missing: Iterable[str]) -> None:
     """Raise EngineError for weights that the files do not hold: in their place would be random ones."""
-    names = sorted(missing)
+    names = sorted(name for name in missing if not name.endswith(".num_batches_tracked"))  # of training only
     if names:
         raise EngineError(
             f"{files.place}: its {part} lacks {len(names)} weights, {names[0]} first: fetch its files again"

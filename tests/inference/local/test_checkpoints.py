@@ -168,6 +168,7 @@ def test_a_cache_folder_that_cannot_be_written_is_missed_only_where_weights_are_
         ),
         ("vae", "encoder.conv_out", "its vae lacks 2 weights, encoder.conv_out.bias first"),
         ("vae", "bn.running_mean", "its vae lacks 1 weights, bn.running_mean first"),
+        ("vae", "bn.num_batches_tracked", ""),
         ("text_encoder", "lm_head", ""),
         ("text_encoder", "model.norm.", ""),
     ],
