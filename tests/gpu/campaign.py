@@ -1,4 +1,4 @@
-"""A campaign of so many pictures, planned and rendered as packshot does it: engine, finishing, hashing, store, commit."""
+"""A campaign of so many pictures, planned and rendered as packshot does it: engine, finishing, hashing, commit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.gpu.pictures import photo
 from tests.gpu.weights import TINY
 
 DISTINCT = 6
-"""Photos that are drawn; the others are the same bytes with another comment: other content, decoded and encoded anew."""
+"""Photos that are drawn; others are the same bytes with another comment: other content, decoded and encoded anew."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class Ran:
         seconds: of all its shards, without planning.
         made: pictures outside warm-up.
         busy: seconds of the device, with warm-up.
+        denoising: of them in the transformer's loop, without warm-up.
         profile: as `tasks.profile.profile_of` sums it up.
     """
 
@@ -133,6 +134,7 @@ class Ran:
     failed: int
     made: int
     busy: float
+    denoising: float
     profile: dict[str, Any]
     said: str = ""
 
@@ -162,6 +164,7 @@ def run(prepared: Prepared, engine: DiffusersEngine) -> Ran:
         failed=sum(report.failed for report in reports),
         made=sum(report.profile["images"] for report in reports),
         busy=sum(spent for r in reports for name, spent in r.profile["seconds"].items() if name != "wait"),
+        denoising=sum(report.profile["seconds"].get("denoise", 0.0) for report in reports),
         profile=profile_of([report.as_dict() for report in reports], seconds),
         said="; ".join(f"{reason}: {detail}" for report in reports for reason, detail in report.details.items()),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def asked_device(name: str | None, tiny: bool) -> torch.device:
+def asked_device(name: str | None, tiny: bool = False) -> torch.device:
     """The first GPU, or the CPU where that was asked for: with one thread for tiny checkpoints, which gain by no more.
 
     Raises:

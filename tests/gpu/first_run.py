@@ -2,7 +2,7 @@
 
     python -m tests.gpu.first_run                              all parts, each in a process of its own
     python -m tests.gpu.first_run --part 3 --out FOLDER        one of them
-    python -m tests.gpu.first_run --device cpu --tiny          the same with tiny checkpoints, to try the parts themselves
+    python -m tests.gpu.first_run --device cpu --tiny          the same with tiny checkpoints
 
 Weights are random and of full size, made on the card. Each check is a row, on disk the moment it is known; one that
 fails or breaks is a row too, and the next follows. Exit code 1 says that some row does not hold.

@@ -30,7 +30,7 @@ CLASSES = {
 GUIDANCE: dict[Family, float | None] = {"klein": None, "base": 4.0, "kv": None, "dev": 2.5}
 
 _GAIN, _SHARPNESS = 1.0, 3.0
-"""Of the matrices, and of queries and keys: as the tiny checkpoints have them, but for rounding that grows with depth."""
+"""Of the matrices, and of queries and keys: less than the tiny checkpoints', since rounding grows with depth."""
 _TEXT_LAYERS = {"klein": 36, "base": 36, "kv": 36, "dev": 40}
 """That the published text encoders have; the stock pipelines compute all of them."""
 _VOCABULARY_LEAST = 512
