@@ -5,7 +5,7 @@
     python -m tests.gpu.bench --list                           the cases
     python -m tests.gpu.bench --only tiny-3 --device cpu       a tiny checkpoint, on a CPU
 
-The loop opens each photo, calls the stock pipeline and saves a PNG. packshot renders the same plan rows through a shard:
+The loop opens each photo, calls the stock pipeline and saves a PNG. packshot renders the same plan rows by a shard:
 engine, encoding, finishing, hashing, storing, commit. No speed is told of a run that did not deliver all it was asked
 for, or whose pictures are not the loop's. Each line is on disk the moment it is known.
 """

@@ -61,13 +61,13 @@ BY_NAME = {bench.name: bench for bench in BENCHES}
 def goal_lines() -> list[str]:
     """The goals, for the head of a table."""
     return [
-        "Goals on one H100 or H200, each line says which it met: packshot with four variations beside the better of the",
+        "Goals on one H100 or H200, each line says which it met: packshot with four variations to the better of the",
         "two eager loops of the same run at least 2.5x without references and with one reused reference, 2.0x with",
         f"three, 5x for klein-9b-kv beside klein-9b with three; {DENSE_GOAL:.0%} of the dense rate while denoising;",
         f"the device idle for less than {IDLE_GOAL:.0%}. On a CPU: 1.5x for the KV family with three references; for",
         f"klein at least {CEILING_GOAL} of the ceiling that its transformer's time sets: the ratio were all else free.",
         "",
-        "images/s and ratio are without warm-up; a loop's warm-up is its first call, packshot's its first batch of each",
+        "images/s and ratio are without warm-up; a loop's warm-up is its first call, packshot's the first batch of a",
         "shape. Largest and mean difference are in 1/255, to the loop of batch 1. dense: of the rate of a large matrix",
         "product, while denoising. idle: of the time outside the device's stages.",
     ]

@@ -113,7 +113,7 @@ def _eager_loops(
     now.expected, now.each = dict(alone[0].pictures), 1 / alone[0].rate
     now.loops["1"] = alone[0].rate
     yield _loop_row(now, loop, "diffusers loop, eager, batch 1", *alone, requests)
-    tried = {batch: looped for batch, looped in _batches(now, loop, requests)}
+    tried = dict(_batches(now, loop, requests))
     if tried:
         best = max(tried, key=lambda batch: tried[batch][0].rate)
         now.loops[str(best)] = tried[best][0].rate
