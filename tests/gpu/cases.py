@@ -49,6 +49,8 @@ BENCHES = (
     Bench("dev-0", _card("dev", 0, steps=28)),
     Bench("klein-4b-0-2048", _card("klein-4b", 0, 2048)),
     Bench("klein-4b-0-512", _card("klein-4b", 0, 512)),
+    # Small, to try the benchmark itself.
+    Bench("trial", Case("tiny-kv", 1, 0, 96, (96, 72)), on_cpu=True),
     Bench("tiny-0", _tiny("tiny", 0), ceiling=True, on_cpu=True),
     Bench("tiny-1", _tiny("tiny", 1), ceiling=True, on_cpu=True),
     Bench("tiny-3", _tiny("tiny", 3), ceiling=True, on_cpu=True),

@@ -27,12 +27,14 @@ from tests.gpu.weights import Subject, build, lent
 
 BATCHES = (2, 4, 8)
 ASKED = 128
-SHARES = {"loop": 0.08, "trial": 0.03, "eager": 0.08, "default": 0.40, "single": 0.05, "flags": 0.08}
+SHARES = {"loop": 0.05, "trial": 0.02, "eager": 0.05, "single": 0.03, "flags": 0.05, "after": 0.15}
 """Of a case's time, by what it is for; the rest builds, plans and warms up."""
 SINGLE = 5000
 """First product of the runs without variations: nothing that is kept of the others serves them."""
-COMPARED = 2
-"""Pictures of the run without variations that the loop makes too, off the clock."""
+COMPARED = 1
+"""Pictures of each run without variations that the loop makes too, off the clock."""
+SLOW = 15.0
+"""Seconds of the loop's picture from which there is no time for runs without variations."""
 
 
 @dataclass
@@ -69,9 +71,15 @@ class Measuring:
     def left(self) -> float:
         return self.seconds - (perf_counter() - self.began)
 
-    def images(self, share: str) -> int:
+    def images(self, share: str, least: int = 4) -> int:
         """Pictures that fit into a share of the time, at the loop's speed."""
-        return max(4, int(SHARES[share] * self.seconds / self.each))
+        return max(least, int(SHARES[share] * self.seconds / self.each))
+
+    def images_left(self) -> int:
+        """Pictures that fit into what is left but for a warm-up and the rows to come, a third quicker than eager."""
+        after = SHARES["single"] if self.each > SLOW else SHARES["after"]
+        left = self.left() - after * self.seconds - (WARM_UP if self.device.type == "cuda" else 0.0)
+        return max(4, int(left * self.eager_rate * 1.3))
 
 
 def rows(bench: Bench, seconds: float, folder: Path, device: torch.device) -> Iterator[Row]:
@@ -81,6 +89,7 @@ def rows(bench: Bench, seconds: float, folder: Path, device: torch.device) -> It
         AssertionError: a picture was not delivered, or is another than the loop's.
     """
     now = Measuring(bench, seconds, folder, device)
+    folder.mkdir(parents=True, exist_ok=True)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 62
     if now.subject.stock_bytes > free:
         yield _left_out(now, "all", f"the stock pipeline's weights, {now.subject.stock_bytes >> 30} GiB, do not fit")
@@ -121,7 +130,8 @@ def _eager_loops(
         yield _loop_row(
             now, loop, f"diffusers loop, eager, best batch {best} of {sorted(tried)}", *tried[best], requests
         )
-    now.expected |= loop.run(single, 1, 1e9).pictures
+    if now.each <= SLOW:
+        now.expected |= loop.run(single, 1, 1e9).pictures
     loop.release()
 
 
@@ -154,7 +164,7 @@ def _batches(
     """Loops of larger calls, as far as the stock pipeline, the memory and the time go."""
     shared = now.bench.case.variations if now.bench.case.references else max(BATCHES)
     for batch in BATCHES:
-        if batch > shared or 2 * batch * now.each > 2 * SHARES["loop"] * now.seconds:
+        if batch > shared or 2 * batch * now.each > 0.08 * now.seconds:
             return
         try:
             yield batch, _peaked(now, lambda batch=batch: loop.run(requests, batch, SHARES["trial"] * now.seconds))  # type: ignore[misc]
@@ -164,19 +174,19 @@ def _batches(
 
 
 def _packshot(now: Measuring, checkpoint: Checkpoint, requests: Sequence[RenderRequest]) -> Iterator[Row]:
-    case, single = now.bench.case, now.bench.case.of(now.images("single"), 1).after(SINGLE)
+    case, single = now.bench.case, now.bench.case.of(now.images("single", 2), 1).after(SINGLE)
     # The eager engine first and alone: both switch the same modules.
     eager = DiffusersEngine(checkpoint, load, EngineOptions(compile=False, decoder="stock"))
     row = _packshot_row(now, "packshot, eager", eager, case.of(now.images("eager")))
     now.eager_rate = row["images/s"]
     yield row
-    yield _packshot_row(now, "packshot, eager, --variations 1", eager, single)
+    if now.each <= SLOW:
+        yield _packshot_row(now, "packshot, eager, --variations 1", eager, single)
     default = DiffusersEngine(checkpoint, load, EngineOptions())
-    most = int(SHARES["default"] * now.seconds * now.eager_rate * 2)
-    images = max(4, min(most, max(_pays(checkpoint, requests[0], now.device), now.images("eager"))))
+    images = min(now.images_left(), max(_pays(checkpoint, requests[0], now.device), now.images("eager")))
     yield _packshot_row(now, "packshot, as it comes", default, case.of(images), judged=True)
     name = "packshot, as it comes (warm), --variations 1"
-    if now.left() < 2 * SHARES["single"] * now.seconds:
+    if now.each > SLOW or now.left() < 2 * SHARES["single"] * now.seconds:
         yield _left_out(now, name, "no time left")
         return
     yield _packshot_row(now, name, default, single.after(2 * SINGLE))
@@ -188,7 +198,7 @@ def _pays(checkpoint: Checkpoint, request: RenderRequest, device: torch.device) 
         return 4
     rate = dense_flops(device, checkpoint.vae.dtype) * EAGER_SHARE
     each = flops_of(checkpoint, request, tokens_of(request)[1]) / rate
-    return int(1.1 * WARM_UP / (each * (1 - EAGER_SHARE / FAST_SHARE))) + 4
+    return int(1.1 * WARM_UP / (each * (1 - EAGER_SHARE / FAST_SHARE))) + 1
 
 
 def _quick_loops(now: Measuring, pipe: Any, requests: Sequence[RenderRequest]) -> Iterator[Row]:
