@@ -19,11 +19,14 @@ from catalogs.requests import RenderRequest
 # Raise it when the same request means other pixels: sizes, seeds, reference handling.
 PIXEL_RECIPE = 1
 MASTER_CHANNEL = "master-"
+LATENTS = "latents"
+"""Folder of encoded reference photos: may be deleted at any time."""
 FOLDERS = (
     "",
     "assets",
     "budget",
     "catalog",
+    LATENTS,
     "leases",
     "leftovers",
     "quarantine",

@@ -24,6 +24,7 @@ from inference.models.workload import Workload
 from inference.prompts.compiler import ModelCompiler
 from inference.prompts.tokens import TokenCounter
 from tasks.hosted import check_hosted, hosted_engine, hosted_options
+from tasks.latents import LatentShelf
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,13 @@ def engine_factory(
     lora = tuple((file["path"], file["scale"]) for file in header.lora)
     source = Source(header.model, header.model_revision, header.weight_precision, lora)
 
+    mark = f"{header.reference_background} {header.max_reference_pixels}"
+    shelf = LatentShelf(plan.store, mark) if plan else None
+
     def make(load: LoadReference) -> Engine:
         check_seed_device(header.seed_device)
-        return load_engine(source, load, options or EngineOptions(), _largest(plan) if plan else None)
+        largest = _largest(plan) if plan else None
+        return load_engine(source, load, options or EngineOptions(), largest, shelf)
 
     return make
 

@@ -170,7 +170,7 @@ class PlanFile:
     """
 
     def __init__(self, store: Store, key: str) -> None:
-        self._store, self._key = store, key
+        self.store, self._key = store, key
         self.uri = store.uri(key)
         if store.is_local:
             self._refuse_what_is_no_file()
@@ -183,23 +183,23 @@ class PlanFile:
     def _refuse_what_is_no_file(self) -> None:
         """Arrow would wait for the writer of a FIFO."""
         with suppress(MissingKey):
-            self._store.stat(self._key)
+            self.store.stat(self._key)
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
         try:
-            with self._store.seam("read", self._key):
+            with self.store.seam("read", self._key):
                 # A local file is Arrow's own: a thread of Arrow's reads it, and one that holds a Python file while the
                 # interpreter ends aborts the process, see catalogs/assets/commits.py: decode_commit.
-                filesystem = None if self._store.is_local else self._store.filesystem
-                file = pq.ParquetFile(self._store.path(self._key), filesystem=filesystem)
+                filesystem = None if self.store.is_local else self.store.filesystem
+                file = pq.ParquetFile(self.store.path(self._key), filesystem=filesystem)
         except MissingKey:
             raise self._problem("there is no such plan") from None
         except (StorageError, pa.ArrowException):
-            if self._store.exists(self._key):
+            if self.store.exists(self._key):
                 raise self._problem("is not a plan") from None
             raise
-        with file, self._store.seam("read", self._key):
+        with file, self.store.seam("read", self._key):
             yield file
 
     def _problem(self, problem: str) -> CampaignError:
@@ -246,7 +246,7 @@ class PlanFile:
         length, _, expected = metadata.get(DIGEST_KEY, b"").decode(errors="replace").partition(".")
         if not expected:
             return
-        rows = self._store.read(self._key)[: int(length) if length.isdigit() else 0]
+        rows = self.store.read(self._key)[: int(length) if length.isdigit() else 0]
         found = _with(hashlib.sha256(rows), (metadata[METADATA_KEY], metadata.get(NUMBERS_KEY, b"")))
         if found != expected:
             raise CampaignError(self.uri, "", "is not as it was written: it was changed or damaged", "plan again")

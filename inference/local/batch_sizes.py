@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from catalogs.requests import RenderRequest
 from inference.engine import EngineOptions
-from inference.local.batching import CPU_TOKEN_BUDGET, TOKEN_BUDGET, batch_size_for, tokens_of
+from inference.local.batching import CPU_TOKEN_BUDGET, TOKEN_BUDGET, batch_size_for, reference_geometry, tokens_of
 from inference.local.device import device_name
 from inference.local.measured import recall, remember
+from inference.models.choice import fitting_batch
+from inference.models.workload import Workload
 
 if TYPE_CHECKING:
     from inference.local.checkpoints import Checkpoint
@@ -26,6 +28,7 @@ class BatchSizes:
     """
 
     def __init__(self, checkpoint: Checkpoint, options: EngineOptions) -> None:
+        self._checkpoint = checkpoint
         shape, device = checkpoint.shape, checkpoint.device
         self._shares_references = checkpoint.family == "kv"
         self._forwards_a_step = 2 if checkpoint.family == "base" else 1
@@ -44,11 +47,22 @@ class BatchSizes:
             how: what makes the bucket faster, as it is written in rows; times of different ways are not compared.
         """
         key = self.key(request, how)
-        budget = batch_size_for(request, self._shares_references, self._tokens)
+        budget = self._fitting(request, batch_size_for(request, self._shares_references, self._tokens))
         most = min(self._limits.get(key, budget), budget)
         if key in self._chosen:
             return max(1, min(int(self._chosen[key]), most))
         return self._next_try(key, most) if self._tries else most
+
+    def _fitting(self, request: RenderRequest, wanted: int) -> int:
+        """As many as there is room for, by what the model needs; out of memory by itself costs a batch."""
+        made = self._checkpoint
+        if not made.room:
+            return wanted
+        references = [reference_geometry(one.width, one.height) for one in request.references]
+        guided = made.family == "base" and (request.guidance or 0.0) > 1
+        workload = Workload.of(request.width, request.height, references, wanted, second_forward=guided)
+        tiled = bool(made.vae.use_tiling)
+        return max(1, fitting_batch(made.parts, made.weight_precision, made.memory, workload, made.room, tiled))
 
     def limit(self, request: RenderRequest, size: int, how: str = "") -> None:
         """More than this ran out of memory."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from inference.models.machine import cards
 from inference.models.weights import cache_folder
 
 _held: list[int] = []
@@ -31,7 +30,8 @@ def own_device() -> Any:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     names = [_name(torch.cuda.get_device_properties(place)) for place in range(torch.cuda.device_count())]
-    return torch.device("cuda", choose_card(names, free_memory()))
+    free = {card.uuid: card.free_bytes for card in cards()}
+    return torch.device("cuda", choose_card(names, free))
 
 
 def choose_card(names: Sequence[str], free: dict[str, int]) -> int:
@@ -48,24 +48,6 @@ def choose_card(names: Sequence[str], free: dict[str, int]) -> int:
         if _lock(names[place]):
             return place
     return ordered[0]
-
-
-def free_memory() -> dict[str, int]:
-    """Bytes by the name of each card, as the driver's tool tells: to ask CUDA would take memory on every card."""
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return {}
-    query = [tool, "--query-gpu=uuid,memory.free", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    found = {}
-    for line in answer.stdout.splitlines():
-        name, _, mebibytes = line.partition(",")
-        if mebibytes.strip().isdigit():
-            found[name.strip()] = int(mebibytes) * 2**20
-    return found
 
 
 def _name(properties: Any) -> str:

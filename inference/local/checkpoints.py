@@ -10,14 +10,14 @@ from catalogs.errors import EngineError, ModelError, OptionError, PackshotError,
 from inference.engine import EngineOptions
 from inference.local.cards import own_device
 from inference.local.decoding import tile
-from inference.local.device import dense_flops, empty_cache
+from inference.local.device import current, dense_flops, empty_cache
 from inference.local.language_model import TEXT_LAYERS, LanguageModel
 from inference.local.layer_stream import LayerStream
 from inference.local.loading import FLOAT8, FLOAT8_DYNAMIC, Source, find_files, load_pipeline, place_of, quieten
 from inference.models.choice import Choice, choose
 from inference.models.flops import TransformerShape
 from inference.models.machine import free_host_bytes
-from inference.models.memory import MODES, Mode
+from inference.models.memory import MODES, Mode, compute_bytes
 from inference.models.parts import Parts
 from inference.models.specs import Family
 from inference.models.weights import cache_folder
@@ -36,7 +36,9 @@ class Checkpoint:
         pipe: the diffusers pipeline; its packing and position ids are used, never its `__call__`.
         language_model: the text encoder, cut off after the last layer that is read.
         memory: how the parts share the device.
+        parts: their sizes.
         weight_precision: of the transformer.
+        room: bytes the device had free before anything was loaded.
         schedulers: by (steps, tokens of the picture), set up and before their first step.
         is_hooked: weights are cast or fetched as each layer of the transformer is called.
     """
@@ -46,10 +48,15 @@ class Checkpoint:
     language_model: LanguageModel
     device: torch.device
     memory: Mode
-    shape: TransformerShape
+    parts: Parts
     weight_precision: str
+    room: int = 0
     schedulers: dict[tuple[int, int], Any] = field(default_factory=dict)
     is_hooked: bool = False
+
+    @property
+    def shape(self) -> TransformerShape:
+        return self.parts.transformer
 
     @property
     def transformer(self) -> Any:
@@ -81,7 +88,8 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
         check_device()
     place, pretrained = place_of(source)
     try:
-        return _loaded(source, place, pretrained, options, largest or Workload())
+        with current(own_device()):
+            return _loaded(source, place, pretrained, options, largest or Workload())
     except PackshotError:
         raise
     except Exception as error:
@@ -101,10 +109,18 @@ def _loaded(
     files = find_files(source, place, pretrained)
     free = (_free(device), free_host_bytes())
     layout = _layout(files.parts, source.weight_precision, device, options, workload, free)
-    streams = layout.mode == "offload"
     # In two-phase mode the language model stays on the host, and its layers visit the device.
-    pipe = load_pipeline(files, source, host if streams else device, device if layout.mode == "resident" else host)
-    return placed(pipe, files.parts.family, source.weight_precision, options, device, layout)
+    encoder_on = device if layout.mode == "resident" else host
+    as_read = _bytes_as_read(files.parts, source.weight_precision, with_encoder=layout.mode == "resident")
+    whole = layout.mode != "offload" and as_read <= free[0]
+    pipe = load_pipeline(files, source, device if whole else host, encoder_on)
+    return placed(pipe, files.parts.family, source.weight_precision, options, device, layout, free[0])
+
+
+def _bytes_as_read(parts: Parts, weight_precision: str, with_encoder: bool) -> int:
+    """Of weights on the device before any is made smaller."""
+    count = parts.transformer.parameters + parts.vae.parameters + with_encoder * parts.text.parameters
+    return count * compute_bytes(weight_precision)
 
 
 def _measure(device: torch.device) -> None:
@@ -130,15 +146,20 @@ def placed(
     options: EngineOptions,
     device: torch.device | None = None,
     layout: Choice | None = None,
+    room: int = 0,
 ) -> Checkpoint:
     """Lay a loaded pipeline out on a device; it gives up its text encoder.
 
     Args:
         layout: that was chosen before its parts were loaded; without, they are laid out for an ordinary picture.
+        room: bytes the device had free then.
     """
     device = device or own_device()
     model = _bare(pipe, family)
-    layout = layout or _layout_of_loaded(pipe, model, family, weight_precision, device, options)
+    parts = Parts.of(family, pipe.transformer.config, model.config.to_dict(), pipe.vae.config, len(model.layers))
+    if layout is None:
+        free = _free_without(pipe, model, device)
+        layout, room = _layout(parts, weight_precision, device, options, Workload(), free), free[0]
     if layout.tiled:
         tile(pipe.vae)
     layers = None
@@ -147,8 +168,7 @@ def placed(
     else:
         layers = LayerStream(model.layers, device)
     language_model = LanguageModel(model, family, device, layers)
-    shape = TransformerShape.of(pipe.transformer.config)
-    checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, shape, weight_precision)
+    checkpoint = Checkpoint(family, pipe, language_model, device, layout.mode, parts, weight_precision, room)
     _store_in_float8(checkpoint, weight_precision)
     _lay_out(checkpoint)
     return checkpoint
@@ -203,15 +223,13 @@ def _layout(
     return Choice(asked, 1)  # an estimate does not overrule what was asked for
 
 
-def _layout_of_loaded(
-    pipe: Any, model: Any, family: Family, weight_precision: str, device: torch.device, options: EngineOptions
-) -> Choice:
-    text, layers = model.config.to_dict(), len(model.layers)
-    parts = Parts.of(family, pipe.transformer.config, text, pipe.vae.config, layers)
+def _free_without(pipe: Any, model: Any, device: torch.device) -> tuple[int, int]:
+    """Bytes of the device and of the host that would be free without these weights."""
     weights = [tensor for part in (pipe.transformer, pipe.vae, model) for tensor in part.parameters()]
+    if device.type != "cuda":  # there is no room to run out of
+        return 0, free_host_bytes()
     there = sum(tensor.nbytes for tensor in weights if tensor.device.type == device.type)
-    free = (_free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there)
-    return _layout(parts, weight_precision, device, options, Workload(), free)
+    return _free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there
 
 
 def _free(device: torch.device) -> int:

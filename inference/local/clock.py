@@ -26,6 +26,13 @@ def mark(device: Any) -> Any:
     return event
 
 
+def elapsed(begun: Any, ended: Any) -> float | None:
+    """Seconds between two marks; None as long as the device has not passed the second."""
+    if isinstance(ended, float):
+        return float(ended - begun)
+    return float(begun.elapsed_time(ended)) / 1000 if ended.query() else None
+
+
 class StageClock:
     """Adds up seconds by stage; on a GPU by events that are read once the device has passed them."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from inference.models.flops import Mode, forward_flops, tokens
 
 if TYPE_CHECKING:
     import torch
+
+
+_CHANGING = ("text", "unconditional", "references")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,25 @@ class Conditions:
     unconditional: torch.Tensor | None = None
     references: torch.Tensor | None = None
     keys_values: Any = None
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where on the device the keys and values lie, which are laid out anew for each batch."""
+        if self.keys_values is None:
+            return ()
+        layers = [*self.keys_values.double_block_caches, *self.keys_values.single_block_caches]
+        return tuple(tensor.data_ptr() for layer in layers for tensor in (layer.keys, layer.values))
+
+    def copied(self) -> Conditions:
+        """The same with memory of its own, for all but ids, keys and values."""
+        own = {name: tensor.clone() for name in _CHANGING if (tensor := getattr(self, name)) is not None}
+        return replace(self, **own)
+
+    def take(self, other: Conditions) -> None:
+        """Have what another says, in the memory of this."""
+        for name in _CHANGING:
+            if (mine := getattr(self, name)) is not None:
+                mine.copy_(getattr(other, name))
 
 
 def is_guided(checkpoint: Checkpoint, request: RenderRequest) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,18 @@ def device_name(device: Any) -> str:
     import torch
 
     return str(torch.cuda.get_device_name(device))
+
+
+@contextmanager
+def current(device: Any) -> Iterator[None]:
+    """Make a GPU the one that streams, events and pinned memory belong to: each thread begins with the first card."""
+    if device.type != "cuda":
+        yield
+        return
+    import torch
+
+    with torch.cuda.device(device):
+        yield
 
 
 def on_device(tensor: torch.Tensor, device: Any) -> torch.Tensor:

@@ -25,9 +25,11 @@ from inference.local.checkpoints import Checkpoint, load_checkpoint
 from inference.local.clock import StageClock, mark
 from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
-from inference.local.denoising import denoise, first_forward, flops_of, noise
-from inference.local.device import dense_flops, device_name, peak_bytes
+from inference.local.denoising import first_forward, flops_of, noise
+from inference.local.device import current, dense_flops, device_name, peak_bytes
 from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
+from inference.local.graphs import Graphs
+from inference.local.kept_latents import Shelf
 from inference.local.loading import Source
 from inference.local.started_batches import Flight, Sample
 from inference.models.workload import Workload
@@ -47,6 +49,7 @@ class DiffusersEngine(Engine):
         self._conditioning = Conditioning(checkpoint, self._clock, load_reference, self._faults)
         self._sizes = BatchSizes(checkpoint, self._options)
         self._acceleration = Acceleration(checkpoint, self._options)
+        self._graphs = Graphs(checkpoint)
         self._profile = Profile(device_name(checkpoint.device))
         self._warm: set[Hashable] = set()
         self._taken: dict[str, int] = {}
@@ -55,9 +58,9 @@ class DiffusersEngine(Engine):
         self.versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
         self.versions["pixel_recipe"] = str(PIXEL_RECIPE)
 
-    def load_with(self, load_reference: LoadReference) -> None:
-        """Load references as the next shard does."""
-        self._conditioning.references.load_with(load_reference)
+    def load_with(self, load_reference: LoadReference, shelf: Shelf | None = None) -> None:
+        """Load references, and keep their latents, as the next shard does."""
+        self._conditioning.references.load_with(load_reference, shelf)
 
     def bucket(self, request: RenderRequest) -> Hashable:
         """One geometry: every sample has references of its own."""
@@ -105,9 +108,9 @@ class DiffusersEngine(Engine):
             taken, self._profile = self._profile, Profile(device_name(self._checkpoint.device))
             for name, seconds in self._clock.take().items():
                 taken.seconds[name] = taken.seconds.get(name, 0.0) + seconds
-            counts = self._conditioning.counts
+            counts = {**self._conditioning.counts, "pictures_replayed": self._graphs.replayed}
             taken.counts |= {name: count - self._taken.get(name, 0) for name, count in counts.items()}
-            taken.notes = list(self._acceleration.notes)
+            taken.notes = [*self._acceleration.notes, *self._graphs.notes]
             if taken.images and self._checkpoint.vae.use_tiling:
                 taken.counts["pictures_in_vae_tiles"] = taken.images
             self._taken = counts
@@ -118,7 +121,7 @@ class DiffusersEngine(Engine):
     def _start(self, batch: list[RenderRequest]) -> tuple[list[Flight], list[Failed]]:
         import torch
 
-        with self._lock, torch.no_grad():
+        with self._lock, torch.no_grad(), current(self._checkpoint.device):
             samples, failures = self._conditioning.encoded(batch)
             flights = self._launch(samples, failures)
         return flights, failures
@@ -144,6 +147,7 @@ class DiffusersEngine(Engine):
         if out_of_memory and not last:
             # What is kept from earlier batches may be to blame, not the size of this one.
             self._conditioning.make_room()
+            self._graphs.clear()
             return self._launch(samples, failures, last=True)
         if len(samples) == 1:
             request = samples[0].request
@@ -170,7 +174,7 @@ class DiffusersEngine(Engine):
         way = self._proven(request, partial(first_forward, checkpoint, request, start, conditions))
         with self._acceleration.using(way):
             with self._clock.stage(self._stage("denoise", samples, way)):
-                final = denoise(checkpoint, request, start, conditions)
+                final = self._graphs.denoise(request, start, conditions, way)
             with self._clock.stage(self._stage("decode", samples, way)):
                 pixels, verdicts = decode(checkpoint.pipe, final, *start.shape[-2:])
         self._count(samples, way)
@@ -252,12 +256,17 @@ _engines_lock = threading.Lock()
 
 
 def load_engine(
-    source: Source, load_reference: LoadReference, options: EngineOptions, largest: Workload | None = None
+    source: Source,
+    load_reference: LoadReference,
+    options: EngineOptions,
+    largest: Workload | None = None,
+    shelf: Shelf | None = None,
 ) -> DiffusersEngine:
     """The engine of a checkpoint in this process; loaded once and found again by the next shard.
 
     Args:
         largest: of what it will be asked for, when it is loaded: by it the parts are laid out.
+        shelf: where latents of references are kept for other processes.
 
     Raises:
         EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
@@ -269,5 +278,5 @@ def load_engine(
             engine = _engines[source, options] = DiffusersEngine(
                 load_checkpoint(source, options, largest), load_reference, options
             )
-        engine.load_with(load_reference)
+        engine.load_with(load_reference, shelf)
     return engine

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from catalogs.errors import EngineError
+from inference.local.cards import own_device
 
 LEAST_CAPABILITY = (8, 9)
 """Of an NVIDIA card with 8-bit floating-point matrix units: Ada, and Hopper after it."""
@@ -88,7 +89,7 @@ def check_capability(capability: tuple[int, int]) -> None:
 def check_device() -> None:
     """Raise EngineError where the GPU of this process does not compute in 8 bits; every CPU does."""
     if torch.cuda.is_available():
-        check_capability(torch.cuda.get_device_capability())
+        check_capability(torch.cuda.get_device_capability(own_device()))
 
 
 def compute_in_float8(transformer: Any) -> None:

@@ -83,16 +83,15 @@ class KeysValues:
         """
         from diffusers.models.transformers.transformer_flux2 import Flux2KVCache
 
-        distinct = {one.key: one for one in sets}
-        made = {key: self._made(one) for key, one in distinct.items()}
-        first = made[sets[0].key]
-        places = self._room_for(_layers(first), len(sets), sets[0].tokens, own)
-        for sample, one in enumerate(sets):
-            for place, layer in zip(places, _layers(made[one.key]), strict=True):
-                place.keys[sample, : one.tokens].copy_(layer.k_ref[0])
-                place.values[sample, : one.tokens].copy_(layer.v_ref[0])
+        for one in {each.key: each for each in sets}.values():
+            made = self._made(one)  # no more than one beside those that are kept
+            places = self._room_for(_layers(made), len(sets), one.tokens, own)
+            for sample in (number for number, each in enumerate(sets) if each.key == one.key):
+                for place, layer in zip(places, _layers(made), strict=True):
+                    place.keys[sample, : one.tokens].copy_(layer.k_ref[0])
+                    place.values[sample, : one.tokens].copy_(layer.v_ref[0])
         laid = Flux2KVCache(0, 0)
-        doubles = len(first.double_block_caches)
+        doubles = len(made.double_block_caches)
         laid.double_block_caches, laid.single_block_caches = places[:doubles], places[doubles:]
         laid.num_ref_tokens = sets[0].tokens
         return laid

@@ -71,7 +71,9 @@ class LanguageModel:
                 hidden[place] = layer(hidden[place], attention_mask=mask, position_embeddings=positions)
                 if number in self._read:
                     caught[place].append(hidden[place])
-        return [torch.cat(states, dim=-1) for states in caught]
+        hidden.clear()
+        # One by one, so that a window's states and its embeddings are never there both.
+        return [torch.cat(caught.pop(0), dim=-1) for _ in prompts]
 
     def _embedded(self, prompt: Tokens) -> torch.Tensor:
         """Looked up where the table lies: a streamed model leaves it on the host."""

@@ -79,6 +79,11 @@ def remembered(embed: Any) -> Any:
             self.embed = embed
             self._kept: LRUCache[int, tuple[Any, Any]] = LRUCache(EMBEDDED)
 
+        @property
+        def held(self) -> list[Any]:
+            """Everything kept now."""
+            return list(self._kept.values())
+
         def forward(self, ids: torch.Tensor) -> Any:
             held = self._kept.get(id(ids))
             if held is None or held[0] is not ids:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +17,15 @@ from catalogs.requests import Reference
 from inference.engine import LoadReference
 from inference.local.batching import MAX_REFERENCE_AREA, reference_geometry
 from inference.local.checkpoints import Checkpoint
-from inference.local.clock import StageClock
+from inference.local.clock import StageClock, mark
 from inference.local.device import on_device
+from inference.local.kept_latents import KeptLatents, Shelf
+from inference.models.memory import REFERENCE_LATENT_BYTES
 
 if TYPE_CHECKING:
     import torch
 
 LOADERS = 4
-DEVICE_BYTES = 512 * 2**20
 HOST_BYTES = 2**30
 """Latents of a megapixel take 1 MB in bfloat16."""
 
@@ -44,18 +46,35 @@ class ReferenceEncoder:
 
     def __init__(self, checkpoint: Checkpoint, clock: StageClock, load: LoadReference) -> None:
         self._checkpoint, self._clock, self._load = checkpoint, clock, load
-        self._on_device: LRUCache[Key, Any] = LRUCache(DEVICE_BYTES, getsizeof=_size_of)
+        self._on_device: LRUCache[Key, Any] = LRUCache(REFERENCE_LATENT_BYTES, getsizeof=_size_of)
         self._on_host: LRUCache[Key, Any] = LRUCache(HOST_BYTES, getsizeof=_size_of)
-        self._loading: dict[Key, Future[Pixels]] = {}
+        self._kept = KeptLatents(checkpoint)
+        self._mark = ""
+        self._loading: dict[Key, Future[Any]] = {}
         self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="reference")
         self._lock = threading.Lock()
         self._levels: Any = None
-        self.counts = {"references_encoded": 0, "reference_hits": 0}
+        self._counts = {"references_encoded": 0, "reference_hits": 0}
 
-    def load_with(self, load: LoadReference) -> None:
-        """Use another shard's way to load; what the last one left behind is forgotten."""
+    @property
+    def counts(self) -> dict[str, int]:
+        """Since the start."""
+        return {**self._counts, "references_read": self._kept.found}
+
+    def load_with(self, load: LoadReference, shelf: Shelf | None = None) -> None:
+        """Use another shard's way to load; what the last one left behind is forgotten.
+
+        Args:
+            shelf: where latents are kept for other processes.
+        """
+        how = shelf.mark if shelf else ""
         with self._lock:
             self._load = load
+            self._kept.use(shelf)
+            if how != self._mark:  # the same file is other pixels now
+                self._mark = how
+                self._on_device.clear()
+                self._on_host.clear()
             for future in self._loading.values():
                 future.cancel()
             self._loading.clear()
@@ -84,25 +103,43 @@ class ReferenceEncoder:
             if found is None and (stored := self._on_host.get(key)) is not None:
                 found = stored.to(self._checkpoint.device, non_blocking=True)
         if found is not None:
-            self.counts["reference_hits"] += 1
-        else:
-            found = self._encode(self._pixels(reference))
+            self._counts["reference_hits"] += 1
+            with self._lock:
+                _put(self._on_device, key, found)
+            return found
+        made = self._made_ready(reference)
+        is_read = not isinstance(made, np.ndarray)
+        found = on_device(made, self._checkpoint.device) if is_read else self._encode(made)
+        # Read again by the same stream only, so it need not have arrived yet.
+        on_host = made if is_read else found.to("cpu", non_blocking=True)
         with self._lock:
             _put(self._on_device, key, found)
-            if key not in self._on_host:
-                # Read again by the same stream only, so it need not have arrived yet.
-                _put(self._on_host, key, found.to("cpu", non_blocking=True))
+            _put(self._on_host, key, on_host)
+        if not is_read and not reference.is_render:
+            self._kept.keep(*key, on_host, mark(self._checkpoint.device))
         return found
 
-    def _pixels(self, reference: Reference) -> Pixels:
+    def _made_ready(self, reference: Reference) -> Any:
+        """Latents that were kept, else pixels."""
         self.prefetch([reference])
         with self._lock:
             future = self._loading.pop(_key(reference))
         with self._clock.stage("wait"):
             return future.result()
 
-    def _prepared(self, reference: Reference, load: LoadReference) -> Pixels:
-        """uint8 (height, width, 3), resized and cropped as the stock pipeline does."""
+    def _prepared(self, reference: Reference, load: LoadReference) -> Any:
+        """Latents that were kept of a photo, else its pixels: uint8 (height, width, 3)."""
+        # Another shot's picture is named for its request, and may be made again in other pixels.
+        kept = None if reference.is_render else self._kept.read(*_key(reference))
+        if kept is not None:
+            return kept
+        started = perf_counter()
+        pixels = self._pixels(reference, load)
+        self._kept.loaded(perf_counter() - started)
+        return pixels
+
+    def _pixels(self, reference: Reference, load: LoadReference) -> Pixels:
+        """Resized and cropped as the stock pipeline does."""
         image = load(reference)
         if (image.width, image.height) != (reference.width, reference.height):
             found = f"is {image.width}x{image.height}, planned as {reference.width}x{reference.height}"
@@ -118,12 +155,15 @@ class ReferenceEncoder:
         import torch
 
         vae, pipe = self._checkpoint.vae, self._checkpoint.pipe
+        begun = mark(self._checkpoint.device)
         with self._clock.stage("references"):
             tensor = on_device(torch.from_numpy(pixels.copy()), self._checkpoint.device).permute(2, 0, 1)[None]
             if self._levels is None:
                 self._levels = on_device(levels(vae.dtype), self._checkpoint.device)
-            self.counts["references_encoded"] += 1
-            return pipe._encode_vae_image(self._levels[tensor.int()], None)
+            self._counts["references_encoded"] += 1
+            made = pipe._encode_vae_image(self._levels[tensor.int()], None)
+        self._kept.encoded(begun, mark(self._checkpoint.device))
+        return made
 
 
 def levels(dtype: Any) -> torch.Tensor:

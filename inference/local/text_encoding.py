@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from inference.local.batching import MAX_BATCH
 from inference.local.checkpoints import Checkpoint
 from inference.local.clock import StageClock
 from inference.local.language_model import Tokens
+from inference.models.memory import TEXT_HELD, TEXT_WINDOW
 
 if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 512
-WINDOW = 64
-"""Distinct prompts known ahead, and encoded at once where the layers are streamed: 8 to 16 MB each."""
-
-HELD = WINDOW + MAX_BATCH
-"""Embeddings held: never those of a whole catalog."""
 
 
 class PromptTooLong(Exception):
@@ -33,7 +28,7 @@ class TextEncoder:
 
     def __init__(self, checkpoint: Checkpoint, clock: StageClock) -> None:
         self._checkpoint, self._clock = checkpoint, clock
-        self._embeddings: LRUCache[str, Any] = LRUCache(HELD)
+        self._embeddings: LRUCache[str, Any] = LRUCache(TEXT_HELD)
         # Every guided picture needs the empty prompt's.
         self._empty: Any = None
         self._upcoming: list[str] = []
@@ -41,7 +36,7 @@ class TextEncoder:
 
     def expect(self, prompts: Iterable[str]) -> None:
         """Told what will be asked for next, in order; what was told before is forgotten."""
-        self._upcoming = list(islice(dict.fromkeys(prompts), WINDOW))
+        self._upcoming = list(islice(dict.fromkeys(prompts), TEXT_WINDOW))
 
     def embeddings(self, prompts: Sequence[str], alone: bool = False) -> dict[str, torch.Tensor | PromptTooLong]:
         """(1, 512, context) by prompt on the device: padded, since the model was trained with its padding.
@@ -61,7 +56,7 @@ class TextEncoder:
                 found[prompt] = error
         if missing:
             if self._checkpoint.memory != "resident" and not alone:
-                missing |= self._further(WINDOW - len(missing), missing)
+                missing |= self._further(TEXT_WINDOW - len(missing), missing)
             found |= self._encode(missing)
         return found
 

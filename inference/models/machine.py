@@ -29,18 +29,32 @@ class Machine:
         return self.name != "cpu"
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU that this process may use.
+
+    Attributes:
+        uuid: as the driver names it.
+        free_bytes: of its memory.
+    """
+
+    uuid: str
+    name: str
+    free_bytes: int
+
+
 def this_machine() -> Machine:
-    """Asked of the driver's own tool: importing torch to learn it takes seconds."""
+    """What local models would run on."""
     host = free_host_bytes()
-    cards = _cards()
-    if not cards:
+    found = cards()
+    if not found:
         return Machine("cpu", host, host)
-    free, name = max(cards)
-    return Machine(name, free, host)
+    best = max(found, key=lambda card: card.free_bytes)
+    return Machine(best.name, best.free_bytes, host)
 
 
-def _cards() -> list[tuple[int, str]]:
-    """(free bytes, name) of each card that may be used."""
+def cards() -> list[Card]:
+    """Asked of the driver's own tool: to ask CUDA takes seconds, and memory on every card."""
     tool = shutil.which("nvidia-smi")
     if not tool:
         return []
@@ -49,13 +63,13 @@ def _cards() -> list[tuple[int, str]]:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    cards = []
+    found = []
     for line in answer.stdout.splitlines() if answer.returncode == 0 else []:
         fields = [field.strip() for field in line.split(",", 3)]
         # A card that is lost, or shares its memory with the host, says "[N/A]".
         if len(fields) == 4 and fields[2].isdigit() and _is_visible(*fields[:2]):
-            cards.append((int(fields[2]) * 2**20, fields[3]))
-    return cards
+            found.append(Card(fields[1], fields[3], int(fields[2]) * 2**20))
+    return found
 
 
 def _is_visible(index: str, uuid: str) -> bool:

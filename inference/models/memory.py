@@ -17,10 +17,10 @@ Mode = Literal["resident", "two-phase", "offload"]
 MODES: tuple[Mode, ...] = ("resident", "two-phase", "offload")
 """From the fastest to the one that needs least."""
 
-TEXT_BATCH = 4
-"""Prompts of one call of a resident text encoder."""
 TEXT_WINDOW = 64
-"""Prompts whose embeddings are kept, and that pass together through a text encoder that is streamed."""
+"""Prompts that pass together through a text encoder that is streamed; without, only those of a batch do."""
+TEXT_HELD = 80
+"""Prompts whose embeddings are kept: a window's and a batch's."""
 REFERENCE_LATENT_BYTES = 512 * 2**20
 """Of the device, for latents of references that may come again."""
 TILE_SIDE = 512
@@ -75,13 +75,7 @@ def need(parts: Parts, weight_precision: str, mode: Mode, workload: Workload, ti
     encoder, layers = text.parameters * compute, min(2, text.layers) * text.layer_parameters * compute
     leaves = 2 * shape.largest_matrix * _BYTES[weight_precision]
     on_device = {"resident": transformer + encoder, "two-phase": transformer + layers, "offload": leaves + layers}[mode]
-    activations = max(
-        _denoising(parts, weight_precision, workload),
-        _keys_values_activations(parts, compute, workload),
-        _encoding(parts, compute, workload, tiled),
-        _decoding(parts, compute, workload, tiled),
-        _text(parts, compute, streamed=mode != "resident"),
-    )
+    activations = max(phases(parts, weight_precision, mode, workload, tiled).values())
     caches = _caches(parts, compute, workload)
     return Need(
         weights=on_device + parts.vae.parameters * compute,
@@ -90,6 +84,18 @@ def need(parts: Parts, weight_precision: str, mode: Mode, workload: Workload, ti
         reserve=CONTEXT_BYTES + int(WASTE * (activations + caches)),
         host={"resident": 0, "two-phase": encoder, "offload": encoder + transformer}[mode],
     )
+
+
+def phases(parts: Parts, weight_precision: str, mode: Mode, workload: Workload, tiled: bool = False) -> dict[str, int]:
+    """Bytes of activations by phase; no two of them are on the device at once."""
+    compute = compute_bytes(weight_precision)
+    return {
+        "text": _text(parts, compute, streamed=mode != "resident"),
+        "references": _encoding(parts, compute, workload, tiled),
+        "keys and values": _keys_values(parts, weight_precision, workload),
+        "denoise": _denoising(parts, weight_precision, workload),
+        "decode": _decoding(parts, compute, workload, tiled),
+    }
 
 
 def compute_bytes(weight_precision: str) -> int:
@@ -103,26 +109,33 @@ def _denoising(parts: Parts, weight_precision: str, workload: Workload) -> int:
     shared = parts.family == "kv" and workload.reference_tokens > 0
     sequence = TEXT_TOKENS + (workload.picture_tokens if shared else workload.tokens)
     # Residual, its norm, q k v and both halves of the MLP in one matrix; then normed q and k, attention, what both
-    # halves make and the two side by side.
-    joined = (10 + 4 * shape.mlp_ratio) * sequence
-    if shared:  # a copy of all keys and values beside the reference ones while it attends
-        joined = max(joined, (9 + 2 * shape.mlp_ratio) * sequence + 2 * (sequence + workload.reference_tokens))
+    # halves make and the two side by side. The KV family's blocks hold on to what went into the matrix.
+    joined = (10 + (parts.family == "kv") + 4 * shape.mlp_ratio) * sequence
+    casting = _casting(parts, weight_precision, workload.batch * sequence)
+    widest = workload.batch * joined * shape.width * compute + casting
     rotations = 4 * 2 * 128 * (sequence + workload.reference_tokens)
     text = (1 + workload.second_forward) * TEXT_TOKENS * shape.context
     latents = (6 + 2 * workload.second_forward) * sequence * shape.channels
-    total = workload.batch * (joined * shape.width + text + latents) * compute + rotations
-    if weight_precision == "float8":  # each layer's weights are cast when its turn comes
-        total += shape.largest_matrix * compute
-    if weight_precision == "float8-dynamic":  # what goes into a matrix is stored in 8 bits beside it
-        total += workload.batch * (1 + shape.mlp_ratio) * sequence * shape.width * (1 + compute)
-    return int(total)
+    return int(widest + workload.batch * (text + latents) * compute + rotations)
 
 
-def _keys_values_activations(parts: Parts, compute: int, workload: Workload) -> int:
+def _keys_values(parts: Parts, weight_precision: str, workload: Workload) -> int:
     """The forward that makes keys and values of one reference set; its modulations are as long as the sequence."""
-    if parts.family != "kv":
+    if parts.family != "kv" or not workload.reference_tokens:
         return 0
-    return int((20 + 4 * parts.transformer.mlp_ratio) * workload.reference_tokens * parts.transformer.width * compute)
+    shape, compute = parts.transformer, compute_bytes(weight_precision)
+    maps = (20 + 4 * shape.mlp_ratio) * workload.reference_tokens * shape.width
+    return int(maps * compute) + _casting(parts, weight_precision, workload.reference_tokens)
+
+
+def _casting(parts: Parts, weight_precision: str, sequence: int) -> int:
+    """What computing with weights of 8 bits takes beside it."""
+    shape, compute = parts.transformer, compute_bytes(weight_precision)
+    if weight_precision == "float8":  # a layer's weights are cast when its turn comes
+        return shape.largest_matrix * compute
+    if weight_precision == "float8-dynamic":  # what goes into a matrix is stored in 8 bits too
+        return int((1 + shape.mlp_ratio) * sequence * shape.width * (1 + compute))
+    return 0
 
 
 def _decoding(parts: Parts, compute: int, workload: Workload, tiled: bool) -> int:
@@ -140,17 +153,22 @@ def _encoding(parts: Parts, compute: int, workload: Workload, tiled: bool) -> in
 
 
 def _text(parts: Parts, compute: int, streamed: bool) -> int:
-    """A call of the text encoder; where it is streamed a window of prompts waits between two layers."""
-    text = parts.text
-    call = TEXT_BATCH * TEXT_TOKENS * (4 * text.inner + 12 * text.width) * compute
-    waiting = TEXT_WINDOW * TEXT_TOKENS * text.width * compute if streamed else 0
-    return call + waiting
+    """Prompts go through a layer one by one, while the others of the window wait with what was read of them."""
+    text, read = parts.text, parts.transformer.context
+    prompts = TEXT_WINDOW if streamed else TEXT_HELD - TEXT_WINDOW
+    waiting = prompts * TEXT_TOKENS * (text.width + read + TEXT_TOKENS) * compute
+    return waiting + TEXT_TOKENS * (4 * text.inner + 12 * text.width) * compute
 
 
 def _caches(parts: Parts, compute: int, workload: Workload) -> int:
+    """What is kept between batches; of the KV family one set too, and for each picture the place of its set, with room
+    for the picture's own keys and values."""
     shape = parts.transformer
-    texts = TEXT_WINDOW * TEXT_TOKENS * shape.context * compute
+    texts = TEXT_HELD * TEXT_TOKENS * shape.context * compute
     if not workload.reference_tokens:
         return texts
-    kept = shape.keys_values_bytes(workload.reference_tokens, compute) if parts.family == "kv" else 0
-    return texts + REFERENCE_LATENT_BYTES + workload.batch * kept
+    kept = 0
+    if parts.family == "kv":
+        place = workload.reference_tokens + TEXT_TOKENS + workload.picture_tokens
+        kept = shape.keys_values_bytes(workload.reference_tokens + workload.batch * place, compute)
+    return texts + REFERENCE_LATENT_BYTES + kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,13 @@ from safetensors.torch import save_file
 from catalogs.errors import ModelError
 from catalogs.plans.file import PlanFile
 from catalogs.plans.rows import Geometry
+from catalogs.plans.sharding import cut_shards
+from inference.engine import EngineOptions
 from inference.local.tiny import build_tiny
 from inference.models.workload import Workload
 from tasks.engines import engine_factory, largest_workload
+from tasks.shard import run_shard
+from tasks.shard_job import ShardJob
 from tests.flows.projects import Project, plan_rows
 
 BLOCK = "transformer_blocks.0.attn.to_q"
@@ -142,3 +148,23 @@ def test_a_shard_loads_its_engine_for_the_largest_of_its_plan(tmp_path: Path, mo
     assert asked[0] is not None
     assert (asked[0].width, asked[0].height) == (64, 64)
     assert asked[0].reference_tokens > 0
+
+
+def test_a_row_says_what_made_it_quicker_and_photos_are_kept_for_other_processes(tmp_path: Path) -> None:
+    made = project(tmp_path, "tiny")
+    prepared = made.plan()
+    plan = PlanFile(prepared.store, prepared.plan_key)
+    factory = engine_factory(plan.header, EngineOptions(decoder="folded"), plan)
+    for stage in cut_shards(plan, 1e9, 100):
+        for shard in stage:
+            job = ShardJob(prepared.plan_key, prepared.store, prepared.run_id, shard)
+            assert run_shard(job, factory, lambda delivered, failed: None).failed == 0
+    rows = list(made.view().values())
+    assert {dict(row["versions"]).get("acceleration") for row in rows} == {"folded"}
+    assert made.plan().summary["renders"] == 0  # how a picture was made enters no fingerprint
+    kept, deadline = tmp_path / "output" / "latents", time.monotonic() + 60
+    while not list(kept.glob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.05)  # written behind the shard
+    assert len(list(kept.glob("*.safetensors"))) == 1
+    shutil.rmtree(kept)
+    assert made.plan().summary["renders"] == 0

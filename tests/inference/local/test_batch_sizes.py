@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,8 @@ from inference.local.batching import TOKEN_BUDGET
 from inference.local.device import dense_flops, peak_bytes
 from inference.local.measured import recall
 from inference.models.flops import TransformerShape
+from inference.models.parts import PARTS
+from tests.inference.local.engines import reference
 
 SHAPE = TransformerShape(3072, 5, 20, 7680)
 
@@ -33,7 +36,7 @@ def request(side: int, steps: int = 4, guidance: float | None = None) -> RenderR
 def sizes(tries: bool = True, **checkpoint: Any) -> BatchSizes:
     """Of a CPU, told to try sizes as a GPU does."""
     fields = {"shape": SHAPE, "device": torch.device("cpu"), "family": "klein", "memory": "resident"}
-    fields |= {"weight_precision": "bfloat16", **checkpoint}
+    fields |= {"weight_precision": "bfloat16", "room": 0, **checkpoint}
     made = BatchSizes(SimpleNamespace(**fields), EngineOptions())  # type: ignore[arg-type]
     made._tries, made._tokens = tries, TOKEN_BUDGET
     return made
@@ -142,6 +145,29 @@ def test_without_a_place_to_write_it_is_for_this_process(tmp_path: Path, monkeyp
     made = sizes()
     made.limit(request(512), 4)
     assert (made.size(request(512)), sizes().size(request(512))) == (4, 10)
+
+
+@pytest.mark.parametrize(
+    ("family", "room", "references", "most"),
+    [
+        # klein-9b-kv at 512 x 512: 28 GiB of weights and 1 of the driver; a set of a megapixel takes 2 GiB, its place
+        # in the batch 2.75, to decode a picture 0.5; 15 % more of all but the first two.
+        ("kv", 80, 1, 10),  # 28.9 + 1.15 x (1.4 + 2 + 27.5 + 5) = 70.3
+        ("kv", 52, 1, 5),  # of six 28.9 + 1.15 x (1.4 + 2 + 16.5 + 3) = 55.3, of five 51.5
+        ("kv", 40, 1, 1),  # of two 40.9: to encode the reference takes 1.55
+        ("kv", 80, 3, 5),  # of five 28.9 + 1.15 x (1.4 + 6 + 33.8 + 3) = 79.7
+        ("kv", 79, 3, 4),
+        ("klein", 80, 1, 2),  # by tokens
+        ("klein", 40, 0, 10),
+    ],
+)
+def test_no_more_than_there_is_room_for(family: str, room: int, references: int, most: int) -> None:
+    vae = SimpleNamespace(use_tiling=False)
+    parts = replace(PARTS["klein-9b-kv"], family=family)  # type: ignore[arg-type]
+    made = sizes(tries=False, family=family, parts=parts, room=room * 2**30, vae=vae)
+    asked = replace(request(512), references=tuple(reference("a") for _ in range(references)))
+    asked = replace(asked, references=tuple(replace(one, width=1024, height=1024) for one in asked.references))
+    assert made.size(asked) == most
 
 
 def test_without_trying_the_token_budget_decides() -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.local import cards
-from inference.local.cards import choose_card, free_memory
+from inference.local.cards import choose_card
 
 NAMES = ["GPU-a", "GPU-b", "GPU-c"]
 TAKE = """
@@ -52,23 +51,3 @@ def test_without_a_place_for_locks_the_emptiest_is_taken(tmp_path: Path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PACKSHOT_CACHE", str(tmp_path / "file"))
     assert choose_card(NAMES, {"GPU-c": 40}) == 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "found"),
-    [
-        ("GPU-a, 81000\\nGPU-b, 200\\n", {"GPU-a": 81000 * 2**20, "GPU-b": 200 * 2**20}),
-        ("GPU-a, [N/A]\\n", {}),
-        ("No devices were found\\n", {}),
-        ("", {}),
-    ],
-)
-def test_what_the_driver_tells(
-    answer: str, found: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\nprintf '{answer}'\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert free_memory() == found
-    assert cards._held == []

@@ -12,7 +12,7 @@ from inference.engine import EngineOptions, Failed, Rendered
 from inference.local.batching import batches
 from inference.local.engine import DiffusersEngine
 from inference.local.layer_stream import LayerStream
-from inference.local.text_encoding import HELD, WINDOW
+from inference.models.memory import TEXT_HELD, TEXT_WINDOW
 from tests.inference.local.engines import Model, all_pixels, all_results, made_model, new_engine, request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -20,15 +20,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_two_phase_encodes_a_window_of_prompts_at_once(klein: Model) -> None:
     engine = new_engine(klein.folder, EngineOptions(memory="two-phase"))
-    asked = [request(f"p{i}", [], seed) for i in range(WINDOW + 20) for seed in range(4)]
+    asked = [request(f"p{i}", [], seed) for i in range(TEXT_WINDOW + 20) for seed in range(4)]
     calls: list[int] = []
     encode = engine._conditioning.text._encode
     engine._conditioning.text._encode = lambda missing: calls.append(len(missing)) or encode(missing)  # type: ignore[method-assign,func-returns-value]
     for batch, upcoming in batches(asked, engine):
         engine.prepare(upcoming)
         engine._conditioning.text.embeddings([one.prompt for one in batch])
-    assert calls == [WINDOW, 20]
-    assert len(engine._conditioning.text._embeddings) <= HELD
+    assert calls == [TEXT_WINDOW, 20]
+    assert len(engine._conditioning.text._embeddings) <= TEXT_HELD
 
 
 def test_a_prompt_alone_pays_for_no_other(klein: Model) -> None:
@@ -78,7 +78,7 @@ def test_the_empty_prompt_of_guidance_is_encoded_once(tmp_path: Path) -> None:
     engine = new_engine(base.folder, EngineOptions(memory="two-phase"))
     asked = [base.request(f"p{i}", [], i, steps=1) for i in range(3)]
     assert len(all_pixels(engine, asked)) == 3
-    for number in range(WINDOW + 20):
+    for number in range(TEXT_WINDOW + 20):
         engine._conditioning.text.embeddings([f"other {number}"], alone=True)
     encoded = engine._conditioning.text.encoded
     engine._conditioning.text.embeddings([""])
