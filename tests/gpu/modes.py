@@ -37,6 +37,7 @@ class Variant:
     only_on_gpu: str = ""
 
 
+ROUNDS, ROUND = 8, 4
 _CARD = "needs a GPU"
 VARIANTS = (
     Variant("two-phase", {"memory": "two-phase"}),
@@ -68,6 +69,26 @@ def checks(setting: Setting) -> Iterator[Check]:
     for variant in VARIANTS:
         yield variant.name, partial(_variant, variant, subject, setting, asked, plain)
         forget()
+    yield f"{ROUNDS} rounds of small pictures", partial(_replayed, subject, setting)
+
+
+def _replayed(subject: Subject, setting: Setting) -> Found:
+    """Small pictures, whose loop is recorded and replayed where that is quicker: the last round is as the first."""
+    engine = engine_of(build(subject, setting.device), subject, setting.device)
+    asked = [request(subject, number, side=64 if subject.is_tiny else 512) for number in range(ROUND)]
+    rounds = [delivered(engine, asked, at_once=True) for _ in range(ROUNDS)]
+    profile = engine.take_profile()
+    most, mean = furthest([(rounds[0][one].pixels, rounds[-1][one].pixels) for one in asked])
+    allowed = tolerance(subject.precision)
+    return {
+        "holds": mean <= allowed,
+        "delivered": f"{sum(map(len, rounds))} of {ROUNDS * ROUND}",
+        "replayed": profile.counts.get("pictures_replayed", 0),
+        "notes": "; ".join(profile.notes),
+        "largest": most,
+        "mean": round(mean, 3),
+        "allowed_mean": allowed,
+    }
 
 
 def _made(subject: Subject, setting: Setting, asked: list[RenderRequest], variant: Variant) -> Made:

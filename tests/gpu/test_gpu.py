@@ -54,7 +54,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     ("part", "least", "names"),
     [
         (1, 5, ["tiny", "tiny-base", "tiny-kv", "tiny-dev"]),
-        (2, 1 + len(VARIANTS), ["resident", "two-phase", "float8", "float8-dynamic", "decoder folded"]),
+        (2, 2 + len(VARIANTS), ["resident", "two-phase", "float8", "float8-dynamic", "decoder folded"]),
         (3, 4 * 7, ["tiny-dev: 3 references, batch 4", "tiny-kv: 1 references, batch 1"]),
     ],
 )
