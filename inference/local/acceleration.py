@@ -127,13 +127,17 @@ class Acceleration:
             return
         yield
 
+    def is_proven(self, bucket: Hashable, way: Way) -> bool:
+        """Whether there is nothing to show of a way: it is what was asked for, or the bucket has gone it."""
+        return way != self.quick or way == self.asked or bucket in self._warm
+
     def proven(self, bucket: Hashable, way: Way, forward: Callable[[], torch.Tensor]) -> Way:
         """The way to go for a bucket: the quick one where a forward both ways shows that it computes the same.
 
         Args:
             forward: one forward of the transformer for the bucket's first batch, the same at each call.
         """
-        if way != self.quick or way == self.asked or bucket in self._warm:
+        if self.is_proven(bucket, way):
             return way
         problem = self._problem(way, forward)
         if problem:

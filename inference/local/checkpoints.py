@@ -237,7 +237,9 @@ def _layout(
 
 
 def _free_without(pipe: Any, model: Any, device: torch.device) -> tuple[int, int]:
-    """Bytes of the device and of the host that would be free without these weights."""
+    """Bytes of the device and of the host that would be free without these weights; 0 of the device on a CPU."""
+    if device.type != "cuda":
+        return 0, free_host_bytes()
     weights = [tensor for part in (pipe.transformer, pipe.vae, model) for tensor in part.parameters()]
     there = sum(tensor.nbytes for tensor in weights if tensor.device.type == device.type)
     return _free(device) + there, free_host_bytes() + sum(tensor.nbytes for tensor in weights) - there

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from catalogs.errors import EngineError
 from catalogs.identity import PIXEL_RECIPE
@@ -170,8 +171,7 @@ class DiffusersEngine(Engine):
         start = noise(checkpoint, [sample.request for sample in samples])
         # Keys and values of a new reference set are made by the transformer too, in a stage of their own.
         conditions = self._conditioning.conditions(samples, start.shape[-2:])
-        forward = partial(first_forward, checkpoint, request, start, conditions)
-        way = self._acceleration.proven(bucket_key(request), self._way(request), forward)
+        way = self._proven(request, partial(first_forward, checkpoint, request, start, conditions))
         with self._acceleration.using(way):
             with self._clock.stage(self._stage("denoise", samples, way)):
                 final = self._graphs.denoise(request, start, conditions, way)
@@ -184,6 +184,14 @@ class DiffusersEngine(Engine):
         host.copy_(pixels, non_blocking=True)
         verdicts = verdicts.to("cpu", non_blocking=True)
         return Flight(samples, way, host, verdicts, mark(checkpoint.device), begun)
+
+    def _proven(self, request: RenderRequest, forward: Callable[[], Any]) -> Way:
+        """The way of a batch; to show that a quick one computes the same compiles its blocks, which is warm-up."""
+        bucket, way = bucket_key(request), self._way(request)
+        if self._acceleration.is_proven(bucket, way):
+            return way
+        with self._clock.stage("warm-up"):
+            return self._acceleration.proven(bucket, way, forward)
 
     def _stage(self, name: str, samples: list[Sample], way: Way) -> str:
         """`warm-up` for the first batch of a shape, in which a GPU chooses or compiles its kernels."""

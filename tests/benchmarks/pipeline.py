@@ -32,8 +32,8 @@ from tasks.prepare import Prepared
 from tasks.profile import profile_of
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
-from tests.benchmarks.engine import photo
 from tests.flows.projects import Project
+from tests.gpu.pictures import photo
 from tests.swift_server import swift
 
 SECONDS_AN_IMAGE = 0.25

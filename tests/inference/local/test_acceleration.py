@@ -57,6 +57,7 @@ def test_a_bucket_that_pays_for_the_warm_up_goes_over(klein: Model) -> None:
     assert shard(engine, asked) == {"folded"}
     profile = engine.take_profile()
     assert profile.counts["pictures_accelerated"] == 3
+    assert profile.seconds["warm-up"] > 0  # what shows that it computes the same
     assert profile.notes == []
 
 
