@@ -67,5 +67,5 @@ def profile_lines(profile: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in profile["counts"].items() if count)
     if counts:
         lines.append(f"counts    {counts}")
-    lines += [f"note      {note}" for note in profile["notes"]]
+    lines += [f"note      {note}" for note in profile.get("notes", ())]
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +179,8 @@ def quieten() -> None:
     except ImportError as error:
         message = f"the diffusers engine is not installed ({error.name}): pip install 'packshot[diffusers]'"
         raise EngineError(message) from None
+    # Said of an argument that diffusers itself hands over for each configuration it reads from the hub.
+    warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks", category=FutureWarning)
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
