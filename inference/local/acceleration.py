@@ -104,7 +104,7 @@ class Acceleration:
         known = self._seen.get(bucket, 0) + count
         each = self._eager.get(bucket) or estimated()
         saved = known * each * (1 - EAGER_SHARE / FAST_SHARE)
-        return saved > float(recall(_KIND).get(self._model, WARM_UP))
+        return saved > recall(_KIND).get(self._model, WARM_UP)
 
     def measured(self, bucket: Hashable, way: Way, seconds: float, count: int) -> None:
         """A batch took so long: of the first quick one of a bucket nearly all is warm-up."""

@@ -38,7 +38,7 @@ class BatchSizes:
         self._tries = options.tune and device.type == "cuda"
         self._limits: dict[str, int] = {}
         self._seconds: dict[str, dict[int, list[float]]] = {}
-        self._chosen: dict[str, int] = recall(_KIND)
+        self._chosen: dict[str, int] = {key: int(size) for key, size in recall(_KIND).items()}
 
     def size(self, request: RenderRequest, how: str = "") -> int:
         """Of the next batch.
@@ -50,7 +50,7 @@ class BatchSizes:
         budget = self._fitting(request, batch_size_for(request, self._shares_references, self._tokens))
         most = min(self._limits.get(key, budget), budget)
         if key in self._chosen:
-            return max(1, min(int(self._chosen[key]), most))
+            return max(1, min(self._chosen[key], most))
         return self._next_try(key, most) if self._tries else most
 
     def _fitting(self, request: RenderRequest, wanted: int) -> int:
@@ -68,7 +68,7 @@ class BatchSizes:
         """More than this ran out of memory."""
         key = self.key(request, how)
         self._limits[key] = size
-        self._choose(key, min(int(self._chosen.get(key, size)), size))
+        self._choose(key, min(self._chosen.get(key, size), size))
 
     def measured(self, request: RenderRequest, size: int, seconds: float, how: str = "") -> None:
         """A batch of this size took so long."""

@@ -79,8 +79,7 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
         ModelError: the model is none of this engine's, or its weights are not to be had.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Compiled kernels are kept: a second process of the same machine does not wait for them.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+    _keep_compiled()
     quieten()
     if source.weight_precision == FLOAT8_DYNAMIC:
         from inference.local.float8 import check_device
@@ -97,6 +96,20 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
             raise _not_to_be_had(source, place) from error
         reason = " ".join(str(error).split())[:300]
         raise EngineError(f"{source.model}: cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+def _keep_compiled() -> None:
+    """Keep compiled kernels: a second process of the same machine does not wait for them.
+
+    Where the cache folder cannot be written, torch has a folder of its own: it makes one as it is imported, and fails.
+    """
+    folder = cache_folder() / "inductor"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def _loaded(

@@ -15,8 +15,8 @@ ALIKE = 3
 # cuBLAS and cuDNN say so when they find no room for their workspace, and CUDA itself where no allocator stands between.
 _NO_ROOM = re.compile(r"_STATUS_ALLOC_FAILED|CUDA error: out of memory|out of memory|_DEVICE_ALLOCATION_FAILED", re.I)
 _NO_KERNEL = re.compile(
-    r"no kernel image|no available kernel|no valid attention|could not run 'aten::|not implemented for|"
-    r"libcuda|ptxas|nvrtc|not supported on this (device|hardware)|requires compute capability",
+    r"no kernel image|no (available|viable) (kernel|backend)|no valid attention|could not run 'aten::|"
+    r"not implemented for|libcuda|ptxas|nvrtc|not supported on this (device|hardware)|requires compute capability",
     re.I,
 )
 _COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "triton")

@@ -1,7 +1,8 @@
 """Latents of reference photos, kept beyond the process and read only while that is quicker than to encode them again.
 
 One file a photo, size and VAE, in safetensors. What a file is named for decides its numbers: the photo's bytes, what
-transparency was laid on, the size, and the very weights of the VAE. A file that is not what its name says is ignored.
+transparency was laid on, the size, the very weights of the VAE, and whether it takes large photos in tiles. A file that
+is not what its name says is ignored.
 """
 
 from __future__ import annotations
@@ -68,11 +69,12 @@ class KeptLatents:
         if shelf is None or not self._is_quicker():
             return None
         started = perf_counter()
-        data = shelf.read(self._name(shelf, sha256, width, height))
+        name = self._name(shelf, sha256, width, height)
+        data = shelf.read(name)
         if data is None:
             return None
         _noted(self._read, perf_counter() - started)
-        tensor = _unpacked(data)
+        tensor = _unpacked(name, data)
         self.found += tensor is not None
         return tensor
 
@@ -112,7 +114,8 @@ class KeptLatents:
         with self._lock:
             if not self._vae:
                 self._vae = _vae_digest(self._checkpoint.vae)
-        of = hashlib.sha256(f"{self._vae} {shelf.mark} {sha256} {width}x{height}".encode()).hexdigest()
+        tiled = " tiled" if self._checkpoint.vae.use_tiling else ""  # edges of tiles show in latents too
+        of = hashlib.sha256(f"{self._vae}{tiled} {shelf.mark} {sha256} {width}x{height}".encode()).hexdigest()
         return f"{of}.safetensors"
 
 
@@ -134,10 +137,11 @@ def _write(shelf: Shelf, name: str, latents: torch.Tensor, arrived: Any) -> None
     if not isinstance(arrived, float):
         arrived.synchronize()
     latents = latents.contiguous()
-    shelf.write(name, save({_NAME: latents}, {_DIGEST: _digest(latents)}))
+    if latents.isfinite().all():  # else the device's fault would outlive the device
+        shelf.write(name, save({_NAME: latents}, {_DIGEST: _digest(name, latents)}))
 
 
-def _unpacked(data: bytes) -> torch.Tensor | None:
+def _unpacked(name: str, data: bytes) -> torch.Tensor | None:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -146,13 +150,16 @@ def _unpacked(data: bytes) -> torch.Tensor | None:
         header = data[8 : 8 + int.from_bytes(data[:8], "little")]
     except (SafetensorError, ValueError, KeyError):
         return None
-    return tensor if _digest(tensor).encode() in header else None
+    return tensor if _digest(name, tensor).encode() in header else None
 
 
-def _digest(tensor: torch.Tensor) -> str:
+def _digest(name: str, tensor: torch.Tensor) -> str:
+    """Of the numbers and the name they are kept under: a file that was moved to another is damaged too."""
     import torch
 
-    return hashlib.sha256(tensor.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+    digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _noted(measured: list[Any], one: Any) -> None:

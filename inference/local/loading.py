@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from inference.local.language_model import TEXT_LAYERS
 from inference.models.parts import Parts
 from inference.models.specs import FAMILIES, Family
 from inference.models.table import MODELS
+from inference.models.weights import cache_folder
 
+_READ = re.compile(r"^(?!.*vision).*\b(layers\.|embed_tokens)")
 FLOAT8 = "float8"
 FLOAT8_DYNAMIC = "float8-dynamic"
 
@@ -64,12 +68,15 @@ def find_files(source: Source, place: str, pretrained: dict[str, Any]) -> Files:
     transformer = Flux2Transformer2DModel.load_config(place, subfolder="transformer", **pretrained)
     vae = AutoencoderKLFlux2.load_config(place, subfolder="vae", **pretrained)
     text = AutoConfig.from_pretrained(place, subfolder="text_encoder", **pretrained)
-    _cut(text.get_text_config(), max(TEXT_LAYERS[family]))
+    _cut(text.get_text_config(), max(TEXT_LAYERS[family]), source.model)
     parts = Parts.of(family, transformer, text.to_dict(), vae, max(TEXT_LAYERS[family]))
     return Files(place, pretrained, parts, text)
 
 
-def _cut(config: Any, layers: int) -> None:
+def _cut(config: Any, layers: int, model: str) -> None:
+    if config.num_hidden_layers < layers:
+        problem = f"its text encoder has {config.num_hidden_layers} layers, of which FLUX.2 reads number {layers}"
+        raise ModelError(model, "", problem, "name the folder of a whole checkpoint")
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
@@ -84,12 +91,8 @@ def load_pipeline(files: Files, source: Source, transformer_on: Any, encoder_on:
     dtype, options = getattr(torch, precision), files.pretrained
     parts = {
         "text_encoder": _text_encoder(files, dtype, encoder_on),
-        "transformer": diffusers.Flux2Transformer2DModel.from_pretrained(
-            files.place, subfolder="transformer", torch_dtype=dtype, **_on(transformer_on), **options
-        ),
-        "vae": diffusers.AutoencoderKLFlux2.from_pretrained(
-            files.place, subfolder="vae", torch_dtype=dtype, **_on(transformer_on), **options
-        ),
+        "transformer": _part(files, diffusers.Flux2Transformer2DModel, "transformer", dtype, transformer_on),
+        "vae": _part(files, diffusers.AutoencoderKLFlux2, "vae", dtype, transformer_on),
     }
     # dev names a PixtralProcessor, which needs torchvision for pictures the text encoder never gets: its tokenizer
     # with its chat template is all that is used of it.
@@ -116,14 +119,41 @@ def _on(device: Any) -> dict[str, Any]:
     return {} if device.type == "cpu" else {"device_map": {"": device}}
 
 
+def _part(files: Files, kind: Any, name: str, dtype: Any, device: Any) -> Any:
+    """A model of diffusers."""
+    made, told = kind.from_pretrained(
+        files.place, subfolder=name, torch_dtype=dtype, output_loading_info=True, **_on(device), **files.pretrained
+    )
+    _refuse_missing(files, name, told["missing_keys"])
+    return made
+
+
+def _refuse_missing(files: Files, part: str, missing: Iterable[str]) -> None:
+    """Raise EngineError for weights that the files do not hold: in their place would be random ones."""
+    names = sorted(name for name in missing if not name.endswith(".num_batches_tracked"))  # of training only
+    if names:
+        raise EngineError(
+            f"{files.place}: its {part} lacks {len(names)} weights, {names[0]} first: fetch its files again"
+        )
+
+
 def _text_encoder(files: Files, dtype: Any, device: Any) -> Any:
     """The language model without the layers that nobody reads, of which no weight is read from the disk."""
     import transformers
 
     model = getattr(transformers, files.text.architectures[0])
-    return model.from_pretrained(
-        files.place, subfolder="text_encoder", config=files.text, dtype=dtype, **_on(device), **files.pretrained
+    made, told = model.from_pretrained(
+        files.place,
+        subfolder="text_encoder",
+        config=files.text,
+        dtype=dtype,
+        output_loading_info=True,
+        **_on(device),
+        **files.pretrained,
     )
+    # Its head and its vision tower are not used, nor is the norm after its last layer.
+    _refuse_missing(files, "text_encoder", (name for name in told["missing_keys"] if _READ.search(name)))
+    return made
 
 
 def _merge_lora(pipe: Any, path: str, scale: float) -> None:
@@ -159,11 +189,18 @@ def place_of(source: Source) -> tuple[str, dict[str, Any]]:
 
     Raises:
         ModelError: a name that is none of this engine's.
+        EngineError: the tiny checkpoint cannot be written.
     """
+    from safetensors import SafetensorError
+
     from inference.local.tiny import TINY_MODEL, tiny_checkpoint
 
     if source.model == TINY_MODEL:
-        return str(tiny_checkpoint()), {"local_files_only": True}
+        try:
+            return str(tiny_checkpoint()), {"local_files_only": True}
+        except (OSError, SafetensorError) as error:
+            problem = f"{TINY_MODEL}: its weights cannot be written to {cache_folder()} ({error})"
+            raise EngineError(f"{problem}; set PACKSHOT_CACHE to a folder with room that can be written") from error
     if Path(source.model).is_absolute():
         return source.model, {"local_files_only": True}
     spec = MODELS.get(source.model)

@@ -17,11 +17,13 @@ FORMAT = 2
 """The first had keys in which what cannot be compared was one; files of other formats are ignored."""
 
 _FILE = "batch-sizes.json"
+_MOST = 1e9
 
 
-def recall(kind: str) -> dict[str, Any]:
-    """Measurements of one kind by key; none where nothing readable was kept."""
-    return dict(_content().get(kind, {}))
+def recall(kind: str) -> dict[str, float]:
+    """Measurements of one kind by key; none where nothing readable was kept, and none that is no measurement."""
+    found = _content().get(kind, {})
+    return {key: one for key, one in found.items() if isinstance(one, int | float) and 0 <= one < _MOST}
 
 
 def remember(kind: str, found: Mapping[str, Any]) -> None:
@@ -40,7 +42,7 @@ def remember(kind: str, found: Mapping[str, Any]) -> None:
 def _content() -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(Path(cache_folder() / _FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         return {}

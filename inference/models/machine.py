@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MEBIBYTES = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,14 @@ def cards() -> list[Card]:
         return []
     query = [tool, "--query-gpu=index,uuid,memory.free,name", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+        answer = subprocess.run(query, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return []
     found = []
     for line in answer.stdout.splitlines() if answer.returncode == 0 else []:
         fields = [field.strip() for field in line.split(",", 3)]
         # A card that is lost, or shares its memory with the host, says "[N/A]".
-        if len(fields) == 4 and fields[2].isdigit() and _is_visible(*fields[:2]):
+        if len(fields) == 4 and _MEBIBYTES.fullmatch(fields[2]) and _is_visible(*fields[:2]):
             found.append(Card(fields[1], fields[3], int(fields[2]) * 2**20))
     return found
 

@@ -190,3 +190,17 @@ def test_the_dense_rate_is_measured_and_plausible() -> None:
     rate = dense_flops(torch.device("cpu"), torch.float32)
     assert 1e9 < rate < 1e14
     assert peak_bytes(torch.device("cpu")) > 2**25
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ['"four"', "null", "[2]", "{}", "NaN", "Infinity", "-3", "1e300", "1" + 400 * "0", '"2"', "[" * 100_000],
+)
+def test_what_is_no_size_in_the_file_is_ignored(tmp_path: Path, kept: str) -> None:
+    key = sizes(tries=False).key(request(512))
+    before = sizes(tries=False).size(request(512))
+    (tmp_path / "batch-sizes.json").write_text(f'{{"format": 2, "batch_sizes": {{{json.dumps(key)}: {kept}}}}}')
+    made = sizes(tries=False)
+    assert made.size(request(512)) == before
+    made.limit(request(512), 3)
+    assert sizes(tries=False).size(request(512)) == 3

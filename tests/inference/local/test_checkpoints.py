@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from catalogs.errors import EngineError, ModelError, OptionError, ReferenceImageError
 from catalogs.references.book import InvalidReference
@@ -115,3 +122,77 @@ def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path: Path) -> None:
             load_engine(Source(model, "r", "float32"), load, EngineOptions())
         assert "\n" not in str(caught.value)
     assert issubclass(InvalidReference, ReferenceImageError)
+
+
+LOADS = """
+import sys
+from catalogs.errors import EngineError
+from inference.engine import EngineOptions
+from inference.local.checkpoints import load_checkpoint
+from inference.local.loading import Source
+try:
+    load_checkpoint(Source(sys.argv[1], "1", "float32"), EngineOptions())
+except EngineError as error:
+    sys.exit(f"told: {error}")
+"""
+
+
+@pytest.mark.parametrize("place", ["a-file", "a-file/below", "/proc", "/dev/full"])
+@pytest.mark.parametrize("builds", [True, False])
+def test_a_cache_folder_that_cannot_be_written_is_missed_only_where_weights_are_to_go_there(
+    klein: Model, tmp_path: Path, place: str, builds: bool
+) -> None:
+    """In a process of its own: torch makes its folder as it is imported."""
+    (tmp_path / "a-file").touch()
+    asked = "tiny" if builds else str(klein.folder)
+    environment = {**os.environ, "PACKSHOT_CACHE": str(tmp_path / place)}
+    environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    ran = subprocess.run([sys.executable, "-c", LOADS, asked], env=environment, capture_output=True, text=True)
+    assert ran.returncode == int(builds), ran.stderr
+    if builds:
+        told = ran.stderr.strip().splitlines()
+        assert len(told) == 1
+        assert told[0].startswith("told: tiny: its weights cannot be written to ")
+        assert told[0].endswith("set PACKSHOT_CACHE to a folder with room that can be written")
+
+
+@pytest.mark.parametrize(
+    ("part", "dropped", "told"),
+    [
+        ("text_encoder", "layers.2.", "its text_encoder lacks 11 weights, model.layers.2.input_layernorm.weight first"),
+        ("text_encoder", "embed_tokens", "its text_encoder lacks 1 weights, model.embed_tokens.weight first"),
+        (
+            "transformer",
+            "single_transformer_blocks.1.",
+            "its transformer lacks 4 weights, single_transformer_blocks.1.",
+        ),
+        ("vae", "encoder.conv_out", "its vae lacks 2 weights, encoder.conv_out.bias first"),
+        ("vae", "bn.running_mean", "its vae lacks 1 weights, bn.running_mean first"),
+        ("vae", "bn.num_batches_tracked", ""),
+        ("text_encoder", "lm_head", ""),
+        ("text_encoder", "model.norm.", ""),
+    ],
+)
+def test_weights_that_are_not_in_the_files_are_not_made_up(
+    klein: Model, tmp_path: Path, part: str, dropped: str, told: str
+) -> None:
+    folder = shutil.copytree(klein.folder, tmp_path / "klein")
+    (file,) = (folder / part).glob("*.safetensors")
+    weights = load_file(file)
+    left = {name: tensor for name, tensor in weights.items() if dropped not in name}
+    assert len(left) < len(weights)
+    save_file(left, file, {"format": "pt"})
+    if not told:
+        assert new_engine(folder)
+        return
+    with pytest.raises(EngineError, match=re.escape(told)):
+        new_engine(folder)
+
+
+def test_a_text_encoder_with_too_few_layers_is_refused(klein: Model, tmp_path: Path) -> None:
+    folder = shutil.copytree(klein.folder, tmp_path / "klein")
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    config |= {"num_hidden_layers": 12, "layer_types": config["layer_types"][:12]}
+    (folder / "text_encoder" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"its text encoder has 12 layers, of which FLUX[.]2 reads number 27"):
+        new_engine(folder)

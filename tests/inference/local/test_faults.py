@@ -35,6 +35,7 @@ def wrapped(error: BaseException) -> BaseException:
         (torch.AcceleratorError("CUDA error: unspecified launch failure"), "lost"),
         (torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device"), "set-up"),
         (RuntimeError("No available kernel. Aborting execution."), "set-up"),
+        (RuntimeError("No viable backend for scaled_dot_product_attention was found."), "set-up"),
         (NotImplementedError("Could not run 'aten::_scaled_mm' with arguments from the 'CUDA' backend"), "set-up"),
         (RuntimeError("\"addmm_impl\" not implemented for 'Float8_e4m3fn'"), "set-up"),
         (ModuleNotFoundError("No module named 'flash_attn'"), "set-up"),

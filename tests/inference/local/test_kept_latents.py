@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from catalogs.identity import LATENTS
 from catalogs.storage.store import Store
@@ -80,6 +81,36 @@ def test_a_damaged_file_is_encoded_again(klein: Model, shelf: LatentShelf, damag
     assert (counts["references_encoded"], counts["references_read"]) == (5, 0)
     assert again == first
     assert rendered(engine_with(klein.folder, shelf))[1]["references_read"] == 5  # and they are whole again
+
+
+def test_files_that_changed_places_are_encoded_again(klein: Model, shelf: LatentShelf) -> None:
+    first, _ = rendered(engine_with(klein.folder, shelf))
+    keys = files(shelf)
+    contents = [shelf._store.read(key) for key in keys]
+    for key, content in zip(keys, contents[1:] + contents[:1], strict=True):
+        shelf._store.write(key, content)
+    again, counts = rendered(engine_with(klein.folder, shelf))
+    assert counts["references_read"] == 0
+    assert again == first
+
+
+def test_a_vae_in_tiles_has_files_of_its_own(klein: Model, shelf: LatentShelf) -> None:
+    rendered(engine_with(klein.folder, shelf))
+    tiled = engine_with(klein.folder, shelf)
+    tiled._checkpoint.vae.enable_tiling()
+    assert rendered(tiled)[1]["references_read"] == 0
+    assert rendered(engine_with(klein.folder, shelf))[1]["references_read"] == 5
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_latents_that_are_not_finite_are_not_kept(klein: Model, shelf: LatentShelf, number: float) -> None:
+    kept = engine_with(klein.folder, shelf)._conditioning.references._kept
+    kept.keep("a", 64, 64, torch.tensor([1.0, number]), 0.0)
+    kept.keep("b", 64, 64, torch.tensor([1.0, 2.0]), 0.0)
+    kept.finish()
+    assert kept.read("a", 64, 64) is None
+    assert kept.read("b", 64, 64) is not None
+    assert len(files(shelf)) == 1
 
 
 def test_other_weights_and_another_background_have_files_of_their_own(

@@ -84,3 +84,23 @@ def test_the_model_table_says_what_fits_the_memory_that_is_free(tools: Path, ans
     assert {name: rows[name]["here"] for name in here} == here
     assert rows["bfl/pro"]["here"] is rows["tiny"]["here"] is None
     assert (rows["klein-4b"]["memory_gib"], rows["klein-4b"]["least_gib"]) == (18, 12)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (r"0, GPU-\377\376, 40000, H\303100", True),
+        (r"0, GPU-a, 40000, NVIDIA H100 80GB\377", True),
+        (r"0, GPU-a, ²³, NVIDIA H100", False),
+        (r"0, GPU-a, -40000, NVIDIA H100", False),
+        (r"0, GPU-a, 4e4, NVIDIA H100", False),
+        (r"0, GPU-a, , NVIDIA H100", False),
+        (r"\377\000\376", False),
+    ],
+)
+def test_bytes_that_no_driver_says_are_no_card_and_no_error(tools: Path, line: str, found: bool) -> None:
+    tool = tools / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\nprintf '{line}\\n'\n")
+    tool.chmod(0o755)
+    assert this_machine().is_gpu == found
+    assert table()
