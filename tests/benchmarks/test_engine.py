@@ -24,10 +24,14 @@ from tests.gpu.measure import rows
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_packshot_is_quicker_than_a_plain_loop_with_references(tmp_path: Path) -> None:
-    made = {}
-    for name in ("tiny-1", "tiny-kv-3"):
-        found = {row["run"]: row for row in rows(BY_NAME[name], 90, tmp_path / name, torch.device("cpu"))}
-        made[name] = found["packshot, as it comes"]
+    made, threads = {}, torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for one another measure what else the machine does
+    try:
+        for name in ("tiny-1", "tiny-kv-3"):
+            found = {row["run"]: row for row in rows(BY_NAME[name], 300, tmp_path / name, torch.device("cpu"))}
+            made[name] = found["packshot, as it comes"]
+    finally:
+        torch.set_num_threads(threads)
     assert max(row["largest"] for row in made.values()) <= 2
     assert made["tiny-1"]["ratio"] > 1
     assert made["tiny-kv-3"]["ratio"] >= 1.5
