@@ -180,7 +180,7 @@ def quieten() -> None:
         message = f"the diffusers engine is not installed ({error.name}): pip install 'packshot[diffusers]'"
         raise EngineError(message) from None
     # Said of an argument that diffusers itself hands over for each configuration it reads from the hub.
-    warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks")
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
