@@ -22,7 +22,7 @@ lint: setup
 	$(BIN)/mypy --strict catalogs inference tasks flows deployments
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

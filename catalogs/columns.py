@@ -111,6 +111,7 @@ class Row(TypedDict, total=False):
     brand_id: Annotated[str, _identity(_TEXT, "the brand")]
     look: Annotated[str, _identity(_TEXT, "the look: a product id, or a hash where `look_by` groups products")]
     product_id: Annotated[str, _carried(_TEXT, "the product whose row stands for the look")]
+    title: Annotated[str | None, _carried(_TEXT, "that product's title when it was planned; null in rows of before")]
     covers: Annotated[list[str], _carried(_TEXTS, "every product the picture is for")]
     shot: Annotated[str, _identity(_TEXT, "name of the shot")]
     channel: Annotated[str, _identity(_TEXT, "name of the channel; `master-WIDTHxHEIGHT` for a master of its own")]

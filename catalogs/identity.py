@@ -21,6 +21,7 @@ PIXEL_RECIPE = 1
 MASTER_CHANNEL = "master-"
 LATENTS = "latents"
 """Folder of encoded reference photos: may be deleted at any time."""
+PHOTOS = "references/photos"
 FOLDERS = (
     "",
     "assets",
@@ -30,6 +31,7 @@ FOLDERS = (
     "leases",
     "leftovers",
     "quarantine",
+    "references",
     "renders",
     "runs",
     "spend",
@@ -191,6 +193,11 @@ def render_prefix(fingerprint: str) -> str:
 def thumbnail_key(sha256: str) -> str:
     """Key of the small picture of an asset, by the asset's content."""
     return f"thumbs/{sha256[:2]}/{sha256[:24]}.webp"
+
+
+def photo_prefix(sha256: str) -> str:
+    """What the key of a photo from a web server starts with; its extension follows."""
+    return f"{PHOTOS}/{sha256[:2]}/{sha256}."
 
 
 def run_key(run_id: str, name: str) -> str:

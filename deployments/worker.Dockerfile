@@ -11,6 +11,12 @@ ENV PIP_NO_CACHE_DIR=1 \
     PREFECT_HOME=/home/packshot/.prefect \
     HF_HOME=/models
 
+# Pillow joins and orders the letters of Arabic, Hebrew, Hindi, ... on proofs with it.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libfribidi0 \
+    && rm -rf /var/lib/apt/lists/*
+
 RUN useradd --create-home --uid 10001 packshot \
     && mkdir /models \
     && chown packshot /models

@@ -29,6 +29,7 @@ from prefect.runtime import flow_run
 from catalogs.assets.commits import Status, read_commit
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import thumbnail_key
+from catalogs.inputs.reject_file import called
 from catalogs.storage.store import MissingKey, Store
 from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines
@@ -38,7 +39,7 @@ TICK_SECONDS = 5.0
 SHEET_SECONDS = 20.0
 SHEET_PICTURES = 24
 SHEET_COLUMNS = 4  # what fits beside the page's own column
-SHEET_READS = with_identity("master", "created_at", "status", "product_id", "sha256")
+SHEET_READS = with_identity("master", "created_at", "status", "product_id", "title", "sha256")
 SHEET_BYTES = 600_000  # Prefect refuses events from about 1.5 MB and holds what it takes twice
 TABLE_ROWS = 400
 OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
@@ -267,7 +268,7 @@ def contact_sheet(store: Store, rows: Sequence[Row]) -> str:
         room -= len(picture)
         if room < 0:
             break
-        name = plain(f"{row['product_id'] or row['look']} {row['shot']} {row['channel']}")
+        name = plain(f"{called(row['product_id'] or row['look'], row['title'])} {row['shot']} {row['channel']}")
         cells.append((f"![{name}](data:image/webp;base64,{picture})", name))
     return "\n".join(_grid(cells))
 

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from catalogs.errors import PackshotError, one_line
+from flows.cli_fetch import fetch
+from flows.cli_import import import_command
+from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, planning_options
 from flows.cli_output import answer as _answer
-from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, table_lines
+from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
-CAMPAIGN = click.argument("campaign", type=click.Path())
-JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-
-
-class Finite(click.FloatRange):
-    """click itself lets nan through every range."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        return number if math.isfinite(number) else self.fail(f"{value} is no finite number", param, ctx)
-
-
-def _named(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not value.strip():
-        raise click.BadParameter("is empty; name a file", ctx, param)
-    return value
 
 
 def main() -> None:
@@ -62,46 +45,13 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch])
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""
 
 
-def planning_options(command: Command) -> Command:
-    """The options that say what of a campaign to plan."""
-
-    @click.option("--only", multiple=True, metavar="ID", help="Plan this product alone; may be repeated.")
-    @click.option("--limit", type=click.IntRange(1), help="Plan only the first looks, so many.")
-    @click.option("--retry-failed", is_flag=True, help="Try final failures again.")
-    @click.option("--resubmit", is_flag=True, help="Pay again for what may have been billed, or was paid and lost.")
-    @click.option("--accept-price", is_flag=True, help="Buy on at other prices than the published ones.")
-    @click.option("--strict", is_flag=True, help="Stop at a bad catalog row instead of leaving it out.")
-    @wraps(command)
-    def wrapped(**options: Any) -> Any:
-        return command(**options)
-
-    return wrapped  # type: ignore[return-value]
-
-
-def engine_options(command: Command) -> Command:
-    """The options that say how a local engine uses its machine; gathered into `engine`."""
-
-    @click.option(
-        "--memory",
-        type=click.Choice(["auto", "resident", "two-phase", "offload"]),
-        help="Keep all parts on the GPU, or stream some of them; auto takes the first that fits.",
-    )
-    @click.option("--compile/--no-compile", default=None, help="Compile the model. Left out: on a GPU, where it pays.")
-    @click.option("--attention", metavar="BACKEND", help="An attention backend of diffusers, e.g. _native_cudnn.")
-    @click.option("--decoder", type=click.Choice(["auto", "stock", "folded"]), help="How the VAE decodes.")
-    @wraps(command)
-    def wrapped(**options: Any) -> Any:
-        names = ("memory", "compile", "attention", "decoder")
-        chosen = {name: value for name in names if (value := options.pop(name)) is not None}
-        return command(**options, engine=chosen or None)
-
-    return wrapped  # type: ignore[return-value]
+cli.add_command(import_command)
 
 
 @cli.command()
@@ -152,11 +102,11 @@ def check(campaign: str, all_references: bool, everything: bool, strict: bool, a
 @CAMPAIGN
 @planning_options
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False), callback=_named, help="Also write the plan to this file."
+    "--output", "-o", type=click.Path(dir_okay=False), callback=named, help="Also write the plan to this file."
 )
 @JSON
 def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> None:
-    """Say what would be made; writes nothing but the plan."""
+    """Say what would be made; writes nothing but the plan, and photos that it fetches."""
     from catalogs.storage.store import Store
     from tasks.prepare import copy_plan, prepare
 
@@ -209,7 +159,7 @@ def status(campaign: str, as_json: bool) -> None:
 
     found = newest_outcome(campaign)
     lines = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict | list)]
-    lines += [f"  {count} {reason}" for reason, count in found["reasons"].items()]
+    lines += status_lines(found)
     say_unread(found["unread"])
     _answer(as_json, found, lines)
     if found["unread"]:  # how much is delivered is not known
@@ -222,7 +172,7 @@ def status(campaign: str, as_json: bool) -> None:
     "--out",
     "-o",
     type=click.Path(dir_okay=False),
-    callback=_named,
+    callback=named,
     help="Also write it to this Parquet file, a row an attempt.",
 )
 @JSON
@@ -278,7 +228,7 @@ def verify(campaign: str, deep: bool, yes: bool, move_aside: bool, as_json: bool
 @click.option("--forget-quarantined", "forget", is_flag=True, help="Keep nothing for commits that were moved aside.")
 @JSON
 def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_json: bool) -> None:
-    """List leftovers (bytes no commit names) in the campaign's output; --delete removes them."""
+    """List leftovers (bytes that nothing names) in the campaign's output; --delete removes them."""
     from flows.upkeep import sweep as look_for_leftovers
 
     list_one = (lambda line: None) if as_json else click.echo
@@ -286,14 +236,21 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_j
 
 
 @cli.command()
-@click.option("--check", metavar="NAME", help="Make one small picture with a hosted model; BFL_API_KEY pays for it.")
+@click.option(
+    "--check",
+    metavar="NAME|URL",
+    help="Make one small picture with a hosted model, which BFL_API_KEY pays for; or six with an image server.",
+)
 @click.option("--base-url", default="https://api.bfl.ai", help="The API's host for --check.")
 @click.option("--yes", is_flag=True, help="Do not ask before --check pays.")
 @JSON
 def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
-    """The table of models, or a paid check of a hosted one."""
+    """The table of models, a paid check of a hosted one, or a test of image servers."""
     from inference.models.listing import table
 
+    if check and "://" in check:
+        _check_servers(check, as_json)
+        return
     if check:
         _check_model(check, base_url, yes, as_json)
         return
@@ -301,6 +258,14 @@ def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
     # What only machines read goes into --json: the table is for a terminal's width.
     shown = [{name: value for name, value in row.items() if name not in MODEL_DETAILS} for row in rows]
     _answer(as_json, rows, table_lines(shown))
+
+
+def _check_servers(listed: str, as_json: bool) -> None:
+    from tasks.servers import try_servers
+
+    found = try_servers(listed)
+    lines = [f"{name:<12} {value}" for server in found for name, value in server.items()]
+    _answer(as_json, found, lines)
 
 
 def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:

@@ -32,6 +32,8 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
         f"assets    {summary['assets']}: {actions or 'none'}",
         f"to do     {summary['renders']} renders, about {summary['seconds']:.0f} s of engine time",
     ]
+    if sizes := summary.get("sizes"):
+        lines.append(f"sizes     {sizes_line(sizes)}")
     if summary["cost_high"]:
         low, high = shown(micro(summary["cost_low"])), shown(micro(summary["cost_high"]))
         lines.append(f"cost      {low} to {high} USD by the published prices")
@@ -48,6 +50,13 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
     if left_out := left_out_line(summary):
         lines.append(f"rejected  {left_out}")
     return lines
+
+
+def sizes_line(sizes: Mapping[str, Any]) -> str:
+    """All renders of a campaign with its `megapixels`, beside those with a size a channel."""
+    with_limit = f"{sizes['renders']} renders with megapixels {sizes['megapixels']:g}, about {sizes['seconds']:.0f} s"
+    ladder = f"{sizes['ladder_renders']} with a size a channel, about {sizes['ladder_seconds']:.0f} s"
+    return f"{with_limit}; {ladder}"
 
 
 def left_out_line(summary: Mapping[str, Any]) -> str:
@@ -123,6 +132,16 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def status_lines(found: Mapping[str, Any]) -> list[str]:
+    """What of a campaign is not there, by the names people know."""
+    lines = [f"  {count} {reason}" for reason, count in found["reasons"].items()]
+    for title, key in (("failed", "failures"), ("left out", "left_out")):
+        told = found[key]
+        more = ", the first" if len(told) >= 10 else ""
+        lines += [f"{title}{more}:", *[f"  {one['line']}" for one in told]] if told else []
+    return lines
+
+
 def cost_lines(costs: Mapping[str, Any]) -> list[str]:
     """What a run spent, [] where nothing was."""
     line = cost_line(costs)
@@ -191,7 +210,8 @@ def reject_lines(rejects: Sequence[Reject], everything: bool) -> list[str]:
     for code, count in Counter(reject.code for reject in rejects).most_common():
         of_code = [reject for reject in rejects if reject.code == code]
         lines.append(f"{code}: {count}")
-        lines += [f"  {reject}" for reject in of_code[: None if everything else SHOWN_A_CODE]]
+        shown_of = of_code[: None if everything else SHOWN_A_CODE]
+        lines += [f"  {reject}" + (f" [{reject.who}]" if reject.title else "") for reject in shown_of]
         if not everything and count > SHOWN_A_CODE:
             lines.append(f"  ... and {count - SHOWN_A_CODE} more; --all prints them")
     rows = len({(reject.file, reject.row) for reject in rejects})

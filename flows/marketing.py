@@ -34,6 +34,7 @@ class EngineChoice(StrEnum):
     PROOF = "proof"
     LOCAL = "diffusers"
     HOSTED = "bfl"
+    SERVER = "server"
 
 
 class MarketingOptions(BaseModel):
@@ -51,7 +52,7 @@ class MarketingOptions(BaseModel):
         default_factory=list,
         title="Only campaigns of these engines",
         description="proof: labelled layout proofs, no model. diffusers: a GPU of ours. bfl: the hosted API, which "
-        "costs money. All three when empty.",
+        "costs money. server: image servers of ours. All when empty.",
     )
     at: datetime | None = Field(
         default=None,
@@ -159,6 +160,8 @@ def _chosen(entries: Sequence[Entry], options: MarketingOptions) -> list[Entry]:
 
 def engine_of(campaign: Campaign) -> EngineChoice:
     """What makes the campaign's pictures, without opening a model."""
+    if campaign.model.server is not None:
+        return EngineChoice.SERVER
     spec = MODELS.get(campaign.model.name)
     return EngineChoice(spec.engine) if spec else EngineChoice.LOCAL
 

@@ -15,9 +15,9 @@ from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 from flows.cli_output import cost_lines, left_out_line
 from flows.runners import check_runner
-from inference.local.checkpoints import check_attention
+from inference.local.checkpoints import check_attention, check_attention_here
 from tasks.before_render import prepare_render, withdrawing_all_the_same
-from tasks.engines import choose_model
+from tasks.engines import check_device, choose_model
 from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
@@ -56,6 +56,10 @@ def run_campaign(
             refuse_another(prepared.store, header, prepared.run_id)
         if prepared.has_work or retiring:
             check_access(header)
+        if prepared.has_work and options.get("runner") != "ray":
+            check_device(header)
+            if header.engine == "diffusers":
+                check_attention_here((options.get("engine") or {}).get("attention", ""))
     if left_out := left_out_line(prepared.summary):
         say(left_out)
     for warning in prepared.summary["warnings"]:
@@ -128,7 +132,7 @@ def _run_flow(
 
 def _workers(options: Mapping[str, Any], summary: Mapping[str, Any]) -> int:
     asked = options.get("workers")
-    if summary["model"].startswith("bfl/"):
+    if summary["model"].startswith(("bfl/", "server/")):
         # They share one loop and its slots: a second one only hides the tail of the first.
         return asked or HOSTED_WORKERS
     if summary["kind"] == "proof":

@@ -33,9 +33,12 @@ from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.references.book import ReferenceBook
 from catalogs.storage.store import Store
 from inference.models.lookup import resolve_model
+from inference.models.specs import ModelSpec
 from tasks.engines import PricedModel
 from tasks.hosted import spent_of
+from tasks.photos import web_photos
 from tasks.planning import wishes
+from tasks.servers import estimating_spec
 
 
 def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptions, path: Path) -> PlanSummary:
@@ -59,7 +62,7 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
     known = {"spent": usd(spent.total), "uncollected": uncollected, "unread": []}
     summary = PlanSummary.of(header, **known_of(plan) | known)
     asked = wishes(options, plan.header.engine, frozenset(spent.tasked | spent.uncollected))
-    estimates = estimates_of(PricedModel(resolve_model(header.model, header.source)))
+    estimates = estimates_of(PricedModel(_spec_of(header)))
     bought_again = BoughtAgain()
     with PlanWriter(path, header) as writer:
         for rows in _decided(plan, store, history, asked, refused_rows(plan, rights), ended):
@@ -73,6 +76,10 @@ def take_up(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
         summary.warnings += bought_again.lines()
         writer.note({name: getattr(summary, name) for name in NOTED})
     return summary
+
+
+def _spec_of(header: PlanHeader) -> ModelSpec:
+    return estimating_spec(header) if header.engine == "server" else resolve_model(header.model, header.source)
 
 
 def known_of(plan: PlanFile) -> dict[str, object]:
@@ -106,7 +113,8 @@ def _rights(plan: PlanFile, campaign: Campaign, store: Store, options: PlanOptio
         products = Catalog.open(campaign.catalogs.products, "products")
     except UserError:  # a plan is rendered without its catalogs too: then its own rows tell the rights
         products = None
-    book = ReferenceBook(max_pixels=plan.header.max_reference_pixels, places=plan.header.places)
+    web = web_photos(campaign, store)
+    book = ReferenceBook(max_pixels=plan.header.max_reference_pixels, places=plan.header.places, web=web)
     territories = {name: spec.get("territory") for name, spec in plan.header.channels.items()}
     return read_rights(products, book.try_probe, territories, options.today, [of_record(store), plan.tables])
 

@@ -17,6 +17,7 @@ from catalogs.errors import PackshotError, UserError
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
+from tasks.photos import web_photos
 from tasks.plan_inputs import book_of
 from tasks.prepare import Prepared, prepare
 from tasks.unread import naming
@@ -107,7 +108,7 @@ def withdraw_ended_of(campaign: Campaign) -> int:
 def _withdraw(campaign: Campaign, store: Store) -> int:
     history = History.read(store, campaign.name)
     products = Catalog.open(campaign.catalogs.products, "products")
-    book = book_of(campaign)
+    book = book_of(campaign, web_photos(campaign, store))
     ended = ended_of(campaign, store, history, products, book, datetime.now(UTC).date())
     if not ended:
         return 0

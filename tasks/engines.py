@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
-from catalogs.errors import ModelError
+from catalogs.errors import CampaignError, EngineError, ModelError
 from catalogs.identity import Kind, lora_marks
 from catalogs.plans.file import PlanFile, PlanHeader
 from catalogs.plans.rows import Geometry
@@ -18,6 +18,7 @@ from inference.local.batching import reference_geometry
 from inference.models.estimates import estimate_cost, estimate_seconds
 from inference.models.limits import refuse_use
 from inference.models.lookup import resolve_model
+from inference.models.machine import cards
 from inference.models.specs import ModelSpec
 from inference.models.weights import lora_hash
 from inference.models.workload import Workload
@@ -25,6 +26,7 @@ from inference.prompts.compiler import ModelCompiler
 from inference.prompts.tokens import TokenCounter
 from tasks.hosted import check_hosted, hosted_engine, hosted_options
 from tasks.latents import LatentShelf
+from tasks.servers import as_served, server_engine, spec_of_served
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     Raises:
         ModelError: unknown, or not licensed for the campaign's use; or a bad LoRA file.
     """
-    spec = resolve_model(campaign.model.name, campaign.source)
+    spec = _spec_of(campaign)
     problem = refuse_use(spec, campaign.use)
     if problem:
         raise ModelError(campaign.source, "model", problem)
@@ -97,6 +99,8 @@ def choose_model(campaign: Campaign) -> ChosenModel:
         spec = replace(spec, revision=campaign.model.revision)
     if spec.engine == "bfl":
         check_hosted(spec, campaign)
+    if spec.engine == "server":
+        spec = as_served(spec, campaign)
     return ChosenModel(
         spec=spec,
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
@@ -107,10 +111,24 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     )
 
 
+def _spec_of(campaign: Campaign) -> ModelSpec:
+    """The model by its name; no server is asked."""
+    model = campaign.model
+    if model.server is not None:
+        return spec_of_served(campaign)
+    for key, is_said in (("limits", model.limits is not None), ("server_seed", model.server_seed == "ignored")):
+        if is_said:
+            problem = "is for image servers, and the campaign names none"
+            raise ModelError(campaign.source, f"model.{key}", problem, "leave it out, or write `server`")
+    return resolve_model(model.name, campaign.source)
+
+
 def _lora_files(spec: ModelSpec, campaign: Campaign) -> tuple[dict[str, Any], ...]:
     files = campaign.model.lora
     if files and spec.engine == "bfl":
         raise ModelError(campaign.source, "model.lora", f"{spec.name} takes no LoRA", "leave it out")
+    if spec.engine == "server":  # the file is the servers'
+        return tuple({"path": file.path, "scale": file.scale, "sha256": file.path} for file in files)
     if spec.engine != "diffusers":
         return ()  # a proof of the same campaign has no weights
     return tuple(
@@ -131,6 +149,8 @@ def engine_factory(
     """
     if header.engine == "bfl":
         return lambda load: hosted_engine(header, load)
+    if header.engine == "server":
+        return lambda load: server_engine(header, load)
     if header.engine == "proof":
         from inference.proofs.engine import ProofEngine
 
@@ -154,6 +174,22 @@ def engine_factory(
         return load_engine(source, load, options or EngineOptions(), largest, shelf)
 
     return make
+
+
+def check_device(header: PlanHeader) -> None:
+    """Find out before a run starts that this machine cannot draw a plan's noise.
+
+    Raises:
+        CampaignError: naming the campaign's key.
+    """
+    if header.seed_device != "cuda" or cards():
+        return
+    from inference.local.denoising import check_seed_device
+
+    try:
+        check_seed_device(header.seed_device)
+    except EngineError as error:
+        raise CampaignError(header.source, "", str(error)) from None
 
 
 _workloads: dict[tuple[str, str], Workload | None] = {}

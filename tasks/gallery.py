@@ -7,10 +7,16 @@ import pyarrow.compute as pc
 
 from catalogs.assets.commits import Status, UnreadCommit, rows_of
 from catalogs.assets.history import read_current
-from catalogs.gallery.gallery import write_gallery
+from catalogs.columns import ReferenceRow
+from catalogs.gallery.gallery import NotMade, ShowPhoto, write_gallery
 from catalogs.identity import run_key
-from catalogs.plans.file import PLAN_NAME, PlanFile
+from catalogs.inputs.reject_file import rejects_of
+from catalogs.plans.file import PLAN_NAME, PlanFile, PlanHeader
+from catalogs.references.book import load_reference
+from catalogs.requests import Reference
 from catalogs.storage.store import Store
+
+ORDER = ("brand_id", "title", "look", "shot", "channel", "variation")
 
 
 def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCommit] | None = None) -> str:
@@ -21,23 +27,69 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
     """
     from inference.finishing.pixels import thumbnail_of
 
-    order = [(name, "ascending") for name in ("brand_id", "look", "shot", "channel", "variation")]
     unread = [] if unread is None else unread
-    current = _sorted(read_current(store, campaign, unread=unread), order)
+    key = run_key(run_id, PLAN_NAME)
+    plan = PlanFile(store, key) if store.exists(key) else None
+    current = read_current(store, campaign, unread=unread)
+    current = _sorted(_titled(current, plan))
     shown = rows_of(current.filter(pc.not_equal(current["status"], Status.RETIRED.value)))
-    details = _left_out(store, run_key(run_id, PLAN_NAME))
+    details = _left_out(plan) if plan else {}
     if unread:
         details["Commits that could not be read"] = f"{len(unread)}: what they delivered is not shown"
-    return store.uri(write_gallery(store, run_id, campaign, shown, details=details, make_thumbnail=thumbnail_of))
+    page = write_gallery(
+        store,
+        run_id,
+        campaign,
+        shown,
+        details=details,
+        make_thumbnail=thumbnail_of,
+        show_photo=_photos(plan.header) if plan else None,
+        left_out=_not_made(store, run_id),
+    )
+    return store.uri(page)
 
 
-def _sorted(table: pa.Table, order: list[tuple[str, str]]) -> pa.Table:
+def _sorted(table: pa.Table) -> pa.Table:
     # `Table.sort_by` sorts in Arrow's own threads, which must hold nothing of ours at the end: see `decode_commit`.
-    return table.take(pc.sort_indices(table, sort_keys=order))
+    return table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in ORDER]))
 
 
-def _left_out(store: Store, plan: str) -> dict[str, object]:
-    """What the plan of this run leaves out."""
-    numbers = PlanFile(store, plan).numbers if store.exists(plan) else {}
-    counts = {"Catalog rows left out": numbers.get("rejected"), "Rows no right covers": numbers.get("refused")}
-    return {label: f"{count}, see rejects.parquet of the run" for label, count in counts.items() if count}
+def _titled(table: pa.Table, plan: PlanFile | None) -> pa.Table:
+    """The table with the titles of the plan, as the catalog has them now; else those of the record."""
+    titles: dict[tuple[str, str], str] = {}
+    for row in plan.rows(("brand_id", "look", "title")) if plan else ():
+        if row["title"]:
+            titles[row["brand_id"], row["look"]] = row["title"]
+    columns = (table[name].to_pylist() for name in ("brand_id", "look", "title"))
+    known = [titles.get((brand, look), title) for brand, look, title in zip(*columns, strict=True)]
+    place = table.schema.get_field_index("title")
+    return table.set_column(place, "title", pa.array(known, pa.string()))
+
+
+def _photos(header: PlanHeader) -> ShowPhoto:
+    """How a photo of this plan becomes a small picture."""
+    from inference.finishing.pixels import thumbnail
+
+    def show(photo: ReferenceRow) -> bytes:
+        reference = Reference(photo["uri"], photo["sha256"], photo["role"], photo["width"], photo["height"])
+        background, pixels = header.reference_background, header.max_reference_pixels
+        return thumbnail(load_reference(reference, background, pixels, header.places))
+
+    return show
+
+
+def _not_made(store: Store, run_id: str) -> NotMade:
+    """What the plan of this run leaves out, by row."""
+    left_out = NotMade()
+    for reject in rejects_of(store, run_id):
+        where = f"{reject.file}, row {reject.row}, {reject.column}"
+        row = {"title": reject.title, "product": reject.product_id, "reason": reject.reason, "where": where}
+        left_out.add(reject.code, row)
+    return left_out
+
+
+def _left_out(plan: PlanFile) -> dict[str, object]:
+    """What the plan of this run leaves out, in numbers."""
+    counts = {"Catalog rows left out": "rejected", "Rows no right covers": "refused"}
+    found = ((label, plan.numbers.get(name)) for label, name in counts.items())
+    return {label: f"{count}, see rejects.parquet of the run" for label, count in found if count}

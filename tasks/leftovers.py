@@ -1,4 +1,4 @@
-"""The leftovers of an output: what no commit names, no run at work is going to name, and nobody has paid for."""
+"""The leftovers of an output: what nothing names, no run at work is going to name, and nobody has paid for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from catalogs.assets.quarantine import Hold, forget_quarantined, held_by_quarant
 from catalogs.assets.starts import ordered_at
 from catalogs.assets.sweep import Bounds, Leftover, delete, leftovers
 from catalogs.errors import OptionError
+from catalogs.identity import PHOTOS
 from catalogs.journal.lease import Lease, live_leases
 from catalogs.journal.sums import tasked_renders
 from catalogs.storage.store import Store
+from tasks.photo_leftovers import photo_leftovers
 
 _HOUR = timedelta(hours=1)
 _UNKNOWN_START = datetime.fromtimestamp(0, UTC)
@@ -55,7 +57,7 @@ def find_leftovers(store: Store, grace: timedelta, forget: bool = False) -> Foun
         raise OptionError("--grace-hours", f"{grace / _HOUR:g}", problem, f"give {least} or more")
     runs = live_leases(store)
     bounds = _bounds(store, grace, runs)
-    unnamed = leftovers(store, bounds)
+    unnamed = leftovers(store, bounds) + photo_leftovers(store, bounds.before)
     if forget:
         forget_quarantined(store)
         bounds = replace(bounds, hold=Hold())
@@ -64,8 +66,11 @@ def find_leftovers(store: Store, grace: timedelta, forget: bool = False) -> Foun
 
 
 def delete_leftovers(store: Store, found: Found) -> list[Leftover]:
-    """Delete what still is a leftover; runs, journal and commits are looked at again. Returns what is gone."""
-    return delete(store, found.leftovers, _bounds(store, found.grace, live_leases(store)))
+    """Delete what still is a leftover; runs, journal, commits and records are looked at again. Returns what is gone."""
+    bounds = _bounds(store, found.grace, live_leases(store))
+    still = {item.key for item in photo_leftovers(store, bounds.before)}
+    wanted = [item for item in found.leftovers if not item.key.startswith(f"{PHOTOS}/") or item.key in still]
+    return delete(store, wanted, bounds)
 
 
 def _bounds(store: Store, grace: timedelta, runs: Iterable[Lease]) -> Bounds:

@@ -17,11 +17,13 @@ from catalogs.assets.starts import ordered_at
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import FOLDERS
+from catalogs.inputs.reject_file import called, first_rejects
 from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
 
-_COLUMNS = with_identity("master", "covers", "fingerprint", "action", "work", "reason")
+_COLUMNS = with_identity("master", "product_id", "title", "covers", "fingerprint", "action", "work", "reason")
+TOLD = 10  # of what is not there, by name
 
 
 @dataclass
@@ -60,11 +62,28 @@ class Outcome:
         return {**asdict(self), "reasons": dict(self.reasons)}
 
 
-def outcome_of(store: Store, plan: PlanFile, unread: list[UnreadCommit] | None = None) -> Outcome:
+@dataclass(frozen=True)
+class Failure:
+    """An asset that failed, as people know it."""
+
+    product_id: str
+    title: str
+    shot: str
+    channel: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{called(self.product_id, self.title)}, {self.shot} for {self.channel}: {self.reason}"
+
+
+def outcome_of(
+    store: Store, plan: PlanFile, unread: list[UnreadCommit] | None = None, failures: list[Failure] | None = None
+) -> Outcome:
     """Compare a plan with what counts now.
 
     Args:
         unread: takes the commits that cannot be read, which are passed over in any case.
+        failures: takes the first of what failed.
     """
     index = delivered_in(store, plan.header.campaign)
     unread = [] if unread is None else unread
@@ -76,7 +95,10 @@ def outcome_of(store: Store, plan: PlanFile, unread: list[UnreadCommit] | None =
         if row["action"] in UNWANTED:
             _count_unwanted(outcome, index, row)
         else:
-            _count_wanted(outcome, index, row, planned_at)
+            reason = _count_wanted(outcome, index, row, planned_at)
+            if reason and failures is not None and len(failures) < TOLD:
+                product, title = row["product_id"] or row["look"], row["title"] or ""
+                failures.append(Failure(product, title, row["shot"], row["channel"], reason))
     return outcome
 
 
@@ -91,14 +113,15 @@ def _count_unwanted(outcome: Outcome, index: Delivered, row: Row) -> None:
         outcome.retired += not stands
 
 
-def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: datetime) -> None:
+def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: datetime) -> str | None:
+    """Count an asset; why it failed, None for one that did not."""
     digest, fingerprint = pair_of(row)
     known, current = index.known(digest, fingerprint), index.current(digest)
     is_current = current is not None and current[0] == fingerprint
     # One that was withdrawn before the plan was made is wanted again: its right was renewed.
     if known and is_current and known.status == Status.WITHDRAWN and known.order[0] >= planned_at:
         outcome.withdrawn += 1
-        return
+        return None
     outcome.planned += 1
     if known and is_current and known.is_delivered and known.covers == covers_hash(row["covers"]):
         outcome.delivered += 1
@@ -107,8 +130,10 @@ def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: date
     elif reason := _reason(known, row):
         outcome.failed += 1
         outcome.reasons[reason] += 1
+        return reason
     else:
         outcome.missing += 1
+    return None
 
 
 def _reason(known: Known | None, row: Row) -> str | None:
@@ -167,9 +192,13 @@ def newest_outcome(path: str) -> dict[str, Any]:
     whole = next((item for item in chain([newest], plans) if not item[1].header.partial), None)
     run_id, plan = whole or newest
     unread: list[UnreadCommit] = []
-    outcome = outcome_of(store, plan, unread)
+    failures: list[Failure] = []
+    outcome = outcome_of(store, plan, unread, failures)
+    rejects = first_rejects(store, run_id, TOLD)
     found = {"campaign": campaign.name, "run_id": run_id, **outcome.as_dict()}
     found["unread"] = [error.naming(campaign.source).as_dict() for error in unread]
+    found["failures"] = [{**asdict(failure), "line": str(failure)} for failure in failures]
+    found["left_out"] = [{**asdict(reject), "line": f"{reject.who}: {reject.reason}"} for reject in rejects]
     if whole is None:
         found["part"] = "planned with --only or --limit; the whole campaign was never planned here"
     return {**found, "complete": outcome.complete and whole is not None}

@@ -10,18 +10,24 @@ from catalogs.assets.commits import UnreadCommit
 from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
+from catalogs.campaigns.channels import Channel
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import Spent
 from catalogs.money import usd
 from catalogs.plans.bought_again import BoughtAgain
-from catalogs.plans.expansion import Expander, unknown_look_column
+from catalogs.plans.columns_read import unknown_look_column
+from catalogs.plans.compared_sizes import ComparedSizes, enlarged_lines
+from catalogs.plans.expansion import Expander
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.references.book import ReferenceBook
 from catalogs.references.places import Places
+from catalogs.references.web_photos import Missing, WebPhotos
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings, spent_of
+from tasks.photos import web_photos
+from tasks.servers import server_header, server_warnings
 from tasks.takeover import signature_of
 
 
@@ -33,6 +39,8 @@ class Inputs:
         paid: render fingerprints that the journal holds a task or an unanswered submit of: they cost nothing more.
         to_collect: those of them whose pictures are only to be collected.
         columns: product columns to read, None for all.
+        photos: those of `book` that are on web servers.
+        compared: renders wanted, as far as the plan has come, beside those of the ladder.
         bought_again: pictures that money was spent on in vain, as far as the plan has come.
         unread: commits that could not be read; what they say is not in the history.
     """
@@ -49,13 +57,20 @@ class Inputs:
     products: Catalog
     columns: frozenset[str] | None
     book: ReferenceBook
+    photos: WebPhotos
     expander: Expander
+    compared: ComparedSizes
     bought_again: BoughtAgain = field(default_factory=BoughtAgain)
     unread: list[UnreadCommit] = field(default_factory=list)
 
 
 def read_inputs(
-    campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions, every_column: bool = False
+    campaign: Campaign,
+    model: ChosenModel,
+    store: Store,
+    options: PlanOptions,
+    every_column: bool = False,
+    missing: Missing = Missing.FETCH,
 ) -> Inputs:
     """Everything a plan is made from; of the catalogs only what their files say of themselves.
 
@@ -64,13 +79,16 @@ def read_inputs(
     """
     unread: list[UnreadCommit] = []
     history = History.read(store, campaign.name, unread)
-    book = book_of(campaign)
+    photos = web_photos(campaign, store, missing)
+    book = book_of(campaign, photos)
     spent = spent_of(store, campaign.name, campaign.budget.scope) if model.engine == "bfl" else Spent()
     brands = Catalog.open(campaign.catalogs.brands, "brands")
     products = Catalog.open(campaign.catalogs.products, "products")
     if problem := unknown_look_column(campaign, products.columns):
         raise problem
     expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today)
+    expander.localised.refuse_other_types(products)
+    expander.localised_brands.refuse_other_types(brands)
     return Inputs(
         campaign=campaign,
         model=model,
@@ -84,15 +102,17 @@ def read_inputs(
         products=products,
         columns=_columns(campaign, products, expander, every_column),
         book=book,
+        photos=photos,
         expander=expander,
+        compared=ComparedSizes(campaign),
         unread=[error.naming(campaign.source) for error in unread],
     )
 
 
-def book_of(campaign: Campaign) -> ReferenceBook:
+def book_of(campaign: Campaign, photos: WebPhotos) -> ReferenceBook:
     """A look at the photos that a campaign may use."""
     places = Places.of(campaign.reference_roots, campaign.source)
-    return ReferenceBook(max_pixels=campaign.max_reference_pixels, places=places)
+    return ReferenceBook(max_pixels=campaign.max_reference_pixels, places=places, web=photos)
 
 
 def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: bool) -> frozenset[str] | None:
@@ -101,7 +121,8 @@ def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: b
         return None
     if every:
         return frozenset(products.columns)
-    needed = {"product_id", "brand_id", "title", *expander.columns, *campaign.look_by}
+    read = expander.localised.with_siblings(expander.columns)
+    needed = {"product_id", "brand_id", "title", *read, *campaign.look_by}
     return frozenset(needed & set(products.columns))
 
 
@@ -124,8 +145,9 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         reference_background=campaign.reference_background,
         max_reference_pixels=campaign.max_reference_pixels,
         reference_roots=campaign.reference_roots,
-        channels={channel.name: channel.model_dump(mode="json") for channel in campaign.channels},
+        channels={channel.name: _finishing_rules(channel) for channel in campaign.channels},
         partial=inputs.options.partial,
+        server=server_header(model.spec, campaign),
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),
@@ -139,5 +161,14 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
         "stages": len(inputs.campaign.stages),
         "spent": usd(inputs.spent.total),
         "uncollected": sum(not inputs.history.master(fingerprint) for fingerprint in inputs.spent.uncollected),
-        "warnings": model_warnings(inputs.model.spec, inputs.campaign),
+        "warnings": [
+            *model_warnings(inputs.model.spec, inputs.campaign),
+            *server_warnings(inputs.campaign),
+            *enlarged_lines(inputs.campaign),
+        ],
     }
+
+
+def _finishing_rules(channel: Channel) -> dict[str, Any]:
+    """A channel as a plan carries it: without what only planning asks, which older versions would stumble over."""
+    return channel.model_dump(mode="json", exclude={"scene"})

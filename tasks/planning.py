@@ -17,6 +17,7 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.errors import CatalogError, OptionError, PackshotError, ReferenceImageError, StorageError
 from catalogs.inputs.checks import CleanRow, ProductChecker, load_brands
+from catalogs.inputs.nouns import EmptyNouns
 from catalogs.inputs.reader import Batch
 from catalogs.inputs.reject_file import REJECTS_NAME, Code, LeftOut, Reject, shown
 from catalogs.plans.accounts import Rows, settle
@@ -29,9 +30,12 @@ from catalogs.plans.rows import add_estimates, estimates_of
 from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
 from catalogs.references.book import MissingReference
+from catalogs.references.web_photos import Missing
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
+from tasks.photos import photo_warnings
 from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs
+from tasks.redrawn import Redrawn
 from tasks.unwanted import unwanted
 
 PROBERS = 8
@@ -49,10 +53,13 @@ class Thorough:
     Attributes:
         columns: also those no shot reads.
         references: also those no shot uses.
+        fetch: photos that are not there yet, from their servers; else something stands in for them, and they are
+            counted.
     """
 
     columns: bool = False
     references: bool = False
+    fetch: bool = True
 
 
 def write_plan(
@@ -63,19 +70,26 @@ def write_plan(
     Raises:
         UserError: one line about what is wrong in campaign, catalogs or references.
     """
-    inputs = read_inputs(campaign, model, store, options, thorough.columns)
+    missing = Missing.FETCH if thorough.fetch else Missing.COUNT
+    inputs = read_inputs(campaign, model, store, options, thorough.columns, missing)
     plan, rejects, header = folder / PLAN_NAME, folder / REJECTS_NAME, plan_header(inputs)
     comparison = Comparison(store, inputs.history, model.engine, wishes(options, model.engine, inputs.to_collect))
-    with LeftOut(rejects, options.strict, options.only) as left_out, PlanWriter(plan, header) as writer:
+    with (
+        inputs.photos,
+        LeftOut(rejects, options.strict, options.only) as left_out,
+        PlanWriter(plan, header) as writer,
+    ):
         brands = check_brands(inputs, left_out, None if thorough.columns else inputs.expander.brand_columns)
         selected = Selected(inputs)
         products = Counted(check_products(selected, inputs, brands, left_out))
         rows = check_references(products, inputs, left_out) if thorough.references else products
-        looks = Looks(rows, brands, campaign, inputs.expander.columns, folder)
+        looks = Looks(rows, brands, campaign, inputs.expander.columns, folder, inputs.expander.localised)
         expanded = Counted(expand(chosen(looks, options, left_out), looks, inputs, comparison, left_out))
-        planned = compare(expanded, looks, inputs, comparison, left_out)
+        redrawn = Redrawn(inputs)
+        planned = redrawn.watch(compare(expanded, looks, inputs, comparison, left_out))
         summary = write(planned, writer, PlanSummary.of(header, **known_before(inputs)), inputs.to_collect)
         count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
+        summary.warnings += redrawn.lines()
         writer.note({name: getattr(summary, name) for name in NOTED})
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
     refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.commonest), campaign)
@@ -105,7 +119,7 @@ class Counted(Generic[Item]):
 
 def check_brands(inputs: Inputs, left_out: LeftOut, columns: Set[str] | None) -> Brands:
     """The usable brands by id, with some of their columns or all."""
-    brands, rejects = load_brands(inputs.brands, columns)
+    brands, rejects = load_brands(inputs.brands, columns, inputs.expander.localised_brands.siblings)
     left_out.add(rejects, of_products=False)
     return brands
 
@@ -115,24 +129,26 @@ class Selected:
 
     Attributes:
         rows: which they are, so far; None where the campaign selects all.
+        nouns: those without a noun, so far.
     """
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
+        self.nouns = EmptyNouns(inputs.products, inputs.expander.localised, inputs.columns)
         self.rows = Rows() if inputs.campaign.select else None
 
     def __iter__(self) -> Iterator[Batch]:
         campaign = self._inputs.campaign
-        for batch in self._inputs.products.scan(self._inputs.columns, campaign.select, source=campaign.source):
+        for batch in self._inputs.products.scan(self.nouns.columns, campaign.select, source=campaign.source):
             if self.rows is not None:
                 for number in batch.numbers:
                     self.rows.add(batch.file, number)
-            yield batch
+            yield self.nouns.look(batch)
 
 
 def check_products(selected: Iterable[Batch], inputs: Inputs, brands: Brands, left_out: LeftOut) -> Iterator[CleanRow]:
     """The usable rows of the campaign's selection."""
-    checker = ProductChecker(brands, inputs.products.uri)
+    checker = ProductChecker(brands, inputs.products.uri, inputs.expander.localised.siblings)
     for batch in selected:
         clean, rejects = checker.check(batch)
         left_out.add(rejects)
@@ -147,7 +163,7 @@ def check_references(rows: Iterable[CleanRow], inputs: Inputs, left_out: LeftOut
             try:
                 inputs.book.usable(inputs.campaign.catalogs.products, image["uri"])
             except ReferenceImageError as error:
-                problems.append(_reject(clean, Problem("reference_images", image["uri"], str(error), _code(error))))
+                problems.append(_reject(clean, Problem("reference_images", image["uri"], str(error), code_of(error))))
         left_out.add(problems)
         if not problems:
             yield clean
@@ -220,7 +236,7 @@ def expand(
                 elif isinstance(error, StorageError):
                     raise  # it may answer again: no row is to blame
                 else:
-                    problem = Problem("reference_images", error.written or error.source, str(error), _code(error))
+                    problem = Problem("reference_images", error.written or error.source, str(error), code_of(error))
                     _leave_out(member, [problem], broken, left_out)
             else:
                 yield Expanded(planned)
@@ -241,13 +257,14 @@ def _windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def _probe_ahead(window: Sequence[Member], inputs: Inputs) -> None:
     """Measure the references of a window side by side; problems are told when they are used."""
-    uris = {image["uri"] for member in window for image in member.row.get("reference_images") or () if image.get("uri")}
-    if len(uris) > 1:
+    photos = set().union(*map(inputs.expander.photos, window))
+    if len(photos) > 1:
         with ThreadPoolExecutor(PROBERS) as pool:
-            list(pool.map(lambda uri: inputs.book.try_probe(inputs.campaign.catalogs.products, uri), sorted(uris)))
+            list(pool.map(lambda photo: inputs.book.try_probe(*photo), sorted(photos)))
 
 
-def _code(error: ReferenceImageError) -> Code:
+def code_of(error: ReferenceImageError) -> Code:
+    """How a reject calls what is wrong with a photo."""
     return Code.REFERENCE_MISSING if isinstance(error, MissingReference) else Code.REFERENCE_INVALID
 
 
@@ -266,7 +283,7 @@ def _leave_out_rows(looks: Mapping[str, list[Problem]], source: Looks, left_out:
 
 def _reject(clean: CleanRow | Member, problem: Problem) -> Reject:
     column, value, reason, code = problem
-    return Reject(clean.file, clean.number, column, value, reason, clean.row["product_id"], code)
+    return Reject(clean.file, clean.number, column, value, reason, clean.row["product_id"], code, clean.row["title"])
 
 
 def compare(
@@ -280,6 +297,7 @@ def compare(
             yield look.kept
             continue
         _leave_out(look.planned[0].member, _refusals(look.planned), refused, left_out)
+        inputs.compared.add(look.planned)
         rows = comparison.rows(look.planned)
         left_out.refused_looks += not rows
         add_estimates(rows, estimates, inputs.paid, inputs.options.resubmit)
@@ -329,7 +347,10 @@ def count_rows(
         )
         summary.warnings.append(f"{stay} ({Code.REFERENCE_MISSING})")
         summary.warnings += left_out.unreachable[:SHOWN]
-    summary.warnings += inputs.expander.doubts.lines()
+    doubts = (inputs.expander.doubts, selected.nouns, inputs.expander.prompt_doubts)
+    summary.warnings += [line for doubt in doubts for line in doubt.lines()]
+    summary.warnings += photo_warnings(inputs.photos, inputs.campaign)
+    summary.sizes = inputs.compared.noted(inputs.model)
     summary.warnings += inputs.bought_again.lines()
     summary.unread = [error.as_dict() for error in inputs.unread]
     if left_out.kept:

@@ -181,7 +181,7 @@ def check_catalogs(campaign_path: str, all_references: bool) -> Checked:
         all_references: read also the pictures that no shot uses.
     """
     campaign = load_campaign(campaign_path)
-    thorough = Thorough(columns=True, references=all_references)
+    thorough = Thorough(columns=True, references=all_references, fetch=False)
     with work_folder() as folder:
         warnings: list[str] = []
         model, store = choose_model(campaign), Store.at(campaign.output)

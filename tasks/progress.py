@@ -1,4 +1,4 @@
-"""Progress of the shards that run in this process: one bar on a terminal, plain lines elsewhere."""
+"""Progress of the work of this process: one bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ _current: AssetProgress | None = None
 
 
 class AssetProgress:
-    """Counts assets of a run."""
+    """Counts assets of a run, or other things.
 
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self.total, self.delivered, self.failed = total, 0, 0
+    Args:
+        total: None where nobody knows.
+    """
+
+    def __init__(self, total: int | None, stream: TextIO, unit: str = "asset") -> None:
+        self.total, self.unit, self.delivered, self.failed = total, unit, 0, 0
         self._lock = threading.Lock()
         self._stream, self._started, self._last_line = stream, monotonic(), monotonic()
-        self._bar = tqdm(total=total, unit="asset", file=stream, leave=False) if stream.isatty() else None
+        self._bar = tqdm(total=total, unit=unit, file=stream, leave=False) if stream.isatty() else None
 
     def add(self, delivered: int, failed: int) -> None:
         with self._lock:
@@ -38,10 +42,14 @@ class AssetProgress:
                 print(self.line(), file=self._stream, flush=True)
 
     def line(self) -> str:
-        done = min(self.total, self.delivered + self.failed)  # a shard that is tried again counts twice
+        done = self.delivered + self.failed
         rate = done / max(monotonic() - self._started, 1e-9)
+        if self.total is None:
+            return f"{done} {self.unit}s, {self.failed} failed, {rate:.1f} {self.unit}s/s"
+        done = min(self.total, done)  # a shard that is tried again counts twice
         left = (self.total - done) / rate if rate else 0.0
-        return f"{done}/{self.total} assets, {self.failed} failed, {rate:.1f} assets/s, about {left:.0f} s left"
+        speed = f"{rate:.1f} {self.unit}s/s, about {left:.0f} s left"
+        return f"{done}/{self.total} {self.unit}s, {self.failed} failed, {speed}"
 
     def close(self) -> None:
         if self._bar is not None:

@@ -224,7 +224,7 @@ def load_picture(store: Store, header: PlanHeader, index: Delivered, reference: 
         LostMaster: another shot's master is gone.
     """
     if not reference.is_render:
-        return load_reference(reference, header.reference_background, header.max_reference_pixels, header.places)
+        return load_reference(reference, header.reference_background, header.max_reference_pixels, header.places, store)
     key = index.master(reference.uri.removeprefix(RENDER_SCHEME))
     master = read_master(store, reference.sha256, key) if key else None
     if master is None:

@@ -98,6 +98,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[list[str]]:
 def _sections(hint: Any, dotted: str) -> Iterator[tuple[type[BaseModel], str]]:
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         yield hint, f"{dotted}."
+    elif get_origin(hint) in (Union, types.UnionType):
+        yield from (found for inner in get_args(hint) for found in _sections(inner, dotted))
     elif get_origin(hint) is dict:
         yield from ((model, f"{dotted}.NAME.") for model, _ in _sections(get_args(hint)[1], ""))
     elif get_origin(hint) in (list, tuple):

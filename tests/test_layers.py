@@ -43,13 +43,26 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.assets",
     },
     "catalogs.sample": {"catalogs", "catalogs.inputs"},
+    # Words and colours, of no catalog: who imports a shop's export asks it.
+    "catalogs.vocabulary": set(),
+    # What has no word for its colour is looked at.
+    "catalogs.imports": {
+        *STORED,
+        "catalogs.campaigns",
+        "catalogs.inputs",
+        "catalogs.references",
+        "catalogs.vocabulary",
+    },
     "inference": {"catalogs"},
     "inference.models": {"catalogs"},
     # A prompt words its colours as templates do.
     "inference.prompts": {"catalogs", "catalogs.campaigns", "inference.models"},
     "inference.local": PICTURES,
     # What is paid for is written down before it is asked for.
-    "inference.hosted": {*PICTURES, "catalogs.journal"},
+    "inference.hosted": {*PICTURES, "catalogs.journal", "inference.remote"},
+    # What engines share whose pictures are made elsewhere.
+    "inference.remote": PICTURES,
+    "inference.servers": {*PICTURES, "inference.remote"},
     "inference.proofs": {"catalogs", "inference"},
     # A file is finished as its channel says.
     "inference.finishing": {"catalogs", "catalogs.campaigns", "inference"},
@@ -70,11 +83,13 @@ ARROWS: dict[str, set[str]] = {
         "inference.models",
         "inference.prompts",
         "inference.proofs",
+        "inference.servers",
     },
     "flows": {
         "catalogs",
         "catalogs.assets",
         "catalogs.campaigns",
+        "catalogs.imports",
         "catalogs.inputs",  # check prints what is wrong with rows
         "catalogs.journal",
         "catalogs.plans",

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("catalogs", "inference", "tasks", "flows", "deployments")
 BESIDE = ("pyproject.toml", "README.md", "LICENSE")
-SUFFIXES = {".py", ".yaml", ".json", ".html", ".css", ".js"}
+SUFFIXES = {".py", ".yaml", ".json", ".html", ".css", ".js", ".tsv", ".ttf", ".txt"}
 WHERE = f"import {', '.join(PACKAGES)}\nfor package in ({', '.join(PACKAGES)}): print(package.__file__)"
 
 

@@ -35,7 +35,7 @@ COMMIT_FORMAT = 1
 """The newest format of a commit that is read here, and the one that is written; a file without one is of the first."""
 DIGEST_KEY = b"packshot.digest"
 FORMAT_KEY = b"packshot.format"
-_LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step", "seed_device"))
+_LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step", "seed_device", "title"))
 """Columns that rows have only since 2026-11-21 or later."""
 
 
@@ -286,18 +286,26 @@ def keys_named(data: bytes) -> set[str] | None:
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             _refuse_damage(data, file.metadata.metadata or {})
-            table = file.read(columns=list(_NAMING), use_threads=False)
-        return _keys_in(conformed(table.select(_NAMING)))
+            # Commits of before have no photos of other shots.
+            names = [name for name in _NAMING if name != _LATEST or name in file.schema_arrow.names]
+            table = file.read(columns=names, use_threads=False)
+        return _keys_in(filled(conformed(table.select(names)), _NAMING))
     except (NoCommit, *OF_BAD_BYTES):
         return None
 
 
-_NAMING = ("asset_key", "render_key", "sha256")
+_LATEST = "upstream_references"
+_NAMING = ("asset_key", "render_key", "sha256", "references", _LATEST)
 
 
 def _keys_in(table: pa.Table) -> set[str]:
     named: set[str] = set()
-    for asset_key, render_key, sha256 in zip(*(table[column].to_pylist() for column in _NAMING), strict=True):
+    columns = (table[column].to_pylist() for column in _NAMING)
+    for asset_key, render_key, sha256, photos, upstream in zip(*columns, strict=True):
+        # A gallery shows the photos a picture was made from, small, as it shows the picture.
+        named.update(
+            thumbnail_key(photo["sha256"]) for photo in (*(photos or ()), *(upstream or ())) if photo["sha256"]
+        )
         if asset_key:
             named.add(asset_key)
         if sha256:

@@ -18,6 +18,8 @@ from catalogs.campaigns.value_wording import clipped, first_fault
 from catalogs.campaigns.yaml_file import read_yaml
 from catalogs.errors import CampaignError, PackshotError
 from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
+from catalogs.storage.web_urls import KEY as HOSTS
+from catalogs.storage.web_urls import BadUrl, host_entry
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digit, at most 64"
@@ -40,6 +42,8 @@ class Campaign:
     output: str
     select: list[Any]
     look_by: tuple[str, ...]
+    megapixels: float | None
+    locale: str | None
     seed: int
     seed_device: str
     variations: int
@@ -51,6 +55,7 @@ class Campaign:
     reference_background: str
     max_reference_pixels: int
     reference_roots: tuple[str, ...]
+    reference_hosts: tuple[str, ...]
     shots: dict[str, Shot]
     channels: tuple[Channel, ...]
     finishing: Finishing
@@ -104,6 +109,8 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         output=output,
         select=file.select,
         look_by=file.look_by,
+        megapixels=file.megapixels,
+        locale=file.locale,
         seed=file.seed,
         seed_device=file.seed_device,
         variations=file.variations,
@@ -115,6 +122,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         reference_background=file.reference_background.upper(),
         max_reference_pixels=int(file.max_reference_megapixels * 1_000_000),
         reference_roots=_reference_roots(file.reference_roots, catalogs, output, source),
+        reference_hosts=_reference_hosts(file.reference_hosts, source),
         shots=file.shots,
         channels=channels,
         finishing=file.finishing,
@@ -162,6 +170,16 @@ def _reference_roots(named: Iterable[str], catalogs: CatalogPaths, output: str, 
     buckets = [bucket_of(uri) for uri in (catalogs.brands, catalogs.products, output)]
     own = [folder for folder in folders if not bucket_of(folder)] + [bucket for bucket in buckets if bucket]
     return tuple(dict.fromkeys([*own, *(_placed(root, source) for root in named)]))
+
+
+def _reference_hosts(named: Iterable[str], source: str) -> tuple[str, ...]:
+    entries = []
+    for name in named:
+        try:
+            entries.append(host_entry(name))
+        except BadUrl as bad:
+            raise CampaignError(source, HOSTS, f"{clipped(repr(name))}: {bad.problem}", bad.fix) from None
+    return tuple(dict.fromkeys(entries))
 
 
 def _placed(uri: str, source: str) -> str:

@@ -32,6 +32,7 @@ from catalogs.campaigns.master_sizes import (
     SIDE_MULTIPLE,
     is_legal_size,
     master_size,
+    shared_master_size,
 )
 from catalogs.campaigns.value_wording import clipped, first_fault, shown
 from catalogs.errors import CampaignError, nearest
@@ -84,6 +85,8 @@ class Channel(BaseModel):
         quality: JPEG and WebP quality to start from; finishing lowers it to keep `max_bytes`.
         background: what the platform demands behind the product; recorded, not made or checked yet.
         text: whether the platform allows text and logos; not checked yet.
+        scene: whether the platform takes the product in a scene; `plan` warns of shots that show it in one where it
+            wants the product alone.
         territory: ISO 3166 country (two upper-case letters) in which the assets are shown, which a reference's licence
             must cover.
         master: WIDTHxHEIGHT to render at instead of the ladder's size.
@@ -102,6 +105,7 @@ class Channel(BaseModel):
     max_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=1_000)] | None = None
     background: Background = "any"
     text: bool = True
+    scene: bool = True
     territory: str | None = None
     master: str | None = None
     source: Literal["O", "S", "C", ""] = ""
@@ -141,8 +145,16 @@ class Channel(BaseModel):
 
     @property
     def master_size(self) -> tuple[int, int]:
-        """Width and height in pixels of the render this channel is cut from."""
-        return _parse_size(self.master) if self.master else master_size(self.width, self.height)
+        """Width and height in pixels of the render this channel is cut from, by the ladder."""
+        return self.master_within(None)
+
+    def master_within(self, megapixels: float | None) -> tuple[int, int]:
+        """The same in a campaign that says `megapixels:`."""
+        if self.master:
+            return _parse_size(self.master)
+        if megapixels is None:
+            return master_size(self.width, self.height)
+        return shared_master_size(self.width, self.height, megapixels)
 
     def finishing_spec(self) -> dict[str, Any]:
         """All of this channel that enters an asset's fingerprint: closed, sorted, JSON-able."""

@@ -16,6 +16,13 @@ LADDER_FROM = 512
 RATIO_TOLERANCE = 0.01
 """How far a target's ratio may lie from a family's."""
 
+MEGAPIXEL = 2**20
+LEAST_MEGAPIXELS = MIN_SIDE * MIN_SIDE * 16 / MEGAPIXEL
+"""The smallest limit that holds a legal size of every shape that a channel may have."""
+
+NEAR_RATIO = 0.03
+"""How far a target's ratio may lie from a family's where a limit is given, and all of a family share a master."""
+
 MAX_CROP_LOSS = 0.02
 """Largest share of a rung that the centre crop to a target of its family throws away."""
 
@@ -73,6 +80,31 @@ def master_size(width: int, height: int) -> tuple[int, int]:
     return covering if is_legal_size(*covering) else _largest_of_shape(width, height)
 
 
+@cache
+def shared_master_size(width: int, height: int, megapixels: float) -> tuple[int, int]:
+    """Size in pixels at which a target of width x height is rendered under a limit, with all others of its family.
+
+    A target whose ratio is near that of a family (within `NEAR_RATIO`, the nearest) gets the family's largest rung
+    within the limit, or the largest legal size of the family's shape where the limit is below every rung; any other
+    target the largest legal size of its own shape within the limit. It depends on no other target.
+
+    Args:
+        megapixels: at least `LEAST_MEGAPIXELS`; one is 2**20 pixels.
+    """
+    if height > width:
+        mirrored = shared_master_size(height, width, megapixels)
+        return mirrored[1], mirrored[0]
+    limit = int(megapixels * MEGAPIXEL)
+    rungs = _nearest_family(width / height)
+    within = [rung for rung in rungs if rung[0] * rung[1] <= limit]
+    return within[-1] if within else _largest_of_shape(*(rungs[0] if rungs else (width, height)), limit)
+
+
+def _nearest_family(ratio: float) -> Sequence[tuple[int, int]]:
+    nominal = min(_LADDER, key=lambda nominal: abs(ratio / nominal - 1))
+    return _LADDER[nominal] if abs(ratio / nominal - 1) <= NEAR_RATIO else ()
+
+
 def _family(ratio: float) -> Sequence[tuple[int, int]]:
     for nominal, rungs in _LADDER.items():
         if abs(ratio / nominal - 1) <= RATIO_TOLERANCE:
@@ -84,12 +116,12 @@ def _up(side: int) -> int:
     return max(MIN_SIDE, -(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE)
 
 
-def _largest_of_shape(width: int, height: int) -> tuple[int, int]:
+def _largest_of_shape(width: int, height: int, limit: int = MAX_PIXELS) -> tuple[int, int]:
     best, best_key = (MIN_SIDE, MIN_SIDE), (False, 0.0)
     for long in range(MIN_SIDE, MAX_SIDE + 1, SIDE_MULTIPLE):
         below = long * height // width // SIDE_MULTIPLE * SIDE_MULTIPLE
         for short in (below, below + SIDE_MULTIPLE):
-            if not is_legal_size(long, short):
+            if not is_legal_size(long, short) or long * short > limit:
                 continue
             loss = crop_loss(long, short, width, height)
             close = loss <= RATIO_TOLERANCE

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
 from catalogs.campaigns.schedule import Schedule
 
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 MAX_VARIATIONS = 100
+LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}")
 _COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 
 
@@ -57,6 +59,36 @@ class Lora(_Section):
     scale: float = Field(default=1.0, ge=-10, le=10)
 
 
+class ServedLimits(_Section):
+    """What a model takes that image servers serve and `packshot models` does not know.
+
+    Attributes:
+        megapixels: the largest picture, one megapixel being 2^20 pixels.
+        references: photos at most.
+        tokens: of the longest prompt.
+        steps: that it is made for.
+        licence: of its weights.
+        commercial: whether the licence allows commercial work.
+        guidance: its usual scale, where it takes one.
+        multiple: both sides are multiples of it, in pixels.
+        min_side: shortest side, in pixels.
+        max_side: longest side, in pixels.
+        seconds: that one megapixel takes about, for estimates.
+    """
+
+    megapixels: float = Field(gt=0, le=64)
+    references: int = Field(ge=0, le=64)
+    tokens: int = Field(ge=1, le=1_000_000)
+    steps: int = Field(ge=1, le=200)
+    licence: str = Field(min_length=1)
+    commercial: bool = False
+    guidance: float | None = Field(default=None, ge=0, le=30)
+    multiple: int = Field(default=16, ge=1, le=256)
+    min_side: int = Field(default=64, ge=16, le=4096)
+    max_side: int = Field(default=4096, ge=16, le=16384)
+    seconds: float = Field(default=1.0, gt=0)
+
+
 class ModelChoice(_Section):
     """Which model renders; a plain string in the file is its name.
 
@@ -68,12 +100,19 @@ class ModelChoice(_Section):
             the card has 8-bit matrix units (compute capability 8.9). How far either is from bfloat16 on real weights is
             not measured yet.
         lora: files merged into the weights, in order.
+        server: addresses of image servers that render with this model, between commas; their key is in the
+            environment, PACKSHOT_SERVER_KEY.
+        server_seed: ignored takes servers too that make another picture of the same seed each time.
+        limits: what a model takes that is not in `packshot models`; for servers only.
     """
 
     name: str
     revision: str | None = None
     weight_precision: Literal["bfloat16", "float32", "float8", "float8-dynamic"] | None = None
     lora: tuple[Lora, ...] = ()
+    server: str | None = None
+    server_seed: Literal["honoured", "ignored"] = "honoured"
+    limits: ServedLimits | None = None
 
 
 class Finishing(_Section):
@@ -173,6 +212,11 @@ class CampaignFile(_Section):
         select: filter of the products as [column, operator, value] triples, joined by AND; lists of
             them are joined by OR. Operators: =, !=, <, >, <=, >=, in, not in.
         look_by: columns that make a look: products that agree on them share their pictures.
+        megapixels: how large pictures are rendered at most, one megapixel being 2^20 pixels: all channels of about one
+            shape are cut from one master of this size. Without it every channel takes the size of the ladder that
+            fits it. A shot's size and a channel's master win over it.
+        locale: language of the prompts, as in de or de-AT: where a row fills a column `title@de`, that is what
+            product.title reads; de-AT falls back to de, and that to the column without a language.
         seed: changes every picture.
         seed_device: which generator draws the noise of a seed, for models on a GPU of yours: torch's for the CPU, the
             same on every machine, or as most notebooks do its own for CUDA, which other cards may draw otherwise.
@@ -186,6 +230,8 @@ class CampaignFile(_Section):
         max_reference_megapixels: larger references are refused before they are decoded.
         reference_roots: folders and buckets that references may come from, beside the folders of the campaign file
             and of its catalogs and the buckets of catalogs and output.
+        reference_hosts: web hosts that photos are fetched from over https, such as cdn.shopify.com; `*.NAME` stands for
+            all names below one, `http://NAME` allows http too, `NAME:PORT` another port.
         shots: the scenes, by name.
         channels: names of `packshot channels`, or channels spelled out.
         finishing: what happens between a master and its assets.
@@ -198,6 +244,8 @@ class CampaignFile(_Section):
     output: str
     select: list[Any] = Field(default_factory=list)
     look_by: tuple[str, ...] = ()
+    megapixels: float | None = Field(default=None, ge=LEAST_MEGAPIXELS, le=MAX_PIXELS / MEGAPIXEL)
+    locale: str | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
     seed_device: Literal["cpu", "cuda"] = "cpu"
     variations: int = Field(default=1, ge=1, le=MAX_VARIATIONS)
@@ -209,6 +257,7 @@ class CampaignFile(_Section):
     reference_background: str = "#FFFFFF"
     max_reference_megapixels: float = Field(default=100, gt=0, le=1000)
     reference_roots: tuple[str, ...] = ()
+    reference_hosts: tuple[str, ...] = ()
     shots: dict[str, Shot] = Field(min_length=1)
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()
@@ -220,6 +269,15 @@ class CampaignFile(_Section):
         if not isinstance(value, str | dict | ModelChoice):
             raise ValueError("write a name of `packshot models`, or a section with `name:`")
         return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("locale", mode="before")
+    @classmethod
+    def _locale(cls, value: object) -> object:
+        if value is False:  # what YAML takes `no` for
+            raise ValueError('Norwegian is written in quotes: "no"')
+        if value is not None and not (isinstance(value, str) and LOCALE.fullmatch(value)):
+            raise ValueError("write a language, with a country where it matters, for example de or de-AT")
+        return value
 
     @field_validator("reference_background")
     @classmethod

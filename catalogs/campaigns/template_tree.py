@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jinja2 import nodes
@@ -22,6 +23,8 @@ from catalogs.campaigns.template_language import (
 )
 from catalogs.errors import nearest
 
+# Whatever Babel, Django, Twig or Liquid call them; asked only of names that there are not.
+_FORMATTING = re.compile(r"price|money|currency|date|time|number|decimal|percent|scientific|intcomma|locali[sz]")
 _FILES = {nodes.Include: "include", nodes.Import: "import", nodes.FromImport: "from", nodes.Extends: "extends"}
 
 
@@ -44,13 +47,28 @@ def refuse_what_is_not_listed(tree: nodes.Template) -> None:
         if isinstance(found, nodes.Test):
             what, known, stock = ("test", TESTS, STOCK_TESTS)
         if found.name not in known:
+            if what == "filter":
+                _refuse_formatting(found.name, f"| {found.name}")
             why = ": what it gives is not the same each time, or has no bound" if found.name in stock else ""
             raise NotAllowed(f"there is no {what} {found.name!r} here{why}", nearest(found.name, sorted(known)))
-    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    calls = list(tree.find_all(nodes.Call))
+    called = {id(call.node) for call in calls}
     local = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
     for name in tree.find_all(nodes.Name):
         if name.name in FUNCTIONS | {"image"} and name.name not in local and id(name) not in called:
             raise NotAllowed(f"{name.name!r} is a function, and no text", f"call it, as in {name.name}(...)")
+    for call in calls:
+        if isinstance(call.node, nodes.Name) and call.node.name.startswith("format_") and call.node.name not in local:
+            _refuse_formatting(call.node.name, f"{call.node.name}(...)")
+
+
+def _refuse_formatting(name: str, written: str) -> None:
+    """Refuse what elsewhere formats prices and dates: its tables change with a library, and every prompt with them."""
+    if not _FORMATTING.search(name.lower()):
+        return
+    problem = f"{written} formats by the tables of a locale, which change from one library to the next"
+    fix = "write the plain value, as in {{ product.price }}; formatted prices and dates belong to overlays"
+    raise NotAllowed(problem, fix)
 
 
 # Jinja names the methods of a visitor after its nodes.

@@ -61,9 +61,9 @@ const pick = (column, place) => column.values[column.codes[place]];
 function cardAt(position) {
   const file = files[Math.floor(position / report.page_size)];
   const place = position % report.page_size;
-  const [product, look, ...covers] = pick(file.look, place);
+  const [title, product, look, ...covers] = pick(file.look, place);
   const [width, height] = pick(file.size, place);
-  const card = { position, product, look, covers, width, height };
+  const card = { position, title, product, look, covers, width, height, photo: pick(file.photo, place) };
   for (const name in file.coded) card[name] = pick(file.coded[name], place);
   for (const name of ["variation", "bytes", "created", "fingerprint", "thumb"]) card[name] = file[name][place];
   card.asset = file.assets.get(place);

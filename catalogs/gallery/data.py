@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime
 from typing import Any
 
-from catalogs.columns import ASSETS, Row, value_of
+from catalogs.columns import ASSETS, ReferenceRow, Row, value_of
 from catalogs.identity import thumbnail_key
+from catalogs.requests import RENDER_SCHEME
 
 FACETS = ("brand_id", "shot", "channel", "status", "kind")
 
+LOGO = "logo"
 _EXACT = 2**53  # larger integers lose digits in JavaScript
 _CODED = (*FACETS, "reason", "format")
 _PAIRS = ("quality", "versions")
@@ -24,13 +26,14 @@ _DETAILS = [
 """What a card does not say, or says shortened."""
 
 
-def cards(batch: Sequence[Row], thumbnails: set[str]) -> dict[str, Any]:
+def cards(batch: Sequence[Row], thumbnails: Set[str]) -> dict[str, Any]:
     """A batch column by column; texts that repeat are written once and named by their position."""
     thumbs = [key if (key := thumbnail(row)) in thumbnails else "" for row in batch]
     unseen = ((place, row) for place, (row, key) in enumerate(zip(batch, thumbs, strict=True)) if not key)
     return {
         "coded": {name: _coded(text(value_of(row, name)) for row in batch) for name in _CODED},
         "look": _coded(_look(row) for row in batch),
+        "photo": _coded(_shown(photo_of(row), thumbnails) for row in batch),
         "size": _coded((row.get("width") or 0, row.get("height") or 0) for row in batch),
         "variation": [row.get("variation") or 0 for row in batch],
         "bytes": [row.get("bytes") or 0 for row in batch],
@@ -49,15 +52,34 @@ def _coded(values: Iterable[Any]) -> dict[str, list[Any]]:
 
 
 def _look(row: Row) -> tuple[str, ...]:
-    """Product, look and the covered products: what the search looks into."""
+    """Title, product, look and the covered products: what the search looks into."""
     look = text(row.get("look"))
     covers = tuple(map(text, row.get("covers") or ()))
-    return (text(row.get("product_id")) or (covers[0] if covers else look), look, *covers)
+    return (text(row.get("title")), text(row.get("product_id")) or (covers[0] if covers else look), look, *covers)
 
 
-def details(row: Row) -> dict[str, Any]:
+def photo_of(row: Row) -> ReferenceRow | None:
+    """The first photo of the product that a picture was made from, also where it is another shot's; else any."""
+    photos = (*(row.get("references") or ()), *(row.get("upstream_references") or ()))
+    found = [photo for photo in photos if photo.get("sha256") and not _is_render(photo)]
+    return min(found, key=lambda photo: photo.get("role") == LOGO, default=None)
+
+
+def _is_render(photo: ReferenceRow) -> bool:
+    return text(photo.get("uri")).startswith(RENDER_SCHEME)
+
+
+def _shown(photo: ReferenceRow | None, thumbnails: Set[str]) -> str:
+    """The small picture of a photo, "" where there is none: the photo itself is never linked."""
+    key = photo and thumbnail_key(text(photo.get("sha256")))
+    return key.removeprefix("thumbs/") if key and key in thumbnails else ""
+
+
+def details(row: Row, thumbnails: Set[str] = frozenset()) -> dict[str, Any]:
     """Everything else about an asset."""
     shown = {name: _plain(value_of(row, name)) for name in _DETAILS}
+    for photo in shown.get("references") or ():
+        photo["thumb"] = "" if _is_render(photo) else _shown(photo, thumbnails)
     # Pairs, since "__proto__" as a key of a JavaScript literal is no key.
     shown |= {name: [[text(key), _plain(held)] for key, held in _pairs(value_of(row, name))] for name in _PAIRS}
     used = row.get("prompt_used")

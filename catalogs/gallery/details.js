@@ -92,9 +92,16 @@ function references(list) {
 
 function referenceNode(reference, index) {
   const about = [`Image ${index + 1}`, reference.role, pixels(reference), reference.licence];
+  const picture = reference.thumb ? make("img", "") : null;
+  if (picture) {
+    picture.loading = "lazy";
+    picture.alt = `Image ${index + 1}`;
+    picture.src = photoOf(reference.thumb);
+  }
   return make(
     "li",
     "",
+    picture,
     make("p", "uri", reference.uri ?? ""),
     make("p", "", about.filter(Boolean).join(" · ")),
     make("p", "mono", reference.sha256 ?? ""),

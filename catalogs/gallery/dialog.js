@@ -12,7 +12,7 @@ async function show(index) {
   const card = cardAt(position);
   showHead(card, index);
   if (!before) dialog.showModal();
-  remember(card.fingerprint, before);
+  goTo(hashOf(card.fingerprint), { replace: before });
   const row = await loadDetails(position);
   if (open !== index) return;
   showPicture(card, row);
@@ -20,19 +20,13 @@ async function show(index) {
   dialog.dataset.shown = card.fingerprint;
 }
 
-function remember(fingerprint, replace) {
-  const hash = `#${fingerprint}`;
-  if (location.hash === hash) return;
-  if (replace) history.replaceState(null, "", hash);
-  else history.pushState(null, "", hash);
-}
-
 function showHead(card, index) {
   byId("place").textContent = `${numbers.format(index + 1)} of ${numbers.format(length())}`;
   byId("previous").disabled = index === 0;
   byId("next").disabled = index === length() - 1;
   byId("detail-eyebrow").textContent = card.brand_id;
-  byId("detail-title").textContent = card.product;
+  byId("detail-title").textContent = nameOf(card);
+  byId("detail-product").textContent = card.title ? card.product : "";
   byId("badges").replaceChildren(
     make("span", isBad(card) ? "badge bad" : "badge", inWords(card.status)),
     ...(card.kind === "proof" ? [make("span", "badge proof", "PROOF")] : []),
@@ -44,6 +38,16 @@ function showHead(card, index) {
   dialog.querySelector(".sheet").scrollTop = 0;
   delete dialog.dataset.shown;
   showStill(card.status === "failed" ? "" : thumbOf(card), card);
+  showPhoto(card);
+}
+
+function showPhoto(card) {
+  const source = photoOf(card.photo);
+  const image = byId("photo").firstElementChild;
+  byId("photo").hidden = !source;
+  image.removeAttribute("src");
+  image.alt = `Photo of ${nameOf(card)}`;
+  if (source) image.src = source;
 }
 
 function showStill(source, card) {
@@ -90,8 +94,8 @@ function step(by) {
 async function closed() {
   const index = open;
   open = -1;
-  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-  if (index < 0) return;
+  if (readAddress().fingerprint) goTo(hashOf(""), { replace: true });
+  if (index < 0 || index >= length()) return;
   const target = Math.floor(index / report.page_size);
   if (target !== page) await showPage(target);
   const link = byId("grid").querySelector(`a[data-position="${positionAt(index)}"]`);
@@ -108,14 +112,21 @@ async function findPosition(fingerprint) {
 }
 
 async function followHash() {
-  const fingerprint = decodeURIComponent(location.hash.slice(1)).slice(0, 16);
-  if (!fingerprint || fingerprint === "results") {
-    if (dialog.open) dialog.close();
-    return;
-  }
-  if (dialog.open && cardAt(positionAt(open)).fingerprint === fingerprint) return;
+  const { filters, page: index, fingerprint } = readAddress();
+  const isOther = Object.keys(KEYS).some((name) => filters[name] !== wanted[name]);
+  if (dialog.open && !fingerprint) dialog.close();
+  if (isOther) want(filters);
+  if (isOther || (!fingerprint && index !== page)) await apply(index);
+  if (fingerprint) await showNamed(fingerprint);
+}
+
+async function showNamed(fingerprint) {
+  if (dialog.open && open >= 0 && cardAt(positionAt(open)).fingerprint === fingerprint) return;
   const position = await findPosition(fingerprint);
   if (position < 0) return tell(`No asset of this report has the fingerprint ${fingerprint}.`);
-  if (indexOf(position) < 0) await change(NOTHING);
+  if (indexOf(position) < 0) {
+    want({ ...NOTHING, sort: "" });
+    await apply();
+  }
   await show(indexOf(position));
 }

@@ -59,13 +59,20 @@ function makeTiles() {
   }
 }
 
-function change(some) {
-  Object.assign(wanted, some);
-  if (some.query !== undefined && some.query !== byId("query").value) byId("query").value = some.query;
+function change(some, { typing = false } = {}) {
+  want(some);
+  page = 0;
+  goTo(hashOf(""), { typing });
   return guarded(apply);
 }
 
-async function apply() {
+function want(some) {
+  Object.assign(wanted, some);
+  if (some.query !== undefined && some.query !== byId("query").value) byId("query").value = some.query;
+  byId("sort").value = wanted.sort;
+}
+
+async function apply(index = 0) {
   const mine = ++turn;
   const narrowed = filtered() || wanted.sort !== "";
   if (narrowed && pages > 1) {
@@ -80,5 +87,5 @@ async function apply() {
   if (mine !== turn) return;
   view = narrowed ? matching() : null;
   showFacets();
-  await showPage(0);
+  await showPage(Math.min(index, Math.max(0, Math.ceil(length() / report.page_size) - 1)));
 }

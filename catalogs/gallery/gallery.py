@@ -5,6 +5,7 @@ A document of a file:// address cannot fetch, so the data is JavaScript files th
     runs/<run_id>/report/index.html        the gallery, its style and script inline, the facets and counts
     runs/<run_id>/report/data-0001.js      what the cards, filters and sorting of 2,000 assets need
     runs/<run_id>/report/details-0001.js   everything else about 100 assets, loaded when one is opened
+    runs/<run_id>/report/left-out.js       catalog rows that the run left out, and why; loaded when they are asked for
 
 Whatever comes from a catalog is data: JSON that holds no character HTML could act on, shown as text only,
 under a content security policy that runs one script, known by its hash.
@@ -21,17 +22,39 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from catalogs.columns import Row
+from catalogs.columns import ReferenceRow, Row
 from catalogs.errors import PackshotError
-from catalogs.gallery.data import FACETS, cards, details, text, thumbnail
+from catalogs.gallery.data import FACETS, cards, details, photo_of, text, thumbnail
 from catalogs.gallery.page import index_page, script_json
-from catalogs.identity import run_key
+from catalogs.identity import run_key, thumbnail_key
 from catalogs.storage.store import Store
 
 PAGE_SIZE = 2000
 DETAILS_SIZE = 100
 THREADS = 8
+LEFT_OUT_LISTED = 1000
+PHOTOS_A_GALLERY = 2000  # small pictures of photos that one gallery makes; the next makes more
+PHOTOS_AT_ONCE = 2  # as a camera made them: a hundred megapixels are half a gigabyte while they are made small
 MakeThumbnail = Callable[[bytes], bytes]
+ShowPhoto = Callable[[ReferenceRow], bytes]
+
+
+@dataclass
+class NotMade:
+    """Catalog rows that were left out: how many of each kind, and the first of them.
+
+    Attributes:
+        rows: of each a product's title and id, what is wrong, and where it stands.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    rows: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, code: str, row: dict[str, str]) -> None:
+        """Count a row, and keep it while there is room."""
+        self.kinds[code] += 1
+        if len(self.rows) < LEFT_OUT_LISTED:
+            self.rows.append({"code": code, **row})
 
 
 def write_gallery(
@@ -43,6 +66,8 @@ def write_gallery(
     title: str = "",
     details: Mapping[str, object] | None = None,
     make_thumbnail: MakeThumbnail | None = None,
+    show_photo: ShowPhoto | None = None,
+    left_out: NotMade | None = None,
 ) -> str:
     """Write the gallery of some rows of the asset catalog; returns the key of its index.html.
 
@@ -54,20 +79,24 @@ def write_gallery(
         details: what else the heading says, label to value.
         make_thumbnail: from the bytes of an asset to those of a small WebP; makes the thumbnails that are
             missing. Without it, and where it fails, the card shows the asset itself.
+        show_photo: from a reference to a small WebP of its photo; without it, and where it fails, there is none.
+        left_out: what the newest plan left out.
 
     Raises:
         StorageError: the store did not take a file.
     """
-    gallery = _Gallery(store, run_key(run_id, "report"), make_thumbnail)
+    gallery = _Gallery(store, run_key(run_id, "report"), make_thumbnail, show_photo)
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in _batches(rows, PAGE_SIZE):
             gallery.add(batch, pool)
+    gallery.list_left_out(left_out or NotMade())
     facts = {
         "campaign": campaign,
         "title": title or campaign,
         "run_id": run_id,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "about": [[str(label), str(value)] for label, value in (details or {}).items()],
+        "left_out": (left_out or NotMade()).kinds.most_common(),
         **gallery.facts(),
     }
     return gallery.finish(index_page(facts))
@@ -80,7 +109,9 @@ class _Gallery:
     store: Store
     folder: str
     make_thumbnail: MakeThumbnail | None
+    show_photo: ShowPhoto | None
     count: int = 0
+    photos: set[str] = field(default_factory=set)
     thumbnails: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     facets: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in FACETS})
@@ -91,15 +122,23 @@ class _Gallery:
     def add(self, batch: Sequence[Row], pool: ThreadPoolExecutor) -> None:
         """Write the data files of PAGE_SIZE rows; only the last batch may be shorter."""
         self._fill_thumbnails(batch, pool)
+        self._fill_photos(batch, pool)
         for name, counter in self.facets.items():
             counter.update(text(row.get(name)) for row in batch)
         parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": cards(batch, self.thumbnails)}
         for start in range(0, len(batch), DETAILS_SIZE):
             number = (self.count + start) // DETAILS_SIZE + 1
-            parts[f"details-{number:04d}"] = [details(row) for row in batch[start : start + DETAILS_SIZE]]
+            parts[f"details-{number:04d}"] = [
+                details(row, self.thumbnails) for row in batch[start : start + DETAILS_SIZE]
+            ]
         self.count += len(batch)
         for key in pool.map(self._write_data, parts.items()):
             self.written.add(key)
+
+    def list_left_out(self, left_out: NotMade) -> None:
+        """Write what was left out, where anything was."""
+        if left_out.rows:
+            self.written.add(self._write_data(("left-out", left_out.rows)))
 
     def facts(self) -> dict[str, Any]:
         """What the gallery knows before it loads data."""
@@ -136,6 +175,32 @@ class _Gallery:
             if row.get("asset_key") and (key := thumbnail(row)) and key not in self.thumbnails
         }
         self.thumbnails.update(filter(None, pool.map(self._make_thumbnail, missing.items())))
+
+    def _fill_photos(self, batch: Sequence[Row], pool: ThreadPoolExecutor) -> None:
+        """Small pictures of the photos behind a batch; each photo is tried once a gallery."""
+        if self.show_photo is None:
+            return
+        missing: dict[str, ReferenceRow] = {}
+        for photo in filter(None, map(photo_of, batch)):
+            key = thumbnail_key(photo["sha256"])
+            if key not in self.thumbnails and key not in self.photos:
+                missing.setdefault(key, photo)
+        wanted = dict(islice(missing.items(), max(0, PHOTOS_A_GALLERY - len(self.photos))))
+        self.photos.update(wanted)
+        items = list(wanted.items())
+        for start in range(0, len(items), PHOTOS_AT_ONCE):
+            some = items[start : start + PHOTOS_AT_ONCE]
+            self.thumbnails.update(filter(None, pool.map(self._show_photo, some)))
+
+    def _show_photo(self, item: tuple[str, ReferenceRow]) -> str | None:
+        assert self.show_photo is not None
+        key, photo = item
+        try:
+            small = self.show_photo(photo)
+        except (PackshotError, OSError, ValueError):
+            return None  # it may have left since, and the picture is there all the same
+        self.store.write(key, small, "image/webp")
+        return key
 
     def _make_thumbnail(self, item: tuple[str, str]) -> str | None:
         assert self.make_thumbnail is not None

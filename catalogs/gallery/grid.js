@@ -2,13 +2,50 @@
 
 const template = byId("card").content.firstElementChild;
 
-function cardNode(card) {
+const productTemplate = byId("product").content.firstElementChild;
+const several = (name) => report.facets[name].length > 1;
+// A heading for each product is worth its room where a product has more than one picture.
+const hasProducts = several("shot") || several("channel");
+const hasShots = several("shot") && several("channel");
+
+function productNode(card) {
+  const node = productTemplate.cloneNode(true);
+  const [image, about] = node.children;
+  const source = photoOf(card.photo);
+  if (source) {
+    image.alt = `Photo of ${nameOf(card)}`;
+    image.src = source;
+  } else {
+    image.remove();
+  }
+  about.firstElementChild.textContent = nameOf(card);
+  const others = card.covers.length > 1 ? `for ${numbers.format(card.covers.length)} products` : "";
+  const id = card.title ? card.product : "";
+  about.lastElementChild.textContent = [id, card.brand_id, others].filter(Boolean).join(" · ");
+  return node;
+}
+
+// Headings that stand before a card: of its product and of its shot, where those before were others.
+function* headings(card, before) {
+  const isOther = card.look !== before?.look || card.brand_id !== before.brand_id;
+  if (isOther) yield productNode(card);
+  if (hasShots && (isOther || card.shot !== before.shot)) yield make("li", "shot", make("h4", "", card.shot));
+}
+
+function captions(card, grouped) {
+  const more = [pixels(card), size(card.bytes)].filter(Boolean).join(" · ");
+  if (!grouped) return [nameOf(card), `${card.shot}, ${card.channel}`, more];
+  const name = several("channel") ? card.channel : card.shot;
+  return [name, card.variation ? `Variation ${card.variation}` : "", more];
+}
+
+function cardNode(card, grouped) {
   const node = template.cloneNode(true);
   const link = node.firstElementChild;
   const [mat, caption] = link.children;
   link.href = `#${card.fingerprint}`;
   link.dataset.position = card.position;
-  if (card.kind === "proof") mat.append(make("span", "badge proof", "PROOF"));
+  if (card.kind === "proof" && card.status !== "failed") mat.append(make("span", "badge proof", "PROOF"));
   if (isBad(card) && card.status !== "failed") mat.append(make("span", "badge bad", inWords(card.status)));
   const source = card.status === "failed" ? "" : thumbOf(card);
   if (source) {
@@ -24,10 +61,10 @@ function cardNode(card) {
     mat.firstElementChild.remove();
     showFault(node, card);
   }
-  const [name, place, more] = caption.children;
-  name.textContent = card.product;
-  place.textContent = `${card.shot}, ${card.channel}`;
-  more.textContent = [pixels(card), size(card.bytes)].filter(Boolean).join(" · ");
+  captions(card, grouped).forEach((text, line) => {
+    caption.children[line].textContent = text;
+    caption.children[line].hidden = !text;
+  });
   return node;
 }
 
@@ -52,9 +89,17 @@ async function showPage(index) {
   const start = page * report.page_size;
   const stop = Math.min(start + report.page_size, length());
   const nodes = document.createDocumentFragment();
-  for (let at = start; at < stop; at++) nodes.append(cardNode(cardAt(positionAt(at))));
+  const grouped = hasProducts && inGroups();
+  let before = null;
+  for (let at = start; at < stop; at++) {
+    const card = cardAt(positionAt(at));
+    if (grouped) nodes.append(...headings(card, before));
+    nodes.append(cardNode(card, grouped));
+    before = card;
+  }
   byId("grid").replaceChildren(nodes);
   byId("grid").classList.remove("stale");
+  byId("grid").classList.toggle("grouped", grouped);
   showCount(start, stop);
   measure();
   document.documentElement.dataset.ready = String(stop - start);
@@ -62,8 +107,8 @@ async function showPage(index) {
 }
 
 function showCount(start, stop) {
-  const several = length() > report.page_size;
-  const part = several ? `${numbers.format(start + 1)} to ${numbers.format(stop)} of ` : "";
+  const hasPages = length() > report.page_size;
+  const part = hasPages ? `${numbers.format(start + 1)} to ${numbers.format(stop)} of ` : "";
   byId("count").textContent = filtered()
     ? `${part}${numbers.format(length())} of ${assets(report.count)}`
     : `${part}${assets(report.count)}`;
@@ -71,12 +116,12 @@ function showCount(start, stop) {
   const [title, text] = byId("empty").children;
   title.textContent = report.count ? "No asset matches these filters" : "Nothing here yet";
   text.textContent = report.count ? "Try fewer filters or another word." : "The campaign has no asset yet.";
-  showPager(several);
+  showPager(hasPages);
 }
 
-function showPager(several) {
-  byId("pager").hidden = !several;
-  if (!several) return;
+function showPager(hasPages) {
+  byId("pager").hidden = !hasPages;
+  if (!hasPages) return;
   const total = Math.ceil(length() / report.page_size);
   byId("page").replaceChildren(
     ...Array.from({ length: total }, (_, index) => make("option", "", `${index + 1} of ${total}`)),
@@ -89,12 +134,13 @@ function showPager(several) {
 async function turnTo(index) {
   turn++;
   await showPage(index);
+  goTo(hashOf(""));
   byId("results").scrollIntoView();
   byId("results").focus({ preventScroll: true });
 }
 
 // The height of what is not laid out yet: the scroll bar must not jump.
 function measure() {
-  const first = byId("grid").firstElementChild;
+  const first = byId("grid").querySelector(".card");
   if (first) byId("grid").style.setProperty("--card-height", `${first.offsetHeight}px`);
 }

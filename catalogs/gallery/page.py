@@ -13,7 +13,8 @@ from typing import Any
 
 _UNSAFE = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
 # In this order every `const` is defined before code that runs at once uses it.
-_SCRIPTS = ("dom", "data", "words", "view", "filters", "grid", "details", "dialog", "messages", "start")
+_ORDER = "dom data words view address filters grid details dialog left_out messages start"
+_SCRIPTS = _ORDER.split()
 
 
 def script_json(value: Any) -> str:

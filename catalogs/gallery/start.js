@@ -2,11 +2,11 @@
 
 function listen() {
   let pause = 0;
+  const typed = (text) => change({ query: text.trim() === "" ? "" : text }, { typing: true });
   byId("query").addEventListener("input", (event) => {
     clearTimeout(pause);
-    pause = setTimeout(() => change({ query: event.target.value.trim() === "" ? "" : event.target.value }), 120);
+    pause = setTimeout(() => typed(event.target.value), 120);
   });
-  byId("query").value = "";
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("sort").addEventListener("change", (event) => change({ sort: event.target.value }));
   byId("clear").addEventListener("click", () => {
@@ -64,8 +64,12 @@ function showHeading() {
 showHeading();
 makeTiles();
 makeFacets();
+showLeftOut();
 listen();
+byId("query").value = "";
 guarded(async () => {
-  await apply();
-  await followHash();
+  const { filters, page: index, fingerprint } = readAddress();
+  want(filters);
+  await apply(index);
+  if (fingerprint) await showNamed(fingerprint);
 });

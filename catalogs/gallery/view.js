@@ -12,15 +12,17 @@ const positionAt = (index) => (view ? view[index] : index);
 const indexOf = (position) => (view ? view.indexOf(position) : position);
 const filtered = () => wanted.query !== "" || Object.keys(FACETS).some((name) => wanted[name] !== null);
 
+// Texts as a search sees them: "cafe" finds "Café", and full-width letters are letters.
+const folded = (text) => text.toLowerCase().normalize("NFKD").replace(/[\u0300-\u036f]/g, "");
+
 function looksFound(file, tokens) {
-  file.haystacks ??= file.look.values.map((texts) => texts.join("\n").toLowerCase());
+  file.haystacks ??= file.look.values.map((texts) => folded(texts.join("\n")));
   return file.haystacks.map((text) => tokens.every((token) => text.includes(token)));
 }
 
 // Calls visit(file, place, position) for what passes the filters, all but the facet `except`.
 function eachMatch(except, visit) {
-  // Ids are kept in this form; a query may be typed or pasted in another.
-  const tokens = wanted.query.normalize("NFC").toLowerCase().split(/\s+/).filter(Boolean);
+  const tokens = folded(wanted.query).split(/\s+/).filter(Boolean);
   files.forEach((file, index) => {
     const tests = Object.keys(FACETS)
       .filter((name) => name !== except && wanted[name] !== null)
@@ -36,9 +38,10 @@ function eachMatch(except, visit) {
 }
 
 function productRanks() {
-  const names = new Set(files.flatMap((file) => file.look.values.map((texts) => texts[0])));
+  const named = ([title, product]) => title || product;
+  const names = new Set(files.flatMap((file) => file.look.values.map(named)));
   const ranks = new Map([...names].sort(collator.compare).map((name, rank) => [name, rank]));
-  return (file, place) => ranks.get(pick(file.look, place)[0]);
+  return (file, place) => ranks.get(named(pick(file.look, place)));
 }
 
 const SORTS = {
@@ -47,6 +50,9 @@ const SORTS = {
   failed: () => (file, place) => (pick(file.coded.status, place) === "failed" ? 0 : 1),
   bytes: () => (file, place) => -file.bytes[place],
 };
+
+// Whether what belongs together stands together: product, its shots, their channels.
+const inGroups = () => wanted.sort === "" || wanted.sort === "product";
 
 function matching() {
   const rank = SORTS[wanted.sort]?.();

@@ -3,6 +3,9 @@
 const numbers = new Intl.NumberFormat("en");
 const address = (key) => report.root + key.split("/").map(encodeURIComponent).join("/");
 const thumbOf = (card) => (card.thumb ? address(`thumbs/${card.thumb}`) : card.asset ? address(card.asset) : "");
+const photoOf = (thumb) => (thumb ? address(`thumbs/${thumb}`) : "");
+// What people call a product; its id where nobody wrote its title down.
+const nameOf = (card) => card.title || card.product;
 const inWords = (text) => (text ? text[0].toUpperCase() + text.slice(1).replaceAll("_", " ") : "None");
 const assets = (count) => `${numbers.format(count)} ${count === 1 ? "asset" : "assets"}`;
 const isBad = (card) => card.status !== "delivered" && card.status !== "retired";
@@ -22,5 +25,5 @@ function size(bytes) {
 
 function altOf(card) {
   const what = card.kind === "proof" ? "Proof" : "Picture";
-  return `${what} of ${card.product}, ${card.shot} for ${card.channel}`;
+  return `${what} of ${nameOf(card)}, ${card.shot} for ${card.channel}`;
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -89,17 +90,20 @@ class SeenIds:
 class ProductChecker:
     """Checks the product rows of one catalog, batch by batch."""
 
-    def __init__(self, brands: Mapping[str, object], catalog: str) -> None:
+    def __init__(
+        self, brands: Mapping[str, object], catalog: str, siblings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """
         Args:
             brands: usable brands by id.
             catalog: the product catalog, for messages.
+            siblings: column with a language -> the column it is read and checked like.
         """
-        self._brands, self._catalog, self._seen = brands, catalog, SeenIds()
+        self._brands, self._catalog, self._siblings, self._seen = brands, catalog, siblings, SeenIds()
 
     def check(self, batch: Batch) -> tuple[list[CleanRow], list[Reject]]:
         """Clean rows and the rejects; batches must come in catalog order."""
-        return _check(batch, PRODUCTS, self._across)
+        return _check(batch, PRODUCTS, self._across, self._siblings)
 
     def _across(self, row: Row) -> Iterator[Problem]:
         if row["brand_id"] not in self._brands:
@@ -110,11 +114,14 @@ class ProductChecker:
             yield "product_id", row["product_id"], problem, Code.DUPLICATE_ID
 
 
-def load_brands(catalog: Catalog, columns: Set[str] | None = None) -> tuple[dict[str, Row], list[Reject]]:
+def load_brands(
+    catalog: Catalog, columns: Set[str] | None = None, siblings: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, Row], list[Reject]]:
     """All usable brands by id, and the rejects. Brands are few: they are held in memory.
 
     Args:
         columns: what to read and check, None for all: a bad value that nobody asks for takes out no brand.
+        siblings: as for `ProductChecker`.
 
     Raises:
         CatalogError: the file is damaged.
@@ -130,7 +137,7 @@ def load_brands(catalog: Catalog, columns: Set[str] | None = None) -> tuple[dict
         seen.add(row["brand_id"])
 
     for batch in catalog.scan(columns):
-        clean, bad = _check(batch, BRANDS, across)
+        clean, bad = _check(batch, BRANDS, across, siblings)
         brands.update((row["brand_id"], row) for _, _, row in clean)
         rejects += bad
     return brands, rejects
@@ -146,10 +153,10 @@ def hex_colour(value: str) -> str | None:
 
 
 def _check(
-    batch: Batch, contract: pa.Schema, across: Callable[[Row], Iterable[Problem]]
+    batch: Batch, contract: pa.Schema, across: Callable[[Row], Iterable[Problem]], siblings: Mapping[str, str]
 ) -> tuple[list[CleanRow], list[Reject]]:
     """Check every column alone, then, in rows that pass, what takes more than one column."""
-    checks = _checks(batch, contract)
+    checks = _checks(batch, contract, siblings)
     clean: list[CleanRow] = []
     rejects: list[Reject] = []
     for number, raw in zip(batch.numbers, batch.rows, strict=True):
@@ -161,8 +168,11 @@ def _check(
                 problems.append((column, bad.value, bad.reason, bad.code))
         problems = problems or list(across(row))
         if problems:
-            product = _named(raw)
-            rejects += [Reject(batch.file, number, c, shown(v), reason, product, k) for c, v, reason, k in problems]
+            named = (_named(raw), _titled(raw))
+            rejects += [
+                Reject(batch.file, number, column, shown(value), reason, named[0], code, named[1])
+                for column, value, reason, code in problems
+            ]
         else:
             clean.append(CleanRow(batch.file, number, row))
     return clean, rejects
@@ -176,10 +186,21 @@ def _named(raw: Row) -> str:
         return ""
 
 
-def _checks(batch: Batch, contract: pa.Schema) -> list[tuple[str, Check]]:
+def _titled(raw: Row) -> str:
+    """What people call a row that is left out, "" where nobody can read it."""
+    title = raw.get("title", raw.get("name"))
+    return shown(clean_text(title)) if isinstance(title, str) else ""
+
+
+def _checks(batch: Batch, contract: pa.Schema, siblings: Mapping[str, str]) -> list[tuple[str, Check]]:
     """Checks of the columns that the batch has; required columns are checked in any case."""
     present = set(batch.rows[0]) if batch.rows else set()
     checks = [(field.name, _check_of(field)) for field in contract if field.name in present or not field.nullable]
+    checks += [
+        (name, _check_of(contract.field(base).with_nullable(True)))
+        for name, base in siblings.items()
+        if name in present and base in contract.names
+    ]
     known = {name for name, _ in checks}
     return [*checks, *((name, _readable) for name in sorted(batch.unreadable - known))]
 

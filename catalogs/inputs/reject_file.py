@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import IO, Self
 
@@ -14,9 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalogs.errors import CatalogError, printable
+from catalogs.identity import run_key
+from catalogs.storage.store import Store
 
 REJECTS_NAME = "rejects.parquet"
 MAX_VALUE = 200
+MAX_TITLE = 80
 WRITE_ROWS = 8192
 
 REJECTS = pa.schema(
@@ -28,6 +32,7 @@ REJECTS = pa.schema(
         ("reason", pa.string()),
         ("product_id", pa.string()),
         ("code", pa.string()),
+        ("title", pa.string()),
     ]
 )
 
@@ -63,6 +68,7 @@ class Reject:
         value: what the column holds, as text, shortened.
         reason: what is wrong with it, for people.
         product_id: of the row, "" where it has none that can be read.
+        title: of the row, for people; "" where it has none that can be read, and in files of before.
     """
 
     file: str
@@ -72,11 +78,25 @@ class Reject:
     reason: str
     product_id: str = ""
     code: str = Code.BAD_VALUE
+    title: str = ""
 
     def __str__(self) -> str:
         # The reason of a photo often begins with where it is, as the catalog says it.
         held = f" {self.value!r}" if self.value and not self.reason.startswith(f"{self.value}:") else ""
         return f"{self.file}: row {self.row}: column {self.column!r}:{held} {self.reason}"
+
+    @property
+    def who(self) -> str:
+        """The product for people: its title beside its id, as far as they can be read."""
+        return called(self.product_id, self.title)
+
+
+def called(product_id: str, title: str | None) -> str:
+    """A product for people: its title beside its id, or what there is of them."""
+    if not title or title == product_id:
+        return product_id
+    short = title if len(title) <= MAX_TITLE else title[: MAX_TITLE - 3].rstrip() + "..."
+    return f"{printable(short)} ({product_id})" if product_id else printable(short)
 
 
 def shown(value: object) -> str:
@@ -200,6 +220,23 @@ def write_rejects(target: str | Path | IO[bytes], rejects: Iterable[Reject]) -> 
     return writer.count
 
 
+def first_rejects(store: Store, run_id: str, count: int) -> list[Reject]:
+    """The first of what a start left out, [] where it left out nothing."""
+    return list(islice(rejects_of(store, run_id), count))
+
+
+def rejects_of(store: Store, run_id: str) -> Iterator[Reject]:
+    """What a start left out, in the order of its catalogs, some thousand in memory at a time."""
+    key = run_key(run_id, REJECTS_NAME)
+    if not store.exists(key):
+        return
+    with pq.ParquetFile(pa.BufferReader(store.read(key))) as file:
+        for batch in file.iter_batches(WRITE_ROWS, use_threads=False):
+            rows = batch.to_pylist()
+            yield from (Reject(**{**row, "title": row.get("title") or ""}) for row in rows)
+
+
 def read_rejects(path: str | Path) -> list[Reject]:
     """The rejects of a file that `RejectWriter` wrote."""
-    return [Reject(**row) for row in pq.read_table(path, schema=REJECTS).to_pylist()]
+    rows = pq.read_table(path, schema=REJECTS).to_pylist()
+    return [Reject(**{**row, "title": row["title"] or ""}) for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -11,7 +11,6 @@ from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.columns import ReferenceRow
-from catalogs.errors import CampaignError, nearest
 from catalogs.identity import (
     Identity,
     asset_fingerprint,
@@ -20,6 +19,8 @@ from catalogs.identity import (
     seed_for,
 )
 from catalogs.inputs.reject_file import Code
+from catalogs.plans.columns_read import localised_columns
+from catalogs.plans.prompt_doubts import PromptDoubts
 from catalogs.plans.shot_sizes import ShotSizes, Size
 from catalogs.plans.wanted import Member, Photos, Planned, PlanningModel, Probe, Resolved, RowProblem
 from catalogs.references.book import ReferenceProbe, pick, rights_problem
@@ -48,6 +49,9 @@ class Expander:
 
     Attributes:
         doubts: of the photos met so far.
+        prompt_doubts: of the prompts met so far.
+        localised: the product columns as the campaign's locale reads them.
+        localised_brands: the brand columns likewise.
     """
 
     def __init__(
@@ -55,15 +59,19 @@ class Expander:
         campaign: Campaign,
         model: PlanningModel,
         probe: Probe,
-        product_columns: Iterable[str],
-        brand_columns: Iterable[str],
+        product_columns: Collection[str],
+        brand_columns: Collection[str],
         today: date,
     ) -> None:
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]
         self.doubts = Doubts()
-        self._templates = self._compile(list(product_columns), list(brand_columns))
+        self.localised, self.localised_brands = localised_columns(campaign, list(product_columns), list(brand_columns))
+        self._templates = self._compile(
+            self.localised.known(product_columns), self.localised_brands.known(brand_columns)
+        )
+        self.prompt_doubts = PromptDoubts(campaign)
         self._sizes = ShotSizes(campaign)
         for shot in self._order:
             self._refuse_early(shot)
@@ -80,7 +88,9 @@ class Expander:
         """Brand columns that pictures are made of and marked with; None where a template reads the whole row."""
         read = {c for t in self._templates.values() for scope, c in t.columns if scope == "brand"}
         logos = any(r.source == "brand" for refs in self._campaign.references.values() for r in refs)
-        return None if "*" in read else frozenset(read | {"legal_line"} | ({"logo_uri"} if logos else set()))
+        if "*" in read:
+            return None
+        return self.localised_brands.with_siblings(read) | {"legal_line"} | ({"logo_uri"} if logos else set())
 
     def expand(self, member: Member) -> list[Planned]:
         """Every asset of a look, shots that others build on first.
@@ -102,6 +112,17 @@ class Expander:
             for variation in range(self._campaign.variations)
             for name in self._sizes.names(shot)
         ]
+
+    def photos(self, member: Member) -> set[tuple[str, str]]:
+        """The photos that a look's shots are made from: the catalog that names each, and its URI there."""
+        found = set()
+        for reference in {each for shot in self._order for each in self._campaign.references[shot]}:
+            if reference.source == "product":
+                row = pick(member.row.get("reference_images") or (), reference.role)
+                found.add((self._campaign.catalogs.products, row["uri"] if row else ""))
+            elif reference.source == "brand":
+                found.add((self._campaign.catalogs.brands, member.brand.get("logo_uri") or ""))
+        return {(catalog, uri) for catalog, uri in found if uri}
 
     def _compile(self, product_columns: list[str], brand_columns: list[str]) -> dict[str, PromptTemplate]:
         templates = {}
@@ -220,7 +241,9 @@ class Expander:
             resolved.reference if resolved else Reference(RENDER_SCHEME, "", "shot", 0, 0) for _, resolved in named
         ]
         try:
-            expanded = self._templates[shot].expand(member.row, member.brand, names, optional)
+            product, brand = self.localised.row(member.row), self.localised_brands.row(member.brand)
+            expanded = self._templates[shot].expand(product, brand, names, optional)
+            self.prompt_doubts.look(str(member.row["product_id"]), shot, expanded)
             return self._model.compiler.compile(expanded, roles)
         except EmptyField as error:
             raise RowProblem(error.field, "", f"shot {shot}: {error.reason}", Code.EMPTY_FIELD) from None
@@ -338,12 +361,3 @@ def _resolved(probe: ReferenceProbe, role: str, rights: Mapping[str, Any]) -> Re
         "territories": rights.get("territories"),
     }
     return Resolved(Reference(probe.uri, probe.sha256, role, probe.width, probe.height), (photo,), probe)
-
-
-def unknown_look_column(campaign: Campaign, columns: Iterable[str]) -> CampaignError | None:
-    """`look_by` naming a column the catalog does not have."""
-    known = list(columns)
-    for column in campaign.look_by:
-        if column not in known:
-            return campaign.problem("look_by", f"there is no product column {column!r}", nearest(column, known))
-    return None

@@ -29,11 +29,12 @@ PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
 DIGEST_KEY = b"packshot.digest"
-_LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory", "seed_device"))
+_LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory", "seed_device", "title"))
 """Columns that plans have only since 2026-11-21 or later."""
 _LISTS = frozenset(("lora", "reference_roots"))
 _FORMER = frozenset(("clock_floor",))
 """Keys that headers of the second format had until then."""
+READ_AT_ONCE = 64_000_000  # bytes: what all rows are asked of is then one request, and no thread of Arrow's
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class PlanHeader:
         channels: finishing rules of every channel, by name.
         partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
+        server: which image servers render, and what they said; {} for other engines.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
@@ -69,6 +71,7 @@ class PlanHeader:
     seed_device: str = "cpu"
     format: int = PLAN_FORMAT
     hosted: dict[str, Any] = field(default_factory=dict)
+    server: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
 
@@ -79,7 +82,10 @@ class PlanHeader:
 
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
-        return {METADATA_KEY: json.dumps({**asdict(self), "format": PLAN_FORMAT}, sort_keys=True).encode()}
+        said = {**asdict(self), "format": PLAN_FORMAT}
+        if not self.server:  # which versions of before do not know
+            del said["server"]
+        return {METADATA_KEY: json.dumps(said, sort_keys=True).encode()}
 
 
 class PlanWriter:
@@ -186,13 +192,10 @@ class PlanFile:
             self.store.stat(self._key)
 
     @contextmanager
-    def _open(self) -> Iterator[pq.ParquetFile]:
+    def _open(self, *, at_once: bool = False) -> Iterator[pq.ParquetFile]:
         try:
             with self.store.seam("read", self._key):
-                # A local file is Arrow's own: a thread of Arrow's reads it, and one that holds a Python file while the
-                # interpreter ends aborts the process, see catalogs/assets/commits.py: decode_commit.
-                filesystem = None if self.store.is_local else self.store.filesystem
-                file = pq.ParquetFile(self.store.path(self._key), filesystem=filesystem)
+                file = self._in_memory() if at_once else self._in_place()
         except MissingKey:
             raise self._problem("there is no such plan") from None
         except (StorageError, pa.ArrowException):
@@ -201,6 +204,18 @@ class PlanFile:
             raise
         with file, self.store.seam("read", self._key):
             yield file
+
+    def _in_place(self) -> pq.ParquetFile:
+        # A local file is Arrow's own: a thread of Arrow's reads it, and one that holds a Python file while the
+        # interpreter ends aborts the process, see catalogs/assets/commits.py: decode_commit.
+        filesystem = None if self.store.is_local else self.store.filesystem
+        return pq.ParquetFile(self.store.path(self._key), filesystem=filesystem)
+
+    def _in_memory(self) -> pq.ParquetFile:
+        """Read in this thread alone, where it is not too large."""
+        if self.store.stat(self._key).size > READ_AT_ONCE:
+            return self._in_place()
+        return pq.ParquetFile(pa.BufferReader(self.store.read(self._key)))
 
     def _problem(self, problem: str) -> CampaignError:
         return CampaignError(self.uri, "", problem, "make one with `packshot plan CAMPAIGN --output FILE`")
@@ -253,18 +268,23 @@ class PlanFile:
 
     def row_group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """One row group; columns that the plan is too old for are null."""
-        wanted = list(columns) if columns else PLAN.names
         with self._open() as file:
-            # In this thread, as far as Arrow lets us: see `_open`.
-            table = file.read_row_group(number, columns=wanted, use_threads=False)
-        return filled(table, _LATER.intersection(wanted)).select(wanted)
+            return _read(file, number, columns)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Its row groups in order, one in memory at a time."""
-        for number in range(self.row_groups):
-            yield self.row_group(number, columns)
+        with self._open(at_once=True) as file:
+            for number in range(self.row_groups):
+                yield _read(file, number, columns)
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         """Some columns of all its rows in order."""
         for table in self.tables(columns):
             yield from table.to_pylist()
+
+
+def _read(file: pq.ParquetFile, number: int, columns: Sequence[str] | None) -> pa.Table:
+    wanted = list(columns) if columns else PLAN.names
+    # In this thread, as far as Arrow lets us: see `PlanFile._in_place`.
+    table = file.read_row_group(number, columns=wanted, use_threads=False)
+    return filled(table, _LATER.intersection(wanted)).select(wanted)

@@ -13,6 +13,7 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.errors import CampaignError
 from catalogs.identity import canonical_json, look_name
 from catalogs.inputs.checks import CleanRow
+from catalogs.inputs.locales import Localised
 from catalogs.plans.accounts import Rows, row_mark
 from catalogs.plans.wanted import Member
 
@@ -33,6 +34,7 @@ class _Conflict:
 @dataclass(slots=True)
 class _Look:
     first: str
+    columns: tuple[str, ...]
     digests: tuple[bytes, ...]
     products: list[str] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
@@ -45,6 +47,7 @@ class Looks:
 
     Args:
         must_agree: columns that may not differ inside a look.
+        localised: in which language they are read: what is read must agree.
     """
 
     def __init__(
@@ -54,9 +57,12 @@ class Looks:
         campaign: Campaign,
         must_agree: Iterable[str],
         folder: Path,
+        localised: Localised | None = None,
     ) -> None:
         self._rows, self._brands, self._campaign = rows, brands, campaign
-        self._must_agree, self._spool = sorted(set(must_agree)), folder / "rows.pickle"
+        self._must_agree, self._spool = tuple(sorted(set(must_agree))), folder / "rows.pickle"
+        self._localised = localised if localised and localised.siblings else None
+        self._read: dict[tuple[str, ...], tuple[str, ...]] = {}  # one of a kind: looks are many
 
     def __iter__(self) -> Iterator[Member]:
         """Each look once; can be asked for once.
@@ -98,14 +104,23 @@ class Looks:
 
     def _join(self, looks: dict[str, _Look], name: str, clean: CleanRow, conflicts: dict[str, _Conflict]) -> None:
         product = str(clean.row["product_id"])
-        digests = tuple(_digest(clean.row.get(column)) for column in self._must_agree)
-        look = looks.setdefault(name, _Look(product, digests))
-        for column, before, now in zip(self._must_agree, look.digests, digests, strict=True):
+        columns = self._columns_read(clean.row)
+        digests = tuple(_digest(clean.row.get(column)) for column in columns)
+        look = looks.setdefault(name, _Look(product, columns, digests))
+        for here, there, before, now in zip(columns, look.columns, look.digests, digests, strict=True):
             if before != now:
+                # The nearer language of the two: that column differs, if only in being filled.
+                column = max(here, there, key=len)
                 conflicts.setdefault(column, _Conflict((look.first, product))).rows += 1
         look.products.append(product)
         look.first = min(look.first, product)
         look.rows.add(clean.file, clean.number)
+
+    def _columns_read(self, row: Row) -> tuple[str, ...]:
+        if self._localised is None:
+            return self._must_agree
+        columns = tuple(self._localised.column(row, column) for column in self._must_agree)
+        return self._read.setdefault(columns, columns)
 
     def _refused(self, conflicts: Mapping[str, _Conflict]) -> CampaignError:
         """Every column that differs at once: found one by one, each would cost a run."""

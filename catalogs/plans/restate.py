@@ -12,7 +12,7 @@ from catalogs.plans.decision import Action, Work
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
 
-_SAID_ANEW = ("master", "product_id", "covers", "upstream_references", "territory")
+_SAID_ANEW = ("master", "product_id", "title", "covers", "upstream_references", "territory")
 """Columns that a plan knows anew of a row whose picture stays."""
 _COLUMNS = (*with_identity("fingerprint", "action", "work"), *_SAID_ANEW)
 
@@ -31,7 +31,7 @@ def said_anew(row: Row) -> Row:
     """What a plan's row says anew of a picture that stays; what it does not know stays as it is recorded."""
     told = part(row, _SAID_ANEW)
     if row["upstream_references"] is None:  # the look's photo could not be read
-        told = part(told, ("master", "product_id", "covers"))
+        told = part(told, ("master", "product_id", "title", "covers"))
     return told
 
 

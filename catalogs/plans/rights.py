@@ -28,9 +28,9 @@ from catalogs.plans.decision import UNWANTED
 from catalogs.plans.expansion import photo_problem
 from catalogs.plans.file import PlanFile
 from catalogs.plans.rows import parents_of
-from catalogs.references.book import ReferenceProbe, rights_problem
+from catalogs.references.book import ReferenceProbe, absolute_photo, rights_problem
 from catalogs.requests import RENDER_SCHEME
-from catalogs.storage.store import Store, resolve_uri
+from catalogs.storage.store import Store
 
 TryProbe = Callable[[str, str], ReferenceProbe | None]
 Right = Mapping[str, Any]
@@ -244,6 +244,6 @@ def _images(products: Catalog) -> Iterator[tuple[str, str, Right]]:
                 continue
             for image in images:
                 try:
-                    yield ids.normal_form(product or ""), resolve_uri(products.uri, image["uri"]), image
+                    yield ids.normal_form(product or ""), absolute_photo(products.uri, image["uri"]), image
                 except UserError:
                     continue

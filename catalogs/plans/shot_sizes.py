@@ -34,7 +34,7 @@ class ShotSizes:
         if own or not reference.channel:
             return own or child
         channel = next(c for c in self._campaign.channels if c.name == reference.channel)
-        return channel.master_size
+        return channel.master_within(self._campaign.megapixels)
 
     def is_built_on(self, shot: str, size: Size) -> bool:
         """Whether other shots need this master of a shot."""
@@ -47,7 +47,8 @@ class ShotSizes:
 
     def _channel_sizes(self, shot: str) -> dict[str, Size]:
         own = self._campaign.shots[shot].master_size
-        return {channel.name: own or channel.master_size for channel in self._campaign.channels_of(shot)}
+        limit = self._campaign.megapixels
+        return {channel.name: own or channel.master_within(limit) for channel in self._campaign.channels_of(shot)}
 
     def _needed_masters(self) -> dict[str, set[Size]]:
         needed: dict[str, set[Size]] = {shot: set() for shot in self._campaign.shots}

@@ -40,6 +40,7 @@ NOTED = (
     "refused",
     "not_selected",
     "unread",
+    "sizes",
 )
 """Numbers that the rows of a plan do not say: they are noted in its file."""
 
@@ -65,6 +66,8 @@ class PlanSummary:
         not_selected: product rows that the campaign's selection leaves aside.
         unread: commits that could not be read, each with its `problem` and `fix`: what they delivered counts as not
             made, and nothing is retired or withdrawn.
+        sizes: where the campaign says `megapixels`: all renders it wants, made or not, and their estimated seconds,
+            with it and with a size a channel; see `ComparedSizes.noted`.
     """
 
     run_id: str
@@ -94,6 +97,7 @@ class PlanSummary:
     refused: int = 0
     not_selected: int = 0
     unread: list[dict[str, str]] = field(default_factory=list)
+    sizes: dict[str, Any] = field(default_factory=dict)
     stages: int = 0
     plan_key: str = ""
     rejects_key: str = ""

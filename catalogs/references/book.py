@@ -21,9 +21,12 @@ from catalogs.references.memory import FILES
 from catalogs.references.pictures import MAX_PIXELS, BadPicture, measure, to_rgb
 from catalogs.references.places import ANYWHERE, Places
 from catalogs.references.probes import ProbeCache, ReferenceProbe, cache_folder
-from catalogs.requests import Reason, Reference
-from catalogs.storage.store import MissingKey, Stamp, read_uri, resolve_uri, stat_uri
+from catalogs.references.problems import ChangedReference, InvalidReference, MissingReference, UnreachableReference
+from catalogs.references.web_photos import WebPhotos, stored_photo
+from catalogs.requests import Reference
+from catalogs.storage.store import MissingKey, Stamp, Store, read_uri, resolve_uri, stat_uri
 from catalogs.storage.uris import bucket_of
+from catalogs.storage.web_urls import Hosts, is_web
 
 __all__ = [
     "ChangedReference",
@@ -31,6 +34,7 @@ __all__ = [
     "MissingReference",
     "ReferenceBook",
     "ReferenceProbe",
+    "absolute_photo",
     "load_reference",
     "pick",
     "rights_problem",
@@ -43,28 +47,6 @@ WORLD = frozenset({"*", "WORLD"})
 HERO = "hero"
 
 
-class MissingReference(ReferenceImageError):
-    """There is no such file."""
-
-    reason = Reason.REFERENCE_MISSING
-
-
-class UnreachableReference(MissingReference):
-    """The file, or its store, refuses to be read here: by no fault of the picture, and not for good."""
-
-
-class ChangedReference(ReferenceImageError):
-    """The file is not the one that was planned with."""
-
-    reason = Reason.REFERENCE_CHANGED
-
-
-class InvalidReference(ReferenceImageError):
-    """The file is no picture that can be used."""
-
-    reason = Reason.REFERENCE_INVALID
-
-
 class ReferenceBook:
     """Measures reference images, each once: by URI in memory, and by URI and stamp on disk.
 
@@ -72,15 +54,22 @@ class ReferenceBook:
     Threads may share it; two that ask for the same image wait for one measurement.
     """
 
-    def __init__(self, cache: Path | None = None, max_pixels: int = MAX_PIXELS, places: Places = ANYWHERE) -> None:
+    def __init__(
+        self,
+        cache: Path | None = None,
+        max_pixels: int = MAX_PIXELS,
+        places: Places = ANYWHERE,
+        web: WebPhotos | None = None,
+    ) -> None:
         """
         Args:
             cache: folder of the SQLite file, None for `cache_folder()`.
             max_pixels: larger images are refused before they are decoded.
-            places: where images may lie.
+            places: where images may lie on disks and in stores.
+            web: those on web servers; None where none is fetched from.
         """
         self._cache = ProbeCache(cache if cache is not None else cache_folder())
-        self._max_pixels, self._places = max_pixels, places
+        self._max_pixels, self._places, self._web = max_pixels, places, web
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Future[ReferenceProbe | ReferenceImageError]] = OrderedDict()
         self._silent: dict[str, StorageError] = {}  # stores that did not answer, by their root
@@ -154,6 +143,9 @@ class ReferenceBook:
             future.set_exception(error)
 
     def _measured(self, absolute: str) -> ReferenceProbe:
+        if is_web(absolute):
+            web = self._web or WebPhotos(Store(""), Hosts(source=self._places.source), self._max_pixels)
+            return web.probe(absolute)
         stamp = _stamp(absolute)
         found = self._cache.get(absolute, stamp)
         if found is not None and found.width * found.height <= self._max_pixels:
@@ -171,9 +163,16 @@ class ReferenceBook:
 
 
 def load_reference(
-    reference: Reference, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS, places: Places = ANYWHERE
+    reference: Reference,
+    background: str = "#FFFFFF",
+    max_pixels: int = MAX_PIXELS,
+    places: Places = ANYWHERE,
+    output: Store | None = None,
 ) -> Image.Image:
-    """The pixels of a reference outside the store: upright sRGB, transparency laid on `background`.
+    """The pixels of a reference photo: upright sRGB, transparency laid on `background`.
+
+    Args:
+        output: where what was fetched from web servers is kept; they are not asked again.
 
     Raises:
         MissingReference: the file is gone.
@@ -181,13 +180,20 @@ def load_reference(
         InvalidReference: it cannot be decoded, or lies where no image may come from.
         StorageError: the store failed.
     """
-    absolute = _absolute("/", reference.uri)
-    _refuse_place(absolute, places)
-    _refuse_bytes(absolute, _stamp(absolute).size, max_pixels)
     try:
-        return to_rgb(_unchanged(absolute, reference), background, max_pixels)
+        # Its bytes, which may be as many as its pixels, are held here by nobody: `to_rgb` frees them.
+        return to_rgb(_bytes_of(reference, max_pixels, places, output), background, max_pixels)
     except BadPicture as bad:
         raise InvalidReference(reference.uri, "", bad.problem, bad.fix) from None
+
+
+def _bytes_of(reference: Reference, max_pixels: int, places: Places, output: Store | None) -> bytes:
+    absolute = _absolute("/", reference.uri)
+    if is_web(absolute) and output is not None:
+        return stored_photo(output, absolute, reference.sha256)
+    _refuse_place(absolute, places)
+    _refuse_bytes(absolute, _stamp(absolute).size, max_pixels)
+    return _unchanged(absolute, reference)
 
 
 def _unchanged(absolute: str, reference: Reference) -> bytes:
@@ -232,15 +238,24 @@ def rights_problem(image: Mapping[str, Any], territory: str | None, on: date) ->
     return None
 
 
+def absolute_photo(base_uri: str, uri: str) -> str:
+    """Where the photo `uri` as written in the file `base_uri` is: a URL as it stands, else an absolute path or URI.
+
+    Raises:
+        UserError: nowhere that can be read.
+    """
+    return uri.strip() if is_web(uri) else resolve_uri(base_uri, uri)
+
+
 def _absolute(base_uri: str, uri: str) -> str:
     try:
-        return resolve_uri(base_uri, uri)
+        return absolute_photo(base_uri, uri)
     except UserError as error:
         raise InvalidReference(uri or base_uri, "", error.problem, error.fix) from None
 
 
 def _refuse_place(absolute: str, places: Places) -> None:
-    if refusal := places.refusal(absolute):
+    if not is_web(absolute) and (refusal := places.refusal(absolute)):
         raise InvalidReference(absolute, "", *refusal)
 
 

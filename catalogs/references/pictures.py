@@ -190,7 +190,7 @@ def _looks(picture: Image.Image) -> tuple[bool, bool]:
 def _refuse(picture: Image.Image, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
-        raise _too_large(f"{width} x {height} pixels", max_pixels)
+        raise too_large(f"{width} x {height} pixels", max_pixels)
     if picture.format in _DECODED_WHOLE and width * height > max_pixels // 2:
         problem = f"{width} x {height} pixels, over the limit of {max_pixels / 2e6:g} million for {picture.format}"
         raise BadPicture(problem, "save it as PNG or JPEG, or scale it down")
@@ -207,7 +207,8 @@ def _refuse_depth(picture: Image.Image) -> None:
         raise BadPicture("holds more than 16 bits a pixel", "save it with 8 or 16 bits a channel")
 
 
-def _too_large(size: str, max_pixels: int) -> BadPicture:
+def too_large(size: str, max_pixels: int) -> BadPicture:
+    """What is wrong with a picture of so many pixels."""
     return BadPicture(f"{size}, over the limit of {max_pixels / 1e6:g} million", "scale it down")
 
 

@@ -285,7 +285,7 @@ def _sole(studio: Studio) -> None:
     studio.paint(studio.mask(spline(tread)), "#B5764B", 0.95)
 
 
-def logo(mark: Mark, name: str, colour: str, size: int = 800) -> Image.Image:
+def logo(mark: Mark, name: str, colour: str, size: int = 1000) -> Image.Image:
     """A house mark over its name, on white."""
     studio = Studio(side=size)
     studio.light = np.full((size, size, 3), 255, dtype=np.float32)

@@ -79,7 +79,7 @@ def absolute_uri(uri: str, refuse: Callable[[str, str], UserError]) -> str:
     if "@" in rest.partition("/")[0]:
         raise refuse("a URI must not carry secrets", "put credentials into the environment")
     if scheme in {"http", "https"}:
-        raise refuse(f"{scheme} references are not read yet", "download the file and give its path")
+        raise refuse(f"{scheme}:// is read of photos alone", "download the file and give its path")
     if "::" in uri or "://" in rest:
         # fsspec would follow the second one, to a server or into an archive
         raise refuse("a URI inside another is not followed", "copy the file and give its path")

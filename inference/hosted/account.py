@@ -7,9 +7,6 @@ import atexit
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
 
 from catalogs.journal.spend import Journal
 from catalogs.money import Micro
@@ -18,11 +15,10 @@ from inference.hosted.pace import Pace
 from inference.hosted.settings import HostedSettings
 from inference.hosted.till import Till
 from inference.models.specs import ModelSpec
+from inference.remote.loop import Loop
 
 JOURNAL_THREADS = 12
 CREDITS_SECONDS = 10.0
-
-Result = TypeVar("Result")
 
 
 class Account:
@@ -35,27 +31,18 @@ class Account:
     """
 
     def __init__(self, base_url: str, key: ApiKey, in_flight: int, unanswered: int) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread_of_loop = threading.Thread(target=self.loop.run_forever, name="bfl", daemon=True)
-        self._thread_of_loop.start()
-        self._threads = ThreadPoolExecutor(JOURNAL_THREADS, thread_name_prefix="bfl-journal")
+        self._loop = Loop("bfl", JOURNAL_THREADS)
+        self.loop, self.thread = self._loop.loop, self._loop.thread
         self._paces: dict[str, Pace] = {}
         self._tills: dict[tuple[str, str], Till] = {}
         self._lock = threading.Lock()
         self.name = hashlib.sha256(f"{base_url} {key.text}".encode()).hexdigest()[:8]
-        self.client, self.slots, self.submits = self._call(self._open(base_url, key, in_flight, unanswered))
+        self.client, self.slots, self.submits = self._loop.call(self._open(base_url, key, in_flight, unanswered))
 
     async def _open(
         self, base_url: str, key: ApiKey, in_flight: int, unanswered: int
     ) -> tuple[BflClient, asyncio.Semaphore, asyncio.Semaphore]:
         return BflClient(base_url, key), asyncio.Semaphore(in_flight), asyncio.Semaphore(unanswered)
-
-    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
-
-    async def thread(self, work: Callable[..., Result], *args: Any) -> Result:
-        """What blocks (journal, pictures), beside the loop."""
-        return await self.loop.run_in_executor(self._threads, lambda: work(*args))
 
     def pace(self, spec: ModelSpec) -> Pace:
         """How long pictures of a model take, as far as this process has seen."""
@@ -71,13 +58,11 @@ class Account:
 
     def credits(self) -> Micro | None:
         """`BflClient.credits`, for a thread beside the loop; raises TimeoutError as well."""
-        return self._call(asyncio.wait_for(self.client.credits(), CREDITS_SECONDS))
+        return self._loop.call(asyncio.wait_for(self.client.credits(), CREDITS_SECONDS))
 
     def close(self) -> None:
-        self._call(self.client.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread_of_loop.join(5)
-        self.loop.close()
+        self._loop.call(self.client.close())
+        self._loop.close()
 
 
 _accounts: dict[tuple[int, str, str, int, int], Account] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -16,11 +17,11 @@ from catalogs.money import Micro, micro, micro_up
 from catalogs.requests import RenderRequest
 from inference.hosted.account import Account
 from inference.hosted.collection import Collection
-from inference.hosted.pictures import EncodedReferences
 from inference.hosted.settings import HostedSettings
 from inference.hosted.till import Till
 from inference.models.estimates import estimate_cost
 from inference.models.specs import ModelSpec
+from inference.remote.pictures import EncodedReferences
 
 Slot = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -75,7 +76,9 @@ class Buyer:
         if "steps" in fields:
             body |= {"steps": request.steps, "guidance": request.guidance}
         for number, reference in enumerate(request.references, start=1):
-            body["input_image" if number == 1 else f"input_image_{number}"] = self.references.get(reference)
+            body["input_image" if number == 1 else f"input_image_{number}"] = base64.b64encode(
+                self.references.get(reference)
+            ).decode()
         return body
 
 

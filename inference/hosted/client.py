@@ -19,7 +19,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +30,9 @@ from catalogs.errors import OptionError, one_line
 from catalogs.money import Micro, micro
 from inference.hosted.hosts import check_base_url, may_have_key
 from inference.hosted.links import Links
-from inference.hosted.pace import Pace, backoff
+from inference.hosted.pace import Pace
+from inference.remote.backoff import backoff
+from inference.remote.key import Key
 
 KEY_VARIABLE = "BFL_API_KEY"
 CREDITS_A_USD = 100
@@ -98,24 +100,11 @@ class NotReady(BflError):
     """Still in flight at the deadline."""
 
 
-@dataclass(frozen=True)
-class ApiKey:
-    """The key, which never shows.
+class ApiKey(Key):
+    """The key of an account; raises OptionError for what can be none."""
 
-    Raises:
-        OptionError: it is empty or cannot stand in a header.
-    """
-
-    text: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        # httpx would quote a bad header value, and with it the key, in its error.
-        if not self.text or not self.text.isascii() or not self.text.isprintable() or " " in self.text:
-            problem = "is not set" if not self.text else "holds characters that no key has"
-            raise OptionError(KEY_VARIABLE, "", problem, "set it to the key from dashboard.bfl.ai")
-
-    def masked(self, text: str) -> str:
-        return text.replace(self.text, "***")
+    def __init__(self, text: str) -> None:
+        super().__init__(text, KEY_VARIABLE, "set it to the key from dashboard.bfl.ai")
 
 
 @dataclass(frozen=True, slots=True)

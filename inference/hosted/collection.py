@@ -10,11 +10,11 @@ from catalogs.journal.records import COLLECTABLE, Attempt, Ending, PaidTask
 from catalogs.journal.spend import Journal
 from inference.hosted.account import Account
 from inference.hosted.client import TASK_LIFE, Gone, NotReady, Sample, TaskFailed
+from inference.hosted.download import Download
 from inference.hosted.links import LinkRefused, LinkTrouble, expiry_of
-from inference.hosted.pace import backoff
-from inference.hosted.pictures import Download
 from inference.hosted.settings import HostedSettings
 from inference.models.specs import ModelSpec
+from inference.remote.backoff import backoff
 
 EXPIRED_LINKS = 3
 """A link that has expired is refused so often, and asked for anew in between, before its picture counts as gone."""

@@ -7,20 +7,17 @@ it now: it submits nothing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from catalogs.errors import EngineError, OptionError, PackshotError, SpendError
+from catalogs.errors import OptionError, PackshotError, SpendError
 from catalogs.journal.credits import note_credits
 from catalogs.journal.kept import keep_paid
 from catalogs.journal.records import Attempt, Ending
@@ -32,31 +29,19 @@ from inference.hosted.account import account_of
 from inference.hosted.buyer import Buyer, Order, Slot, prompt_sha256
 from inference.hosted.client import ApiKey, BflError
 from inference.hosted.collection import is_collectable
-from inference.hosted.pictures import Download, EncodedReferences, OtherPicture, pixels_of
+from inference.hosted.download import Download
 from inference.hosted.purchase import Purchase
 from inference.hosted.settings import HostedSettings
 from inference.models.table import MODELS
+from inference.remote.answers import Call, stream
+from inference.remote.pictures import EncodedReferences, OtherPicture, pixels_of
 
 # Pictures that may be finished and not taken over yet, beside those in flight.
 AHEAD = 12
 # Seconds without a picture after which the rest of what is paid is left to the shards that want it, or a later run.
 COLLECT_PATIENCE = 45.0
-LOOK_AROUND = 0.5
-# Seconds of waiting after which a line says so, again and again.
-QUIET_SECONDS = 15.0
 
-_DONE = object()
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Call:
-    """One `render` or `collect`: its answers, and how it is brought to an end."""
-
-    permits: asyncio.Semaphore
-    answers: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
-    halt: PackshotError | None = None
-    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +109,14 @@ class BflEngine(Engine):
             OptionError: the key is not accepted.
             StorageError: the journal could not be written; nothing more was submitted.
         """
-        call = self._new_call()
+        call = Call(self._settings.in_flight + AHEAD, halted=self._halted)
         order = Order(lambda: self._is_ending(call), sum(self._buyer.price(request)[1] for request in batch))
+        call.is_ending = lambda: order.short is not None or order.is_ending()
+        # A submit is not cut off where the shard is broken: its task would be paid for and unknown.
+        call.settle = order.settled
         asked = {purchase.fingerprint: purchase for purchase in (Purchase(self._buyer, order, r) for r in batch)}
         with self._spending():
-            for answer in self._stream(call, order, asked.values()):
+            for answer in self._stream(call, asked.values()):
                 if isinstance(answer, Failed):
                     yield answer
                 else:
@@ -143,57 +131,32 @@ class BflEngine(Engine):
         Raises:
             StorageError, SpendError: the journal failed, or cannot be read.
         """
-        call = self._new_call()
+        call = Call(self._settings.in_flight + AHEAD, leaves=True, halted=self._halted)
         order = Order(lambda: call.closed or self._stopping.is_set(), leaves=True)
+        call.is_ending = order.is_ending
         jobs = [_Collecting(self._buyer, fingerprint) for fingerprint in fingerprints]
         found = {job.fingerprint: job for job in jobs}
-        for download in self._stream(call, order, jobs, COLLECT_PATIENCE):
+        for download in self._stream(call, jobs, COLLECT_PATIENCE):
             attempt = found[download.fingerprint].attempt
             if attempt and (collected := self._collected(attempt, download)):
                 yield collected
         if call.halt:
             raise call.halt
 
-    def _new_call(self) -> _Call:
-        return _Call(asyncio.Semaphore(self._settings.in_flight + AHEAD))
+    def _stream(self, call: Call, jobs: Iterable[Any], patience: float | None = None) -> Iterator[Any]:
+        return stream(self._account.loop, call, jobs, self._tell_of_waiting, patience)
 
-    def _stream(self, call: _Call, order: Order, jobs: Iterable[Any], patience: float | None = None) -> Iterator[Any]:
-        """Answers of jobs as they come from the event loop.
+    def _tell_of_waiting(self, seconds: float) -> None:
+        said = f"; it last answered {self._account.client.trouble}" if self._account.client.trouble else ""
+        _log.warning("waits for the hosted API since %.0f s%s", seconds, said)
 
-        Args:
-            patience: seconds without one after which the others are left.
-        """
-        loop = self._account.loop
-        work = asyncio.run_coroutine_threadsafe(self._run(call, order, jobs), loop)
-        try:
-            while (answer := self._next(call, patience)) is not _DONE:
-                loop.call_soon_threadsafe(call.permits.release)
-                yield answer
-        except queue.Empty:
-            call.closed = True
-        except BaseException:
-            # The shard is broken. A submit is not cut off: its task would be paid for and unknown.
-            call.closed = True
-            asyncio.run_coroutine_threadsafe(order.settled(), loop).result()
-            work.cancel()
-            raise
-        work.result()
+    def _is_ending(self, call: Call) -> bool:
+        ended = call.closed or call.halt is not None or self._till.closed is not None
+        return ended or self._stopping.is_set()
 
-    def _next(self, call: _Call, patience: float | None) -> Any:
-        """The next answer of a call; tells of a long wait for it.
-
-        Raises:
-            queue.Empty: it did not come in time.
-        """
-        waited, until = 0.0, math.inf if patience is None else patience
-        while waited < until:
-            step = min(QUIET_SECONDS, until - waited)
-            with suppress(queue.Empty):
-                return call.answers.get(timeout=step)
-            waited += step
-            said = f"; it last answered {self._account.client.trouble}" if self._account.client.trouble else ""
-            _log.warning("waits for the hosted API since %.0f s%s", waited, said)
-        raise queue.Empty
+    def _halted(self, error: PackshotError) -> None:
+        if isinstance(error, SpendError | OptionError):
+            self._stopping.set()
 
     @contextmanager
     def _spending(self) -> Iterator[None]:
@@ -241,46 +204,6 @@ class BflEngine(Engine):
         detail = f"{error}; it was paid for, and lies in {key}; --retry-failed buys another"
         self._journal.end(answer.fingerprint, answer.number, Ending.UNUSABLE, detail)
         return detail
-
-    async def _run(self, call: _Call, order: Order, jobs: Iterable[Any]) -> None:
-        tasks: set[asyncio.Task[None]] = set()
-        try:
-            for job in jobs:
-                await call.permits.acquire()
-                if order.short or order.is_ending():
-                    break
-                task = asyncio.create_task(self._one(call, job))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            while tasks and not (order.leaves and order.is_ending()):
-                await asyncio.wait(tasks, timeout=LOOK_AROUND if order.leaves else None)
-        finally:
-            for task in tasks:
-                task.cancel()
-            call.answers.put(_DONE)
-
-    def _is_ending(self, call: _Call) -> bool:
-        ended = call.closed or call.halt is not None or self._till.closed is not None
-        return ended or self._stopping.is_set()
-
-    async def _one(self, call: _Call, job: Any) -> None:
-        """One request to its answer; what breaks the engine as a whole ends the call."""
-        try:
-            answer = await job.answer()
-        except PackshotError as error:
-            self._end(call, error)
-        except Exception as error:
-            self._end(call, EngineError(f"{job.label}: {type(error).__name__}: {error}"))
-        else:
-            if answer is not None:
-                call.answers.put(answer)
-                return
-        call.permits.release()
-
-    def _end(self, call: _Call, error: PackshotError) -> None:
-        call.halt = call.halt or error
-        if isinstance(error, SpendError | OptionError):
-            self._stopping.set()
 
 
 class _Collecting:

@@ -1,4 +1,4 @@
-"""When to look at a task, and how long to stay away after trouble."""
+"""When to look at a task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import random
 from collections import deque
 
 ALIKE = 0.03
-BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 
 
 class Pace:
@@ -42,9 +41,3 @@ class Pace:
         took = sorted(self._took)
         quick, usual = took[len(took) // 10], took[len(took) // 2]
         return usual if usual - quick < ALIKE * usual else quick
-
-
-def backoff(tries: int, asked: float | None = None) -> float:
-    """Seconds before try number `tries` + 1, with jitter; at least what the server asked for."""
-    delay = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(tries, 30)) * random.uniform(0.5, 1.0)
-    return max(delay, min(asked or 0.0, BACKOFF_MOST))

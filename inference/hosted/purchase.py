@@ -32,8 +32,8 @@ from inference.hosted.client import (
     Unanswered,
 )
 from inference.hosted.collection import Collection, is_collectable
-from inference.hosted.pace import backoff
-from inference.hosted.pictures import Download
+from inference.hosted.download import Download
+from inference.remote.backoff import backoff
 
 SUBMIT_TRIES = 12
 UNKNOWN_TRIES = 3

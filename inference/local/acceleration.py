@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from catalogs.errors import OptionError
 from inference.engine import EngineOptions
+from inference.local.checkpoints import lacking_attention
 from inference.local.decoding import fold_upsamplers
 from inference.local.faults import is_lost, is_out_of_memory, one_line
 from inference.local.measured import recall, remember
@@ -186,8 +186,7 @@ class Acceleration:
             # To reset it would leave the last one in force: diffusers keeps it for the whole process.
             self._checkpoint.transformer.set_attention_backend(backend or "native")
         except (ValueError, ImportError, RuntimeError) as error:  # a package or a kernel it needs is not here
-            reason = " ".join(str(error).split())[:300]
-            raise OptionError("--attention", backend, reason, "choose another, or leave it out") from None
+            raise lacking_attention(backend, error) from None
 
     def _compile_blocks(self) -> None:
         import torch._dynamo

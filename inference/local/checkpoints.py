@@ -17,7 +17,7 @@ from inference.local.loading import FLOAT8, FLOAT8_DYNAMIC, Source, find_files, 
 from inference.models.choice import Choice, choose
 from inference.models.flops import TransformerShape
 from inference.models.machine import free_host_bytes
-from inference.models.memory import MODES, Mode, compute_bytes
+from inference.models.memory import MODES, Mode, compute_bytes, need
 from inference.models.parts import Parts
 from inference.models.specs import Family
 from inference.models.weights import cache_folder
@@ -94,8 +94,15 @@ def load_checkpoint(source: Source, options: EngineOptions, largest: Workload | 
     except Exception as error:
         if isinstance(error, OSError) and not os.path.isdir(place):
             raise _not_to_be_had(source, place) from error
-        reason = " ".join(str(error).split())[:300]
-        raise EngineError(f"{source.model}: cannot be loaded: {type(error).__name__}: {reason}") from error
+        raise EngineError(f"{source.model}: cannot be loaded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the libraries say, where it is of use; the sizes they speak of they show on another stream."""
+    if "ignore_mismatched_sizes" in str(error):
+        return "its weights have not the sizes that its config.json names; fetch its files again"
+    said = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {said}; if its files may be damaged, fetch them again"
 
 
 def _keep_compiled() -> None:
@@ -209,6 +216,28 @@ def check_attention(name: str) -> None:
         raise OptionError("--attention", name, "is no attention backend of diffusers", nearest(name, known))
 
 
+def check_attention_here(name: str) -> None:
+    """Raise OptionError for a backend whose package this machine lacks, as far as diffusers can tell."""
+    if not name:
+        return
+    try:
+        from diffusers.models import attention_dispatch
+    except ImportError:
+        return
+    check = getattr(attention_dispatch, "_check_attention_backend_requirements", None)
+    try:
+        if check is not None:
+            check(attention_dispatch.AttentionBackendName(name.lower()))
+    except RuntimeError as error:
+        raise lacking_attention(name, error) from None
+
+
+def lacking_attention(name: str, error: Exception) -> OptionError:
+    """What diffusers says of a package or a kernel that is not here."""
+    reason = " ".join(str(error).split())[:300].rstrip(".")
+    return OptionError("--attention", name, reason, "choose another, or leave it out")
+
+
 def _layout(
     parts: Parts,
     weight_precision: str,
@@ -234,6 +263,18 @@ def _layout(
     if asked is None:
         raise EngineError(f"the model does not fit: {choice}")
     return Choice(asked, 1)  # an estimate does not overrule what was asked for
+
+
+def is_laid_out_for(checkpoint: Checkpoint, options: EngineOptions, workload: Workload) -> bool:
+    """Whether the parts would be laid out as they are if they were loaded for this.
+
+    Raises:
+        EngineError: not even one picture fits.
+    """
+    host = need(checkpoint.parts, checkpoint.weight_precision, checkpoint.memory, workload).host
+    free = checkpoint.room, free_host_bytes() + host
+    choice = _layout(checkpoint.parts, checkpoint.weight_precision, checkpoint.device, options, workload, free)
+    return (choice.mode, choice.tiled) == (checkpoint.memory, bool(checkpoint.vae.use_tiling))
 
 
 def _free_without(pipe: Any, model: Any, device: torch.device) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -82,3 +83,9 @@ def empty_cache() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def forget() -> None:
+    """Give back the memory of what nothing names any more: a model's parts name each other."""
+    gc.collect()
+    empty_cache()

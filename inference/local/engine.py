@@ -21,12 +21,12 @@ from inference.engine import Engine, EngineOptions, Failed, LoadReference, Profi
 from inference.local.acceleration import EAGER_SHARE, Acceleration, Way
 from inference.local.batch_sizes import BatchSizes
 from inference.local.batching import bucket_key, contents, tokens_of
-from inference.local.checkpoints import Checkpoint, load_checkpoint
+from inference.local.checkpoints import Checkpoint, is_laid_out_for, load_checkpoint
 from inference.local.clock import StageClock, mark
 from inference.local.conditioning import Conditioning
 from inference.local.decoding import decode
 from inference.local.denoising import first_forward, flops_of, noise
-from inference.local.device import current, dense_flops, device_name, peak_bytes
+from inference.local.device import current, dense_flops, device_name, forget, peak_bytes
 from inference.local.faults import Faults, came_out_bad, is_out_of_memory, lost_device
 from inference.local.graphs import Graphs
 from inference.local.kept_latents import Shelf
@@ -61,6 +61,10 @@ class DiffusersEngine(Engine):
     def load_with(self, load_reference: LoadReference, shelf: Shelf | None = None) -> None:
         """Load references, and keep their latents, as the next shard does."""
         self._conditioning.references.load_with(load_reference, shelf)
+
+    def is_laid_out_for(self, workload: Workload) -> bool:
+        """Whether its parts would lie where they do if the model were loaded for this."""
+        return is_laid_out_for(self._checkpoint, self._options, workload)
 
     def bucket(self, request: RenderRequest) -> Hashable:
         """One geometry: every sample has references of its own."""
@@ -251,7 +255,7 @@ class DiffusersEngine(Engine):
         return next((result for flight in flights for result in self._landed(flight)), (failures or [failed])[0])
 
 
-_engines: dict[tuple[Source, EngineOptions], DiffusersEngine] = {}
+_engines: dict[tuple[Source, EngineOptions], tuple[DiffusersEngine, Workload]] = {}
 _engines_lock = threading.Lock()
 
 
@@ -265,18 +269,25 @@ def load_engine(
     """The engine of a checkpoint in this process; loaded once and found again by the next shard.
 
     Args:
-        largest: of what it will be asked for, when it is loaded: by it the parts are laid out.
+        largest: of what it will be asked for: by it the parts are laid out, anew where a later plan asks for more than
+            there is room for.
         shelf: where latents of references are kept for other processes.
 
     Raises:
         EngineError: diffusers is not installed, the weights cannot be loaded, or not even one picture would fit.
         ModelError: the model is none of this engine's.
     """
+    wanted = largest or Workload()
     with _engines_lock:
-        engine = _engines.get((source, options))
-        if engine is None:
-            engine = _engines[source, options] = DiffusersEngine(
-                load_checkpoint(source, options, largest), load_reference, options
-            )
+        if known := _engines.get((source, options)):
+            wanted = wanted.joined(known[1])
+            if not known[0].is_laid_out_for(wanted):
+                del known, _engines[source, options]
+                forget()
+        if (source, options) not in _engines:
+            engine = DiffusersEngine(load_checkpoint(source, options, wanted), load_reference, options)
+        else:
+            engine = _engines[source, options][0]
+        _engines[source, options] = engine, wanted
         engine.load_with(load_reference, shelf)
     return engine

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inference.models.weights import cache_folder
+from inference.models.weights import cache_folder, keep_json
 
 FORMAT = 2
 """The first had keys in which what cannot be compared was one; files of other formats are ignored."""
@@ -32,9 +30,7 @@ def remember(kind: str, found: Mapping[str, Any]) -> None:
         with _alone():
             content = _content()
             content[kind] = {**content.get(kind, {}), **found}
-            with tempfile.NamedTemporaryFile("w", dir=cache_folder(), delete=False, encoding="utf-8") as file:
-                json.dump({"format": FORMAT, **content}, file, indent=0, sort_keys=True)
-            os.replace(file.name, cache_folder() / _FILE)
+            keep_json(_FILE, {"format": FORMAT, **content})
     except OSError:
         return
 

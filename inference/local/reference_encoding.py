@@ -50,7 +50,7 @@ class ReferenceEncoder:
         self._on_host: LRUCache[Key, Any] = LRUCache(HOST_BYTES, getsizeof=_size_of)
         self._kept = KeptLatents(checkpoint)
         self._mark = ""
-        self._loading: dict[Key, Future[Any]] = {}
+        self._loading: dict[Key, tuple[str, Future[Any]]] = {}
         self._threads = ThreadPoolExecutor(LOADERS, thread_name_prefix="reference")
         self._lock = threading.Lock()
         self._levels: Any = None
@@ -75,7 +75,7 @@ class ReferenceEncoder:
                 self._mark = how
                 self._on_device.clear()
                 self._on_host.clear()
-            for future in self._loading.values():
+            for _, future in self._loading.values():
                 future.cancel()
             self._loading.clear()
 
@@ -85,7 +85,7 @@ class ReferenceEncoder:
             for reference in references:
                 key = _key(reference)
                 if key not in self._loading and key not in self._on_device and key not in self._on_host:
-                    self._loading[key] = self._threads.submit(self._prepared, reference, self._load)
+                    self._loading[key] = reference.uri, self._threads.submit(self._prepared, reference, self._load)
 
     def drop_caches(self) -> None:
         """Give the device's memory back."""
@@ -123,9 +123,15 @@ class ReferenceEncoder:
         """Latents that were kept, else pixels."""
         self.prefetch([reference])
         with self._lock:
-            future = self._loading.pop(_key(reference))
+            uri, future = self._loading.pop(_key(reference))
         with self._clock.stage("wait"):
-            return future.result()
+            try:
+                return future.result()
+            except ReferenceImageError:
+                if uri == reference.uri:
+                    raise
+                # Of the same content when it was planned: what has come over that file since is no fault of this one.
+                return self._prepared(reference, self._load)
 
     def _prepared(self, reference: Reference, load: LoadReference) -> Any:
         """Latents that were kept of a photo, else its pixels: uint8 (height, width, 3)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from catalogs.errors import ModelError
 from inference.models.specs import FAMILIES, Family, ModelSpec
 from inference.models.table import MODELS, TINY, guided, klein
 from inference.models.weights import weights_hash
+from inference.models.whole import check_whole, read_object
 
 
 def resolve_model(name: str, source: str) -> ModelSpec:
@@ -45,7 +45,7 @@ def _nearest(name: str) -> str:
 
 
 def _local_model(folder: Path, source: str) -> ModelSpec:
-    index = _read_json(folder / "model_index.json")
+    index = read_object(folder / "model_index.json")
     if index is None:
         raise ModelError(
             source,
@@ -57,6 +57,7 @@ def _local_model(folder: Path, source: str) -> ModelSpec:
     if family is None:
         problem = f"{folder} holds a {index.get('_class_name')}, which is no FLUX.2 pipeline of this engine"
         raise ModelError(source, "model", problem, _usable())
+    check_whole(folder)
     common: dict[str, Any] = {
         "name": str(folder),
         "repository": str(folder),
@@ -72,7 +73,7 @@ def _local_model(folder: Path, source: str) -> ModelSpec:
 
 def _same_architecture(folder: Path) -> ModelSpec:
     """The table's model of the same size: 24 attention heads are the 4B, 32 the 9B, 48 dev."""
-    config = _read_json(folder / "transformer" / "config.json") or {}
+    config = read_object(folder / "transformer" / "config.json") or {}
     names = {24: "klein-4b", 32: "klein-9b", 48: "dev"}
     return MODELS[names.get(config.get("num_attention_heads", 0), TINY)]
 
@@ -83,16 +84,6 @@ def _seconds(alike: ModelSpec, family: Family) -> float:
     if family == "base" and alike.name in times:
         return MODELS[times[alike.name]].seconds_per_megapixel
     return alike.seconds_per_megapixel
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():  # a FIFO would never answer
-        return None
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _usable() -> str:

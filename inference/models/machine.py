@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEBIBYTES = re.compile(r"[0-9]{1,12}")
+_INSTANCE = re.compile(r"(MIG \S*?([0-9]{1,4})gb\S*) .*UUID: (MIG-[^)\s]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +59,62 @@ def this_machine() -> Machine:
 
 def cards() -> list[Card]:
     """Asked of the driver's own tool: to ask CUDA takes seconds, and memory on every card."""
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return []
-    query = [tool, "--query-gpu=index,uuid,memory.free,name", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    found = []
-    for line in answer.stdout.splitlines() if answer.returncode == 0 else []:
+    found: list[tuple[str, Card | None]] = []
+    for line in _asked("--query-gpu=index,uuid,memory.free,name", "--format=csv,noheader,nounits").splitlines():
         fields = [field.strip() for field in line.split(",", 3)]
-        # A card that is lost, or shares its memory with the host, says "[N/A]".
-        if len(fields) == 4 and _MEBIBYTES.fullmatch(fields[2]) and _is_visible(*fields[:2]):
-            found.append(Card(fields[1], fields[3], int(fields[2]) * 2**20))
-    return found
-
-
-def _is_visible(index: str, uuid: str) -> bool:
-    """Whether `CUDA_VISIBLE_DEVICES` leaves a card to this process."""
+        if len(fields) == 4:
+            # A card that is lost, or shares its memory with the host, says "[N/A]".
+            free = int(fields[2]) * 2**20 if _MEBIBYTES.fullmatch(fields[2]) else None
+            found.append((fields[0], None if free is None else Card(fields[1], fields[3], free)))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return True
-    named = [one.strip() for one in visible.split(",") if one.strip()]
-    return any(one == index or (one.startswith("GPU-") and uuid.startswith(one)) for one in named)
+        return [card for _, card in found if card]
+    return _left(visible, found)
+
+
+def _asked(*question: str) -> str:
+    """What nvidia-smi answers; nothing where it is not there, fails or hangs."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return ""
+    try:
+        answer = subprocess.run(
+            [tool, *question], capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout if answer.returncode == 0 else ""
+
+
+def _left(visible: str, found: Sequence[tuple[str, Card | None]]) -> list[Card]:
+    """The cards that `CUDA_VISIBLE_DEVICES` leaves to this process: CUDA reads it up to the first that is not there.
+
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables
+    """
+    left: list[Card | None] = []
+    for named in (one.strip() for one in visible.split(",")):
+        if named.startswith("MIG-"):
+            same = _instances(named)
+        else:
+            same = [card for index, card in found if named == index or (card and _is_named(card, named))]
+        if len(same) != 1:
+            break
+        left += same
+    return [card for card in left if card]
+
+
+def _is_named(card: Card, named: str) -> bool:
+    return named.startswith("GPU-") and card.uuid.startswith(named)
+
+
+def _instances(named: str) -> list[Card | None]:
+    """Slices of cards, by the begin of a name.
+
+    The driver's tool says of one no more than its profile, as in `MIG 3g.20gb`, so all its memory counts as free.
+    """
+    slices = (_INSTANCE.search(line) for line in _asked("-L").splitlines())
+    told = (one.groups() for one in slices if one)
+    return [Card(uuid, profile, int(gigabytes) * 10**9) for profile, gigabytes, uuid in told if uuid.startswith(named)]
 
 
 def free_host_bytes() -> int:

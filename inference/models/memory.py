@@ -133,8 +133,8 @@ def _casting(parts: Parts, weight_precision: str, sequence: int) -> int:
     shape, compute = parts.transformer, compute_bytes(weight_precision)
     if weight_precision == "float8":  # a layer's weights are cast when its turn comes
         return shape.largest_matrix * compute
-    if weight_precision == "float8-dynamic":  # what goes into a matrix is stored in 8 bits too
-        return int((1 + shape.mlp_ratio) * sequence * shape.width * (1 + compute))
+    if weight_precision == "float8-dynamic":  # what goes into a matrix is scaled in 32 bits and stored in 8
+        return int((1 + shape.mlp_ratio) * sequence * shape.width * (4 + 1))
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Use = Literal["commercial", "research"]
-EngineName = Literal["diffusers", "bfl", "proof"]
+EngineName = Literal["diffusers", "bfl", "server", "proof"]
 Family = Literal["klein", "base", "kv", "dev"]
 
 FAMILIES: dict[tuple[str, bool], Family] = {

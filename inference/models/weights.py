@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from catalogs.errors import ModelError
+from inference.models.whole import header
 
 HASHED_SUFFIXES = (".safetensors", ".json", ".txt", ".jinja")
-MAX_HEADER = 100_000_000
-"""Bytes of a safetensors header; the format's own limit."""
-
 _HASHES = "weights.json"
 
 
@@ -66,18 +66,13 @@ def lora_hash(path: str, source: str) -> str:
 
 
 def _safetensors_problem(file: Path) -> str | None:
-    """What is wrong with the header: eight bytes that count, then so many of JSON."""
+    """What is wrong with its header."""
     if file.exists() and not file.is_file():  # a FIFO would never answer
         return "is no file"
-    with file.open("rb") as opened:
-        count = int.from_bytes(opened.read(8), "little")
-        try:
-            names = json.loads(opened.read(count)) if 2 <= count <= MAX_HEADER else None
-        except ValueError:
-            names = None
-    if not isinstance(names, dict):
+    found = header(file)
+    if found is None:
         return "is no safetensors file"
-    return None if any("lora" in name.lower() for name in names) else "holds no LoRA weights"
+    return None if any("lora" in name.lower() for name in found[0]) else "holds no LoRA weights"
 
 
 def _checkpoint_files(root: Path) -> list[tuple[str, Path]]:
@@ -118,13 +113,23 @@ def _read_hashes() -> dict[str, object]:
 
 
 def _write_hashes(hashes: dict[str, object]) -> None:
-    """Replace the memory at once; without a writable cache folder hashing is only slower."""
+    """Replace the memory; without a writable cache folder hashing is only slower."""
+    with suppress(OSError):
+        keep_json(_HASHES, hashes)
+
+
+def keep_json(name: str, content: dict[str, Any]) -> None:
+    """Replace a file of the cache folder at once.
+
+    Raises:
+        OSError: the folder cannot be written, or has no room; what the file held before is kept.
+    """
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    opened, made = tempfile.mkstemp(dir=cache_folder(), prefix=f".{name}-")
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=cache_folder(), prefix=".weights-", delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(hashes, file, indent=0, sort_keys=True)
-        os.replace(file.name, cache_folder() / _HASHES)
-    except OSError:
-        return
+        with os.fdopen(opened, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=0, sort_keys=True)
+        os.replace(made, cache_folder() / name)
+    except BaseException:
+        Path(made).unlink(missing_ok=True)
+        raise

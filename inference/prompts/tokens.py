@@ -190,7 +190,7 @@ class TokenCounter:
 
 def _tokenizer_folder(spec: ModelSpec) -> Path | None:
     """Where a local model's tokenizer is: its own folder, or the snapshot in Hugging Face's cache."""
-    if spec.engine != "diffusers" or not spec.repository:
+    if spec.engine not in ("diffusers", "server") or not spec.repository:
         return None
     root = Path(spec.repository)
     if not root.is_absolute():

@@ -18,47 +18,55 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageDraw
+from PIL import Image, features
 
 from catalogs.errors import ReferenceImageError, UserError
 from catalogs.requests import Reason, Reference, RenderRequest
 from inference.engine import Engine, Failed, LoadReference, Rendered, failed_reference
+from inference.proofs.lettering import SHAPED, font, legible, wrapped, write
 from inference.proofs.staging import (
     INK,
     WHITE,
     Box,
     Colour,
-    Font,
     backdrop,
-    blend_photo,
     contained,
     flattened,
-    font,
     inset,
     mix,
+    place,
     place_card,
     rounded,
     shadow,
     size_of,
     stamp,
     stands_on_white,
+    unstamped,
 )
 
-PROOF_REVISION = "1"
-"""Stands for the model revision in a proof's fingerprint: raise it when the drawing changes."""
+PROOF_REVISION = "3"
+"""Stands for the model revision in a proof's fingerprint: raise it when the drawing changes, and say below why."""
+
+PROOF_CHANGES = "they show every script, the colours of the photo, and the ground that a shot asks for"
+"""What this revision draws otherwise than the one before, for the plan that draws all proofs anew."""
 
 PAPER: Colour = (252, 251, 249)
 GREY: Colour = (122, 123, 130)
 RULE: Colour = (226, 224, 219)
 NEUTRAL: Colour = (205, 200, 191)
 
+NEARLY_WHITE = 250
+"""The least level of a channel from which people see a ground as white."""
+
 SMALL_SIDE = 240
 """Short side in pixels below which there is room for the picture and the mark only."""
 
+MARK = "PROOF"
 MAX_TEXT = 600
 MAX_SWATCHES = 6
 FIELDS = ("lighting", "background", "composition", "style", "mood", "camera")
 _HEX = re.compile(r"#([0-9A-Fa-f]{6})\b")
+_WHITE = re.compile(r"\bwhite\b(?! (?:wood|marble|brick|tile|linen|stone))", re.IGNORECASE)
 _BINDING = re.compile(r"\b(?:strictly )?in colou?r (?=#[0-9A-Fa-f]{6}\b)", re.IGNORECASE)
 
 
@@ -96,7 +104,8 @@ class ProofEngine(Engine):
     name = "proof"
 
     def __init__(self, load_reference: LoadReference) -> None:
-        self.versions = {"proof": PROOF_REVISION, "pillow": PIL.__version__}
+        shaping = features.version("raqm") if SHAPED else None
+        self.versions = {"proof": PROOF_REVISION, "pillow": PIL.__version__, "raqm": shaping or "none"}
         self._load = load_reference
 
     def bucket(self, request: RenderRequest) -> tuple[int, int]:
@@ -131,8 +140,11 @@ class ProofEngine(Engine):
 
     def _read(self, reference: Reference) -> Image.Image:
         image = flattened(self._load(reference))
-        # Another shot's master is itself a proof: its stage is the picture, its panel is not.
-        return image.crop(layout(*image.size)[0]) if reference.is_render else image
+        if not reference.is_render:
+            return image
+        # Another shot's master is itself a proof: its stage is the picture, its panel and its mark are not.
+        stage, _ = layout(*image.size)
+        return unstamped(image.crop(stage), MARK)
 
 
 def draw_proof(request: RenderRequest, pictures: Sequence[Picture]) -> Image.Image:
@@ -161,12 +173,12 @@ def read_copy(prompt: str) -> Copy:
     title, lines = _structured(fields) if isinstance(fields, dict) else _prose(prompt)
     fields = fields if isinstance(fields, dict) else {}
     palette = _colours(_text(fields.get("color_palette")), prompt)
-    ground = _colours(_text(fields.get("background")))
+    ground = _ground(_text(fields.get("background")))
     return Copy(
         title=title[:1].upper() + title[1:],
         lines=tuple((name, value) for name, value in lines if value),
         palette=palette,
-        backdrop=_light(ground[0] if ground else palette[0] if palette else NEUTRAL),
+        backdrop=ground or _light(palette[0] if palette else NEUTRAL),
     )
 
 
@@ -206,13 +218,18 @@ def _setting(key: str, value: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """One line for people, with nothing that the font engine refuses."""
-    text = _BINDING.sub("in ", _text(value)).encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
+    """One line for people, in letters that the font has."""
+    return legible(_BINDING.sub("in ", _text(value))[:MAX_TEXT])
+
+
+def _ground(asked: str) -> Colour | None:
+    """The ground that a shot asks for: by a colour, or as white; None where it names neither."""
+    named = _colours(asked)
+    return named[0] if named else WHITE if _WHITE.search(asked) else None
 
 
 def _light(colour: Colour) -> Colour:
-    """A backdrop light enough for a photo on white to be multiplied onto it."""
+    """A backdrop of a colour that the shot names, yet not for the ground: so light that it claims nothing."""
     brightness = sum(colour) / 3
     if brightness >= 200:
         return colour
@@ -236,23 +253,20 @@ def _hero(pictures: Sequence[Picture]) -> Picture | None:
 
 
 def _draw_stage(canvas: Image.Image, stage: Box, copy: Copy, hero: Picture | None) -> None:
-    canvas.paste(backdrop(size_of(stage), copy.backdrop), stage[:2])
+    is_white = min(copy.backdrop) >= NEARLY_WHITE
+    canvas.paste(WHITE if is_white else backdrop(size_of(stage), copy.backdrop), stage)
     if hero is None:
         _draw_placeholder(canvas, stage, copy)
-        stamp(canvas, stage, "PROOF")
+        stamp(canvas, stage, MARK)
         return
     image = hero.load()
-    if hero.role == "shot":
-        # The other shot's proof has its own mark in the middle: two across each other are unreadable.
-        edge = stage[3] - round(size_of(stage)[1] * 0.27)
-        place_card(canvas, inset((stage[0], stage[1], stage[2], edge), 0.06), image)
-        stamp(canvas, (stage[0], edge, stage[2], stage[3]), "PROOF")
-        return
-    if hero.role != "logo" and stands_on_white(image):
-        blend_photo(canvas, inset(stage, 0.02), image)
+    # As it is, whatever the backdrop: people judge by its colours. One on white has room around it already.
+    box = inset(stage, 0.06 if stands_on_white(image) else 0.12)
+    if is_white and stands_on_white(image, NEARLY_WHITE):
+        place(canvas, box, image)  # where the photo ends nobody sees, as in the picture that is asked for
     else:
-        place_card(canvas, inset(stage, 0.12), image)
-    stamp(canvas, stage, "PROOF")
+        place_card(canvas, box, image)
+    stamp(canvas, stage, MARK)
 
 
 def _draw_placeholder(canvas: Image.Image, stage: Box, copy: Copy) -> None:
@@ -279,26 +293,30 @@ def _draw_companions(canvas: Image.Image, stage: Box, pictures: Sequence[Picture
         label = round(unit * 1.2)
         thumb = contained(picture.load(), (side - gap, side - gap - label))
         card.paste(thumb, ((side - thumb.width) // 2, (side - label - thumb.height) // 2 + 1))
-        text = f"image {picture.number} · {picture.role}"
-        _write(card, (gap // 2, side - label - gap // 4), text, unit * 0.62, GREY, side - gap)
+        text = legible(f"image {picture.number} · {picture.role}")
+        write(card, (gap // 2, side - label - gap // 4), text, unit * 0.62, GREY, side - gap)
         canvas.paste(card, (x, y), rounded((side, side), max(2, side // 12)))
         x += side + gap
 
 
 def _draw_panel(canvas: Image.Image, panel: Box, copy: Copy, request: RenderRequest, unit: float) -> None:
     canvas.paste(PAPER, panel)
+    thick, is_beside = max(1, round(unit / 16)), panel[1] == 0
+    canvas.paste(
+        RULE, (panel[0], panel[1], *((panel[0] + thick, panel[3]) if is_beside else (panel[2], panel[1] + thick)))
+    )
     left, top, right, bottom = inset(panel, round(unit * 1.7) / min(size_of(panel)))
     bottom = _draw_footer(canvas, (left, top, right, bottom), request, unit)
     bottom = _draw_swatches(canvas, (left, top, right, bottom), copy.palette, unit)
     accent = max(copy.palette, key=lambda colour: max(colour) - min(colour), default=INK)
     canvas.paste(accent, (left, top, left + round(unit * 2.2), top + max(2, round(unit * 0.22))))
     top += round(unit * 0.9)
-    most = 4 if panel[1] == 0 else 2
-    room = max(0, int((bottom - top) / (unit * 1.9)))
+    most = 4 if is_beside else 2
+    room = max(0, int((bottom - top) / (unit * 2)))
     for line in wrapped(copy.title, font(unit * 1.45), right - left, min(most, room)):
-        _write(canvas, (left, top), line, unit * 1.45, INK, right - left)
-        top += round(unit * 1.9)
-    fields = (left, top + round(unit * 0.7), right, bottom - round(unit * 0.6))
+        write(canvas, (left, top), line, unit * 1.45, INK, right - left, copy.title)
+        top += round(unit * 2)
+    fields = (left, top + round(unit * 0.9), right, bottom - round(unit * 0.6))
     _draw_fields(canvas, fields, copy.lines, unit)
 
 
@@ -316,9 +334,9 @@ def _draw_fields(canvas: Image.Image, box: Box, lines: Iterable[tuple[str, str]]
         if top + height > box[3]:
             tops[column] = box[3]
             continue
-        _write(canvas, (left, top), name.upper(), unit * 0.66, GREY, width)
+        write(canvas, (left, top), name.upper(), unit * 0.66, GREY, width)
         for i, text in enumerate(texts):
-            _write(canvas, (left, top + round(unit * (1.05 + 1.25 * i))), text, unit * 0.92, INK, width)
+            write(canvas, (left, top + round(unit * (1.05 + 1.25 * i))), text, unit * 0.92, INK, width, value)
         tops[column] += round(height + unit * 0.65)
 
 
@@ -336,7 +354,7 @@ def _draw_swatches(canvas: Image.Image, box: Box, palette: Sequence[Colour], uni
         inner = (side - 2, side - 2)
         canvas.paste(Image.new("RGB", inner, colour), (x + 1, y + 1), rounded(inner, inner[0] // 2))
         code = "#{:02X}{:02X}{:02X}".format(*colour)
-        _write(canvas, (x + side + round(unit * 0.5), y + round(unit * 0.4)), code, unit * 0.78, INK, step)
+        write(canvas, (x + side + round(unit * 0.5), y + round(unit * 0.3)), code, unit * 0.78, INK, step)
         x += step
     return y - round(unit * 0.5)
 
@@ -351,9 +369,9 @@ def _draw_footer(canvas: Image.Image, box: Box, request: RenderRequest, unit: fl
     canvas.paste(RULE, (box[0], line, box[2], line + max(1, round(unit / 16))))
     pixels = f"{request.width} x {request.height}"
     wide = round(font(size).getlength(pixels))
-    _write(canvas, (box[2] - wide, y), pixels, size, INK, wide + 1)
+    write(canvas, (box[2] - wide, y), pixels, size, INK, wide + 1)
     made = f"Layout proof, not a render · seed {request.seed} · take {request.take}"
-    _write(canvas, (box[0], y), made, size, GREY, box[2] - box[0] - wide - round(unit))
+    write(canvas, (box[0], y), made, size, GREY, box[2] - box[0] - wide - round(unit))
     return y - round(unit * 1.3)
 
 
@@ -362,37 +380,6 @@ def _draw_strip(canvas: Image.Image, palette: Sequence[Colour]) -> None:
     for i, colour in enumerate(palette):
         left, right = (round(canvas.width * n / len(palette)) for n in (i, i + 1))
         canvas.paste(colour, (left, canvas.height - height, right, canvas.height))
-
-
-def _write(canvas: Image.Image, corner: tuple[int, int], text: str, size: float, colour: Colour, room: int) -> None:
-    """One line with its top left at `corner`, ellipsised to `room` pixels."""
-    line = "".join(wrapped(text, font(size), room, 1))
-    ImageDraw.Draw(canvas).text(corner, line, fill=colour, font=font(size))
-
-
-def wrapped(text: str, face: Font, room: float, limit: int) -> list[str]:
-    """At most `limit` lines of at most `room` pixels; what is left out ends in an ellipsis."""
-    lines: list[str] = []
-    rest = text
-    while rest and len(lines) < limit:
-        if face.getlength(rest) <= room:
-            return [*lines, rest]
-        last = len(lines) == limit - 1
-        cut = _fitting(rest, face, room - (face.getlength("…") if last else 0))
-        space = rest.rfind(" ", 0, cut + 1)
-        cut = space if space > 0 else max(cut, 1)
-        lines.append(rest[:cut].rstrip(" ,;·") + "…" if last else rest[:cut])
-        rest = rest[cut:].lstrip()
-    return lines
-
-
-def _fitting(text: str, face: Font, room: float) -> int:
-    """How many leading characters fit, by bisection."""
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if face.getlength(text[:middle]) <= room else (low, middle - 1)
-    return low
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from inference.proofs.lettering import font
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (32, 33, 38)
@@ -26,8 +27,8 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 def backdrop(size: tuple[int, int], tint: Colour) -> Image.Image:
     """A tinted paper sweep under a soft light."""
-    bright = Image.new("RGB", size, mix(tint, WHITE, 0.45))
-    return Image.composite(bright, Image.new("RGB", size, mix(tint, INK, 0.1)), _light(size))
+    bright = Image.new("RGB", size, mix(tint, WHITE, 0.25))
+    return Image.composite(bright, Image.new("RGB", size, mix(tint, INK, 0.06)), _light(size))
 
 
 @lru_cache(maxsize=16)
@@ -39,10 +40,10 @@ def _light(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(field).resize(size, Image.Resampling.BICUBIC)
 
 
-def stands_on_white(image: Image.Image) -> bool:
-    """Whether a photo has a white or light, even ground, judged by its edge."""
+def stands_on_white(image: Image.Image, least: int = 205) -> bool:
+    """Whether a photo has a white or light, even ground, judged by its edge: of this level at least, on average."""
     edge = _edge(image)
-    return bool(edge.min(axis=1).mean() > 205 and edge.std(axis=0).max() < 24)
+    return bool(edge.min(axis=1).mean() > least and edge.std(axis=0).max() < 24)
 
 
 def _edge(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -50,35 +51,10 @@ def _edge(image: Image.Image) -> npt.NDArray[np.uint8]:
     return np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
 
 
-def blend_photo(canvas: Image.Image, box: Box, image: Image.Image) -> None:
-    """Put a photo on white onto the canvas so that its ground and shadows take the canvas's colour."""
+def place(canvas: Image.Image, box: Box, image: Image.Image) -> None:
+    """A photo as it is in the middle of the box."""
     photo = contained(image, size_of(box))
-    ground = [max(float(level) - 3, 1) for level in _edge(image).mean(axis=0)]
-    photo = photo.point([min(255, round(value * 255 / level)) for level in ground for value in range(256)])
-    corner = centred(photo.size, box)
-    under = canvas.crop((*corner, corner[0] + photo.width, corner[1] + photo.height))
-    # Only the neutral parts, ground and shadows, are multiplied: the product's colours stay true.
-    tinted = ImageChops.multiply(under, photo)
-    canvas.paste(Image.composite(photo, tinted, _coloured(photo)), corner, _feather(photo.size))
-
-
-def _coloured(photo: Image.Image) -> Image.Image:
-    """Mask of what has a colour of its own: its chroma (largest less smallest level), eased in."""
-    red, green, blue = photo.split()
-    high = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    low = ImageChops.darker(ImageChops.darker(red, green), blue)
-    return ImageChops.subtract(high, low).point(_EASED)
-
-
-_EASED = [round(255 * share * share * (3 - 2 * share)) for share in (min(max(c - 7, 0) / 16, 1) for c in range(256))]
-
-
-@lru_cache(maxsize=16)
-def _feather(size: tuple[int, int]) -> Image.Image:
-    """A mask whose edge fades over a twelfth of the picture: no photo shows where it ends."""
-    ramps = [np.clip(np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (n / 12), 0, 1) for n in size]
-    eased = [ramp * ramp * (3 - 2 * ramp) for ramp in ramps]
-    return Image.fromarray((np.outer(eased[1], eased[0]) * 255).astype(np.uint8))
+    canvas.paste(photo, centred(photo.size, box))
 
 
 def place_card(canvas: Image.Image, box: Box, image: Image.Image) -> None:
@@ -124,6 +100,16 @@ def stamp(canvas: Image.Image, box: Box, word: str) -> None:
     canvas.paste(INK, box[:2], core)
 
 
+def unstamped(image: Image.Image, word: str) -> Image.Image:
+    """A picture before `stamp` went over the whole of it, to two levels: the last layer is taken off first."""
+    rim, core = _stamp_masks(image.size, word)
+    levels: npt.NDArray[np.floating[Any]] = np.asarray(image).astype(np.float32)
+    for colour, mask in ((INK, core), (WHITE, rim)):
+        share = np.asarray(mask).astype(np.float32)[..., None] / 255
+        levels = (levels - share * np.array(colour, np.float32)) / (1 - share)
+    return Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+
+
 @lru_cache(maxsize=16)
 def _stamp_masks(size: tuple[int, int], word: str) -> tuple[Image.Image, Image.Image]:
     width, height = size
@@ -152,12 +138,6 @@ def _turned(mask: Image.Image, angle: float, size: tuple[int, int], strength: fl
     whole = Image.new("L", size)
     whole.paste(turned, centred(turned.size, (0, 0, *size)))
     return whole.point([round(level * strength) for level in range(256)])
-
-
-@cache
-def font(points: float) -> Font:
-    """The face that comes with Pillow, so that a proof looks the same on every machine."""
-    return ImageFont.load_default(max(6.0, round(points * 4) / 4))
 
 
 def size_of(box: Box) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def test_text_of_a_catalog_is_no_markdown(tmp_path: Path) -> None:
     lines = contact_sheet(project.store, rows).splitlines()
     assert lines[1] == "|:---:|:---:|:---:|:---:|"
     assert lines[2].count("data:image/webp;base64,") == 4
-    assert "p000 hero" in lines[3]
+    assert r"Mug 0 \(p000\) hero" in lines[3]
     gone = [{**row, "sha256": "0" * 64} for row in rows]
     assert contact_sheet(project.store, gone) == ""
 

@@ -69,7 +69,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an archive on a server": ("zip://x::http://127.0.0.1:PORT/a.zip", INSIDE_ANOTHER),
     "a cached server": ("simplecache::http://127.0.0.1:PORT/a.png", "a URI starts with its protocol"),
     "a URI after another": ("s3://a/http://127.0.0.1:PORT/a.png", INSIDE_ANOTHER),
-    "a server": ("http://127.0.0.1:PORT/a.png", "http references are not read yet; download the file"),
+    "a server": ("http://127.0.0.1:PORT/a.png", "names an address, not a host; download the file and give its path"),
     "a server's secrets": ("s3://key:secret@bucket/a.png", "a URI must not carry secrets"),
     "another bucket": ("s3://others/a.png", "s3://others is no bucket of this campaign; add s3://others to reference_"),
     "dots in a bucket": ("s3://others/../a.png", "a URI has no '.' and '..' parts"),

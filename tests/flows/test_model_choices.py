@@ -98,6 +98,18 @@ def test_a_choice_that_is_none_is_one_line_and_nothing_is_written(
     assert not (tmp_path / "output").exists()
 
 
+def test_an_attention_whose_package_is_not_here_is_told_before_anything_starts(
+    packshot: Packshot, tmp_path: Path
+) -> None:
+    made = project(tmp_path)
+    code, out, err = packshot("render", made.path, "--attention", "_native_npu")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: --attention: _native_npu: NPU Attention backend")
+    assert err.endswith("; choose another, or leave it out\n")
+    assert err.count("\n") == 1
+    assert not list((tmp_path / "output").rglob("catalog"))
+
+
 @pytest.mark.parametrize(
     ("campaign", "same"),
     [
@@ -163,15 +175,15 @@ def test_without_a_gpu_no_picture_is_blamed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-@pytest.mark.slow
-def test_without_a_gpu_the_command_ends_with_the_line(
-    packshot: Packshot, prefect_harness: None, tmp_path: Path
+def test_without_a_gpu_the_command_ends_with_the_line_before_anything_starts(
+    packshot: Packshot, tmp_path: Path
 ) -> None:
     made = project(tmp_path, shots=HOSTED_SHOT, **CUDA)
     assert packshot("check", made.path)[0] == 0
     code, out, err = packshot("render", made.path)
-    assert code == 1
-    assert NO_GPU in out + err
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == f"error: {made.path}: {NO_GPU}"
+    assert "starting" not in err
     assert made.view(masters=True) == {}
 
 

@@ -13,6 +13,7 @@ import pytest
 from catalogs.errors import CampaignError
 from catalogs.journal.sums import read_spent
 from inference.hosted import client, pace
+from inference.remote import backoff
 from tasks.collect import collect_paid
 from tasks.leftovers import delete_leftovers, find_leftovers
 from tasks.stopping import stopping
@@ -27,7 +28,7 @@ PRICE = 14_000
 @pytest.fixture
 def api(ledger_server: LedgerApi, monkeypatch: pytest.MonkeyPatch) -> LedgerApi:
     monkeypatch.setenv("BFL_API_KEY", KEY)
-    monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.05)
+    monkeypatch.setattr(backoff, "FIRST", 0.05)
     monkeypatch.setattr(pace.Pace, "delay", lambda self, elapsed: 0.05)
     ledger_server.forget()
     stopping.clear()

@@ -22,7 +22,8 @@ from catalogs.money import micro
 from catalogs.plans.file import PlanFile
 from flows.artifacts import summary_markdown
 from flows.cli_output import cost_lines, outcome_lines
-from inference.hosted import pace, purchase
+from inference.hosted import purchase
+from inference.remote import backoff
 from tasks.collect import collect_paid
 from tasks.outcome import outcome_of
 from tasks.run_summary import write_summary
@@ -42,8 +43,8 @@ KEY = "a-key-of-the-ledger"
 @pytest.fixture
 def api(ledger_server: LedgerApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerApi]:
     monkeypatch.setenv("BFL_API_KEY", KEY)
-    monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.02)
-    monkeypatch.setattr(pace, "BACKOFF_MOST", 0.1)
+    monkeypatch.setattr(backoff, "FIRST", 0.02)
+    monkeypatch.setattr(backoff, "MOST", 0.1)
     monkeypatch.setattr(purchase, "SUBMIT_TRIES", 3)
     ledger_server.forget()
     stopping.clear()

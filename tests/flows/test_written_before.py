@@ -2,6 +2,9 @@
 
 `written_before.tar.xz` holds a campaign of layout proofs whose last start died after it had stored the first
 picture of product p004 and before it committed it, and one of a hosted model that is delivered.
+
+Proofs are drawn otherwise since (`inference.proofs.engine.PROOF_CHANGES`), and are then drawn anew, which is as it
+should be. Whether anything *else* would make them anew shows where the drawing has the revision it had then.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +23,27 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from inference.models.table import MODELS
+from inference.proofs.engine import PROOF_CHANGES
 from tests.flows.drawn import ROOT
 from tests.flows.projects import Project, make, plan_rows
 
 ARCHIVE = Path(__file__).with_name("written_before.tar.xz")
 NAMES = ("kind", "look", "shot", "channel", "variation")
 LEFT_OVER = "p004"
+AS_THEN = """
+from inference.models.table import MODELS
+object.__setattr__(MODELS["proof"], "revision", "1")
+"""
+
+
+@pytest.fixture(autouse=True)
+def drawn_as_then() -> Iterator[None]:
+    """The revision of proofs that the archive was drawn with."""
+    before = MODELS["proof"].revision
+    exec(AS_THEN)
+    yield
+    object.__setattr__(MODELS["proof"], "revision", before)
 
 
 @pytest.fixture
@@ -35,10 +54,10 @@ def shop(tmp_path: Path) -> Project:
     return Project(folder, campaign=yaml.safe_load((folder / "campaign.yaml").read_text()))
 
 
-def packshot(*arguments: str, code: int = 0) -> dict[str, Any]:
+def packshot(*arguments: str, code: int = 0, before: str = AS_THEN) -> dict[str, Any]:
     """What the command says in JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", "from flows.cli import main; main()", *arguments, "--json"],
+        [sys.executable, "-c", f"{before}from flows.cli import main; main()", *arguments, "--json"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -88,6 +107,13 @@ def test_the_plan_and_the_status_of_the_old_folder_are_the_same(shop: Project) -
     # Going back to a catalog states no failure again: it stands in a commit before the last.
     committed = {item for row in commits for item in told([row]).items()}
     assert set(unchanged.items()) <= committed
+
+
+def test_today_s_drawing_makes_them_anew_and_the_plan_says_why(shop: Project) -> None:
+    summary = packshot("plan", shop.path, before="")
+    assert summary["actions"] == {"changed": 18, "new": 6}
+    [line] = [line for line in summary["warnings"] if "drawn anew" in line]
+    assert line == f"18 proofs are drawn anew, because proofs are drawn otherwise by this version: {PROOF_CHANGES}"
 
 
 def test_what_an_old_plan_calls_unchanged_still_is(shop: Project) -> None:

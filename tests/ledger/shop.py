@@ -37,10 +37,11 @@ from catalogs.requests import RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Failed, Pixels, Rendered
 from inference.finishing.pixels import encode_master, pixel_sha256
-from inference.hosted import pace, purchase
+from inference.hosted import purchase
 from inference.hosted.client import ApiKey
 from inference.hosted.engine import BflEngine
 from inference.hosted.settings import HostedSettings
+from inference.remote import backoff
 from tasks.collect import _store as store_collected
 from tasks.leftovers import delete_leftovers, find_leftovers
 from tests.inference.hosted.buyers import request
@@ -48,8 +49,8 @@ from tests.ledger.running import LedgerApi
 
 KEY = "a-key-of-the-shop"
 QUICK = [
-    (pace, "BACKOFF_FIRST", 0.02),
-    (pace, "BACKOFF_MOST", 0.1),
+    (backoff, "FIRST", 0.02),
+    (backoff, "MOST", 0.1),
     (purchase, "LOOK_AGAIN", 0.05),
     (purchase, "MONEY_PATIENCE", 0.2),
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from catalogs.gallery.data import photo_of
 from catalogs.gallery.gallery import DETAILS_SIZE, PAGE_SIZE, write_gallery
 from catalogs.identity import thumbnail_key
 from catalogs.storage.store import Store
@@ -48,6 +49,7 @@ def test_cards_and_details_hold_the_rows(disk: Store) -> None:
     cards = data_of(disk, "data-0001")
     look = cards["look"]
     assert look["values"][look["codes"][25]] == [
+        "",
         "NO-1001-S",
         "look-0001",
         "NO-1001-S",
@@ -76,7 +78,31 @@ def test_values_javascript_cannot_hold_are_text_or_nothing(disk: Store, given: o
 
 def test_row_of_nothing_is_shown(disk: Store) -> None:
     write_gallery(disk, "r1", "Autumn", [{}])
-    assert data_of(disk, "data-0001")["look"]["values"] == [["", ""]]
+    assert data_of(disk, "data-0001")["look"]["values"] == [["", "", ""]]
+
+
+@pytest.mark.parametrize(
+    ("references", "upstream", "shown"),
+    [
+        ([], [], None),
+        (["hero"], [], 0),
+        (["detail", "hero"], [], 0),
+        (["logo", "hero"], [], 1),
+        (["render", "logo"], ["hero"], 2),
+        (["render", "logo"], [], 1),
+        (["render"], [], None),
+        (["render"], ["logo", "detail"], 2),
+    ],
+)
+def test_the_photo_of_a_picture_is_one_of_its_product(
+    references: list[str], upstream: list[str], shown: int | None
+) -> None:
+    photos = [
+        {"uri": "render:hero" if role == "render" else f"{role}.jpg", "sha256": f"{n}" * 64, "role": role}
+        for n, role in enumerate([*references, *upstream])
+    ]
+    row = row_of(0, references=photos[: len(references)], upstream_references=photos[len(references) :])
+    assert photo_of(row) == (None if shown is None else photos[shown])
 
 
 def test_nothing_html_could_act_on_leaves_the_data(disk: Store) -> None:

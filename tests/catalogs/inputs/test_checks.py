@@ -233,7 +233,7 @@ def test_rejects_open_as_a_table(tmp_path: Path) -> None:
         for row in range(20_000):
             writer.write([Reject("p.parquet", row, "title", "", "is empty")])
     table = pq.read_table(path)
-    assert table.column_names == ["file", "row", "column", "value", "reason", "product_id", "code"]
+    assert table.column_names == ["file", "row", "column", "value", "reason", "product_id", "code", "title"]
     assert table["row"].to_pylist() == list(range(20_000))
     assert writer.count == 20_000
 

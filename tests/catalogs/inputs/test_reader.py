@@ -237,7 +237,7 @@ def empty_folder(folder: Path) -> Path:
         (damaged_footer, "the Parquet file is cut short or damaged"),
         (empty_folder, "the folder holds no Parquet file"),
         (lambda folder: folder / "none.parquet", "there is no such file or folder"),
-        (lambda folder: f"https://example.com{folder}/p.parquet", "https references are not read yet"),
+        (lambda folder: f"https://example.com{folder}/p.parquet", "https:// is read of photos alone"),
         (lambda folder: "", "the path is empty"),
     ],
 )

@@ -38,7 +38,12 @@ TODAY = date(2026, 6, 1)
     ("base", "uri", "kind", "problem"),
     [
         ("/data/p.parquet", "no/such.jpg", MissingReference, "/data/no/such.jpg: there is no such file"),
-        ("/data/p.parquet", "https://x.de/a.jpg", InvalidReference, "https references are not read yet"),
+        (
+            "/data/p.parquet",
+            "https://x.de/a.jpg",
+            InvalidReference,
+            "x.de is no host of this campaign; add x.de to reference_hosts in",
+        ),
         ("/data/p.parquet", " ", InvalidReference, "the path is empty"),
         ("s3://bucket/p.parquet", "../../a.jpg", InvalidReference, "the path leads out of the bucket"),
     ],

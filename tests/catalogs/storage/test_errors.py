@@ -161,7 +161,7 @@ def test_s3_without_s3fs_says_what_to_install() -> None:
     [
         ("", "the path is empty"),
         ("s3://", "the bucket is missing"),
-        ("https://host/x", "https references are not read yet"),
+        ("https://host/x", "https:// is read of photos alone"),
         (f"s3://key:{SECRET}@bucket/x", "must not carry secrets"),
         (f"ftp://user:{SECRET}@host/x", "must not carry secrets"),
         ("file://host/x", "must hold an absolute path"),

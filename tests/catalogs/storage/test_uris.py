@@ -39,7 +39,7 @@ def test_resolve_uri(base: str, uri: str, resolved: str) -> None:
 @pytest.mark.parametrize(
     ("base", "uri", "problem"),
     [
-        ("/shop/p.parquet", "https://cdn.example/1.jpg", "https references are not read yet"),
+        ("/shop/p.parquet", "https://cdn.example/1.jpg", "https:// is read of photos alone"),
         ("/shop/p.parquet", "http://cdn.example/1.jpg", "download the file and give its path"),
         ("/shop/p.parquet", " ", "the path is empty"),
         ("s3://data/p.parquet", "../../1.jpg", "leads out of the bucket"),

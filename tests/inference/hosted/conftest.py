@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference.hosted import pace
+from inference.remote import backoff
 from tests.inference.hosted.buyers import Buyer
 from tests.ledger.judged import Law
 from tests.ledger.running import LedgerApi
@@ -35,6 +36,6 @@ def buyer(ledger: LedgerApi, tmp_path: Path) -> Buyer:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.05)
-    monkeypatch.setattr(pace, "BACKOFF_MOST", 0.3)
+    monkeypatch.setattr(backoff, "FIRST", 0.05)
+    monkeypatch.setattr(backoff, "MOST", 0.3)
     monkeypatch.setattr(pace.Pace, "delay", lambda self, elapsed: 0.05)

@@ -47,10 +47,11 @@ def api(server: HostedApi, law: Law) -> HostedApi:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inference.hosted import client, pace, purchase
+    from inference.hosted import client, purchase
+    from inference.remote import backoff
 
-    monkeypatch.setattr(pace, "BACKOFF_FIRST", 0.05)
-    monkeypatch.setattr(pace, "BACKOFF_MOST", 0.5)
+    monkeypatch.setattr(backoff, "FIRST", 0.05)
+    monkeypatch.setattr(backoff, "MOST", 0.5)
     monkeypatch.setattr(client, "TASK_LIFE", 0.5)
     monkeypatch.setattr(purchase, "MONEY_PATIENCE", 0.5)
 

@@ -196,3 +196,15 @@ def test_a_text_encoder_with_too_few_layers_is_refused(klein: Model, tmp_path: P
     (folder / "text_encoder" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"its text encoder has 12 layers, of which FLUX[.]2 reads number 27"):
         new_engine(folder)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "transformer", "vae"])
+def test_weights_of_other_sizes_are_told_with_advice(klein: Model, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(klein.folder, tmp_path / "klein")
+    (file,) = (folder / part).glob("*.safetensors")
+    weights = load_file(file)
+    largest = max(weights, key=lambda name: weights[name].numel())
+    weights[largest] = weights[largest][:-1].contiguous()
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(EngineError, match="fetch"):
+        new_engine(folder)

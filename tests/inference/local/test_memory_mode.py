@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,11 +13,12 @@ from catalogs.errors import EngineError
 from inference.engine import EngineOptions
 from inference.local.checkpoints import _layout, placed
 from inference.local.decoding import decode, tile
+from inference.local.engine import load_engine
 from inference.local.loading import Source, find_files
 from inference.local.tiny import Family, build_tiny
 from inference.models.choice import Choice
 from inference.models.workload import Workload
-from tests.inference.local.engines import stock_pipeline
+from tests.inference.local.engines import load, stock_pipeline
 
 GIB = 2**30
 WIDE = Workload.of(4096, 1024, [(1024, 1024)] * 4)
@@ -108,3 +110,20 @@ def test_a_picture_in_tiles_is_near_the_whole_one(folders: dict[Family, Path]) -
     assert verdicts.all()
     assert not torch.equal(whole, parts)  # norms see one tile each
     assert (whole.int() - parts.int()).abs().float().mean() < 8
+
+
+def test_a_larger_plan_of_the_same_process_lays_the_model_out_anew(folders: dict[Family, Path]) -> None:
+    source, options = Source(str(folders["klein"]), "r", "float32"), EngineOptions()
+    engine = load_engine(source, load, options, Workload())
+    made = engine._checkpoint
+    weight = weakref.ref(next(made.transformer.parameters()))
+    made.room, made.device = 2 * GIB, torch.device("cuda")  # as if it had been laid out for such a card
+    assert load_engine(source, load, options, Workload(512, 512, 2048, 1024)) is engine
+    assert weight() is not None
+    del engine, made
+    again = load_engine(source, load, options, WIDE)
+    assert weight() is None
+    assert load_engine(source, load, options, Workload()) is again
+    again._checkpoint.room, again._checkpoint.device = GIB, torch.device("cuda")
+    with pytest.raises(EngineError, match="the model does not fit: one picture of 8192x1024"):
+        load_engine(source, load, options, Workload.of(8192, 1024))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from catalogs.references.book import InvalidReference
 from catalogs.requests import Reason, Reference
 from inference.engine import Failed, Rendered
 from inference.local.engine import DiffusersEngine
@@ -100,6 +101,32 @@ def test_a_poisoned_reference_fails_alone(engine: DiffusersEngine) -> None:
     assert [type(results[one]) for one in asked] == [Rendered, Failed, Rendered]
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.final) == (Reason.REFERENCE_INVALID, True)
+
+
+def test_a_copy_of_a_photo_that_is_gone_is_read_all_the_same(klein: Model) -> None:
+    """Whichever of the two is met first: they are one content, and one of the files has gone since the plan."""
+
+    def only_a(one: Reference) -> Image.Image:
+        if one.uri == "/gone.png":
+            raise InvalidReference(one.uri, "", "there is no such file", "put the image there")
+        return load(one)
+
+    there = request(references=["a"])
+    gone = replace(there, seed=9, references=(replace(reference("a"), uri="/gone.png"),))
+    for asked in ([gone, there], [there, gone]):
+        engine = new_engine_of(klein, only_a)
+        engine.prepare([gone, there])
+        results = all_results(engine, asked)
+        assert isinstance(results[there], Rendered)
+    refused = next(iter(new_engine_of(klein, only_a).render([gone])))
+    assert isinstance(refused, Failed)
+    assert "/gone.png" in refused.detail
+
+
+def new_engine_of(klein: Model, read: Callable[[Reference], Image.Image]) -> DiffusersEngine:
+    engine = new_engine(klein.folder)
+    engine.load_with(read)
+    return engine
 
 
 def test_a_reference_of_another_size_than_planned_is_refused(engine: DiffusersEngine) -> None:

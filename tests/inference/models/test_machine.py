@@ -34,6 +34,9 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (TWO, "0", ("NVIDIA L40S", 20000)),
         (TWO, "0,1", ("NVIDIA L40S, refurbished", 45000)),
         (TWO, "GPU-aaaa", ("NVIDIA L40S", 20000)),
+        (TWO, "0,7,1", ("NVIDIA L40S", 20000)),
+        (TWO, "7,1", None),
+        (TWO, "GPU-", None),
         (TWO, " 1 ", ("NVIDIA L40S, refurbished", 45000)),
         (TWO, "", None),
         (TWO, "-1", None),
@@ -55,6 +58,23 @@ def test_the_card_with_most_free_memory_counts(
         assert not machine.is_gpu
     else:
         assert machine == Machine(found[0], found[1] * MIB, machine.host_bytes)
+
+
+def test_a_slice_of_a_card_has_the_memory_of_its_profile(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(
+        tools,
+        "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)\n"
+        "  MIG 1g.10gb     Device  0: (UUID: MIG-cccc-1)\n"
+        "  MIG 3g.40gb+me  Device  1: (UUID: MIG-dddd-2)\n",
+    )
+    seen = {}
+    for visible in ("MIG-cccc-1", "MIG-cccc-1,MIG-dddd-2", "MIG-eeee", "MIG-"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        seen[visible] = this_machine()
+    assert (seen["MIG-cccc-1"].name, seen["MIG-cccc-1"].device_bytes) == ("MIG 1g.10gb", 10 * 10**9)
+    assert seen["MIG-cccc-1,MIG-dddd-2"].name == "MIG 3g.40gb+me"
+    assert not seen["MIG-eeee"].is_gpu
+    assert not seen["MIG-"].is_gpu
 
 
 def test_a_driver_that_fails_is_no_card(tools: Path) -> None:

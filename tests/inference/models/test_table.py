@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +102,120 @@ def test_an_unknown_name_names_the_nearest(name: str, fix: str) -> None:
     assert fix in str(caught.value)
 
 
+TEMPLATE = "tokenizer/chat_template.jinja"
+SAYS = b"{% for message in messages %}{{ message.content }}{% endfor %}"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
+
+
 def checkpoint(folder: Path, heads: int = 24, **index: object) -> Path:
     """What is read of a checkpoint without loading it."""
-    (folder / "transformer").mkdir(parents=True)
+    for part in ("transformer", "vae", "text_encoder"):
+        (folder / part).mkdir(parents=True)
+        (folder / part / "config.json").write_text("{}")
+        (folder / part / "model.safetensors").write_bytes(tensors({"weight": 8}))
+    for name in ("scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json", "tokenizer/tokenizer.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    (folder / TEMPLATE).write_bytes(SAYS)
     index = {"_class_name": "Flux2KleinPipeline", "is_distilled": True, **index}
     (folder / "model_index.json").write_text(json.dumps(index))
     (folder / "transformer" / "config.json").write_text(json.dumps({"num_attention_heads": heads}))
-    (folder / "transformer" / "model.safetensors").write_bytes(b"weights")
     return folder
+
+
+def tensors(sizes: dict[str, int]) -> bytes:
+    """A safetensors file of bytes."""
+    names, at = {}, 0
+    for name, size in sizes.items():
+        names[name] = {"dtype": "U8", "shape": [size], "data_offsets": [at, at + size]}
+        at += size
+    head = json.dumps(names).encode()
+    return len(head).to_bytes(8, "little") + head + bytes(at)
+
+
+def without(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).unlink()
+
+
+def written(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+INDEX = b'{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors", "c": "model-3.safetensors"}}'
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (without("transformer/config.json"), "transformer: holds no readable config.json"),
+        (without("text_encoder/config.json"), "text_encoder: holds no readable config.json"),
+        (written("vae/config.json", b"[" * 100_000), "vae: holds no readable config.json"),
+        (written("vae/config.json", b"\xff"), "vae: holds no readable config.json"),
+        (without("vae/model.safetensors"), "vae: holds no .safetensors weights"),
+        (without("tokenizer/tokenizer.json"), "tokenizer: holds no readable tokenizer.json"),
+        (written("tokenizer/tokenizer.json", POINTER), "tokenizer: holds no readable tokenizer.json"),
+        (without("tokenizer/tokenizer_config.json"), "tokenizer: holds no readable tokenizer_config.json"),
+        (written("tokenizer/tokenizer_config.json", PAGE), "tokenizer: holds no readable tokenizer_config.json"),
+        (without(TEMPLATE), "tokenizer: holds no chat_template.jinja"),
+        (written(TEMPLATE, PAGE), "tokenizer: chat_template.jinja is no chat template"),
+        (written(TEMPLATE, POINTER), "tokenizer: chat_template.jinja is no chat template"),
+        (written(TEMPLATE, b""), "tokenizer: chat_template.jinja is no chat template"),
+        (written(TEMPLATE, SAYS[:-9]), "tokenizer: chat_template.jinja breaks off or is damaged, at line 1"),
+        (without("scheduler/scheduler_config.json"), "scheduler: holds no readable scheduler_config.json"),
+        (written("scheduler/scheduler_config.json", PAGE), "scheduler: holds no readable scheduler_config.json"),
+        (
+            written("vae/model.safetensors.index.json", PAGE),
+            "vae: holds no readable model.safetensors.index.json",
+        ),
+        (
+            lambda folder: (folder / "vae/model.safetensors").rename(folder / "vae/m-00001-of-00002.safetensors"),
+            "vae: lacks the .safetensors.index.json of m-00001-of-00002.safetensors",
+        ),
+        (written("vae/model.safetensors", b""), "vae: model.safetensors is no safetensors file"),
+        (written("vae/model.safetensors", b"[" * 9), "vae: model.safetensors is no safetensors file"),
+        (written("vae/model.safetensors", b"version https://git-lfs"), "vae: model.safetensors is no safetensors file"),
+        (
+            written("vae/model.safetensors", tensors({"a": 90, "b": 1000})[:-1]),
+            "vae: model.safetensors ends too early, at 1,226 of 1,227 bytes",
+        ),
+        (
+            written("transformer/model.safetensors.index.json", INDEX),
+            "transformer: lacks model-2.safetensors and 1 more",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_refused_before_anything_is_planned(
+    tmp_path: Path, damage: Callable[[Path], object], problem: str
+) -> None:
+    folder = checkpoint(tmp_path / "mine")
+    damage(folder)
+    with pytest.raises(ModelError) as caught:
+        resolve_model(str(folder), "campaign.yaml")
+    assert str(caught.value) == f"{folder}: {problem}; fetch its files again"
+
+
+def test_a_tokenizer_of_an_older_version_is_whole(tmp_path: Path) -> None:
+    """Words and merges in files of their own, the template in its configuration; or one with a tag of transformers."""
+    folder = checkpoint(tmp_path / "mine")
+    (folder / TEMPLATE).write_bytes(b"{%- generation -%}" + SAYS + b"{% endgeneration %}")
+    assert resolve_model(str(folder), "campaign.yaml").revision
+    for name in ("tokenizer/tokenizer.json", TEMPLATE):
+        (folder / name).unlink()
+    (folder / "tokenizer" / "vocab.json").write_text("{}")
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({"chat_template": SAYS.decode()}))
+    with pytest.raises(ModelError, match=r"tokenizer: holds no merges\.txt; fetch its files again"):
+        resolve_model(str(folder), "campaign.yaml")
+    (folder / "tokenizer" / "merges.txt").write_text("")
+    assert resolve_model(str(folder), "campaign.yaml").revision
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"weight_map": []}', b'{"weight_map": {"a": null}}'])
+def test_an_index_that_is_none_ends_in_a_line(tmp_path: Path, content: bytes) -> None:
+    folder = checkpoint(tmp_path / "mine")
+    (folder / "vae" / "model.safetensors.index.json").write_bytes(content)
+    with suppress(ModelError):
+        assert resolve_model(str(folder), "campaign.yaml").revision
 
 
 def test_a_local_folder_is_a_klein_by_its_own_files(tmp_path: Path) -> None:

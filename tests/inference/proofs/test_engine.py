@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from catalogs.errors import ReferenceImageError, StorageError
 from catalogs.requests import Reason, Reference, RenderRequest
 from inference.engine import Engine, Failed, Pixels, Rendered
-from inference.proofs.engine import PROOF_REVISION, ProofEngine, layout, read_copy, wrapped
-from inference.proofs.staging import font, stands_on_white
+from inference.proofs.engine import MARK, PROOF_REVISION, ProofEngine, layout, read_copy, wrapped
+from inference.proofs.staging import font, stands_on_white, unstamped
 
 PROMPT = {
     "scene": "studio photograph of a mug",
@@ -29,7 +28,7 @@ def product(colour: str = "#9CAF88", mode: str = "RGB") -> Image.Image:
     return image
 
 
-PHOTOS: Mapping[str, Image.Image | Exception] = {
+PHOTOS: dict[str, Image.Image | Exception] = {
     "mug": product(),
     "red": product("#D02020"),
     "cutout": product(mode="RGBA"),
@@ -174,6 +173,72 @@ def test_the_product_keeps_its_colour_on_a_tinted_backdrop() -> None:
     assert (off < 12).sum() > 2_000
     corner = draw(request("red", prompt=tinted))[4, 4].astype(int)
     assert corner[2] - corner[0] > 25
+
+
+def stage_of(pixels: Pixels) -> np.ndarray:
+    """The picture of a proof before its mark went over it."""
+    (left, top, right, bottom), _ = layout(pixels.shape[1], pixels.shape[0])
+    return np.asarray(unstamped(Image.fromarray(pixels[top:bottom, left:right]), MARK)).astype(int)
+
+
+def share(pixels: np.ndarray, colour: tuple[int, int, int], off: int = 3) -> float:
+    return float((np.abs(pixels.reshape(-1, 3) - colour).max(-1) <= off).mean())
+
+
+@pytest.mark.parametrize("ground", ["#FFFFFF", "#B0C4FF", "#101418", "#E9E2D3"])
+@pytest.mark.parametrize(
+    ("photo", "colour"),
+    [("mug", (0x9C, 0xAF, 0x88)), ("red", (0xD0, 0x20, 0x20)), ("cutout", (0x9C, 0xAF, 0x88)), ("dark", (0x30,) * 3)],
+)
+def test_a_photo_keeps_its_own_colours_on_any_ground(photo: str, colour: tuple[int, int, int], ground: str) -> None:
+    asked = json.dumps(PROMPT | {"background": f"paper in color {ground}"})
+    assert share(stage_of(draw(request(photo, prompt=asked))), colour) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("background", "ground"),
+    [
+        ("seamless paper in color #FFFFFF", (255, 255, 255)),
+        ("seamless pure white background", (255, 255, 255)),
+        ("White studio", (255, 255, 255)),
+        ("paper in color #FDFDFC snow", (255, 255, 255)),
+        ("paper in color #B0C4FF", (0xB0, 0xC4, 0xFF)),
+        ("velvet in color #101418 night", (0x10, 0x14, 0x18)),
+        ("oat paper in color #E9E2D3, white light", (0xE9, 0xE2, 0xD3)),
+    ],
+)
+def test_the_ground_is_the_one_the_shot_asks_for(background: str, ground: tuple[int, int, int]) -> None:
+    stage = stage_of(draw(request("red", prompt=json.dumps(PROMPT | {"background": background}))))
+    corners = stage[[2, 2, -3, -3], [2, -3, 2, -3]]
+    assert np.abs(corners - ground).max() < 16
+    if min(ground) == 255:
+        assert np.abs(corners - ground).max() <= 1, "white is white, and not a grey one"
+
+
+@pytest.mark.parametrize("background", ["", "a whitewashed wall", "white marble slab", "off the street"])
+def test_a_ground_nobody_asked_for_claims_nothing(background: str) -> None:
+    copy = read_copy(json.dumps({"background": background, "color_palette": ["#20303F"]}))
+    assert min(copy.backdrop) > 150
+    assert copy.backdrop != (255, 255, 255)
+
+
+def test_a_photo_on_white_ends_nowhere_on_white() -> None:
+    PHOTOS["packshot"] = ImageOps.expand(product("#D02020").crop((90, 60, 210, 240)), 60, "white")
+    stage = stage_of(draw(request("packshot", prompt='{"background":"in color #FFFFFF"}')))
+    red = np.abs(stage - (0xD0, 0x20, 0x20)).max(-1) < 60
+    white = stage.min(-1) >= 253
+    assert (red | white).mean() > 0.99, "no card, no shadow, no grey"
+    assert red.mean() > 0.1
+
+
+@pytest.mark.parametrize("size", [(512, 512), (704, 368), (368, 640)])
+def test_the_mark_is_there_once_though_a_proof_is_made_of_a_proof(size: tuple[int, int]) -> None:
+    blank = '{"background":"in color #FFFFFF"}'
+    PHOTOS["blank"] = Image.new("RGB", (300, 300), "white")
+    master = draw(request("blank", prompt=blank, size=size))
+    assert share(master, (255, 255, 255), 60) < 0.99, "it is marked"
+    PHOTOS["master"] = Image.fromarray(master)
+    assert share(stage_of(draw(request("render:master", prompt=blank, size=size))), (255, 255, 255)) > 0.995
 
 
 def test_the_mark_lies_on_the_picture_and_swatches_in_the_panel() -> None:

@@ -1,0 +1,39 @@
+"""An event loop in a thread of its own, and threads beside it for what blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Loop:
+    """The loop runs until it is closed.
+
+    Args:
+        name: of its thread.
+        threads: for what blocks.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"{name}-beside")
+
+    def call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of something that runs on the loop, for a thread beside it."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    async def thread(self, work: Callable[..., Result], *args: Any) -> Result:
+        """The result of something that blocks, for what runs on the loop."""
+        return await self.loop.run_in_executor(self._threads, lambda: work(*args))
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(5)
+        self.loop.close()
