@@ -36,12 +36,14 @@ def data_files(page: Any) -> list[str]:
 
 
 @pytest.mark.browser
-def test_two_thousand_assets_open_at_once(page: Any, shop: Store) -> None:
+def test_two_thousand_assets_open_in_two_seconds(page: Any, shop: Store) -> None:
+    work = page.context.new_cdp_session(page)
+    work.send("Performance.enable", {"timeDomain": "threadTicks"})  # of the processor: the machine may be busy
     page.goto(page_uri(shop))
     ready(page, 2000)
     assert page.locator("#grid > li.card").count() == 2000
-    assert page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") < 20_000
-    assert page.evaluate("performance.getEntriesByName('ready')[0].startTime") < 20_000
+    metrics = {one["name"]: one["value"] for one in work.send("Performance.getMetrics")["metrics"]}
+    assert 0 < metrics["TaskDuration"] < 2
     loaded(page, "#grid img")
     assert len(page.requests) < 400, "pictures far below must not be read"
 

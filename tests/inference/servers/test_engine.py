@@ -218,8 +218,8 @@ def test_the_key_goes_into_the_header_and_shows_nowhere(caplog: pytest.LogCaptur
 def test_a_stop_waits_for_what_is_under_way(server: ImageServer) -> None:
     server.switch(seconds=0.1)
     stopping = threading.Event()
-    made = engine([server], stopping=stopping)
     before, results = server.seen, []
+    made = engine([server], stopping=stopping)  # its first question is asked at once, so what was seen is read before
     for result in made.render(requests(200)):
         results.append(result)
         stopping.set()
