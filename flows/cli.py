@@ -328,16 +328,30 @@ def deploy(folder: str, cron: str, time_zone: str, alert_url: str | None) -> Non
     default=4200,
     show_default=True,
     type=click.IntRange(1, 65535),
-    help="Of the Prefect server, where none is set.",
+    help="Of its Prefect server.",
 )
 @ALERT_URL
 def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int, alert_url: str | None) -> None:
-    """Everything on this machine until Ctrl-C: server, schedule, a look for changes, and the runs."""
+    """Everything on this machine until Ctrl-C: server, workers, schedule, and a look for changes."""
     _no_telemetry()
     from flows.serve import Service
     from flows.serve import serve as run
 
     run(Service(folder, cron, time_zone, every, port, alert_url), lambda line: click.echo(line, err=True))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--pool", default="cpu", show_default=True, help="Work pool: cpu or gpu, or one of yours.")
+@click.option("--limit", default=1, show_default=True, type=click.IntRange(1, 1000), help="Runs at once.")
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF prefect worker start]...")
+def worker(pool: str, limit: int, more: tuple[str, ...]) -> None:
+    """A Prefect worker that, told to end, waits until its runs have committed what they finished."""
+    _no_telemetry()
+    from flows.deploy import server_url
+    from flows.worker import work
+
+    server_url()
+    sys.exit(work(pool, limit, more))
 
 
 @cli.command()

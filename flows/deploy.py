@@ -28,6 +28,8 @@ from flows.automations import apply_automations, check_alert_url
 
 POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
 DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
+NEVER = "0 5 * * *"
+"""Stands in a schedule that is switched off."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -41,13 +43,21 @@ class Plan:
 
     Attributes:
         campaigns: the campaign folder as the workers see it.
+        cron: when to render what is due; never by the clock when None.
         alert_url: where alerts go; nowhere when None.
     """
 
     campaigns: str
-    cron: str
+    cron: str | None
     time_zone: str
     alert_url: str | None = None
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises OptionError or CampaignError for what cannot be registered; asks no server."""
+    check_schedule(plan.cron or NEVER, plan.time_zone)
+    check_alert_url(plan.alert_url)
+    _check_campaigns(plan.campaigns)
 
 
 def check_schedule(cron: str, time_zone: str) -> None:
@@ -89,9 +99,7 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
         CampaignError: two campaigns of the folder have one name and output.
         DeployError: the server refused.
     """
-    check_schedule(plan.cron, plan.time_zone)
-    check_alert_url(plan.alert_url)
-    _check_campaigns(plan.campaigns)
+    check_plan(plan)
     say(f"server       {server_url()}")
     asyncio.run(_make_pools(say))
     _register(plan)
@@ -129,7 +137,8 @@ async def _make_pools(say: Callable[[str], None]) -> None:
 
 def _register(plan: Plan) -> None:
     """`prefect deploy --all`, so that prefect.yaml means here what it means to Prefect."""
-    words = {"CAMPAIGNS": plan.campaigns, "CRON": plan.cron, "TIME_ZONE": plan.time_zone}
+    words = {"CAMPAIGNS": plan.campaigns, "CRON": plan.cron or NEVER, "TIME_ZONE": plan.time_zone}
+    words["BY_CLOCK"] = "true" if plan.cron else "false"
     environment = {**os.environ, **{f"PACKSHOT_{name}": value for name, value in words.items()}}
     with as_file(files("deployments") / "prefect.yaml") as file:
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]

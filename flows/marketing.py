@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import State, flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,8 +24,10 @@ from catalogs.errors import OptionError, UserError, nearest
 from flows.alerts import send_failed
 from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
+from flows.stops import MESSAGE, ends_when_told
 from inference.models.table import MODELS
 from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
+from tasks.stopping import ending
 from tasks.takeover import check_take_over
 
 
@@ -86,6 +89,7 @@ class Result(StrEnum):
     LEFT_OUT = "left out"
     BROKEN = "broken"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 FAILURES = (Result.BROKEN, Result.FAILED)
@@ -134,11 +138,15 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         return Failed(message=str(error), data=[])
     now = options.at or datetime.now(UTC)
     now = now if now.tzinfo else now.replace(tzinfo=UTC)
-    results = [_settled(entry, now, options) for entry in entries]
-    for _ in range(options.tries - 1):
-        results = [_again(e, r, now, options) for e, r in zip(entries, results, strict=True)]
+    with ends_when_told(UUID(flow_run.id)):
+        results = [_settled(entry, now, options) for entry in entries]
+        for _ in range(options.tries - 1):
+            results = [_again(e, r, now, options) for e, r in zip(entries, results, strict=True)]
+        is_stopped = ending.is_set()
     _show(results)
     data = [asdict(result) for result in results]
+    if is_stopped:
+        return Cancelled(message=f"{MESSAGE}. {_counts(results)}", data=data)
     failed = [_said(result) for result in results if result.result in FAILURES]
     if failed:
         return Failed(message=f"{len(failed)} of {len(results)} campaigns failed. " + " | ".join(failed), data=data)
@@ -168,6 +176,8 @@ def engine_of(campaign: Campaign) -> EngineChoice:
 
 def _settled(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignResult:
     """What became of one campaign, whatever it met: the others are still to come."""
+    if ending.is_set():
+        return _line(entry, Result.STOPPED, "the run was told to end before it")
     try:
         return _settle(entry, now, options)
     except Exception as error:
@@ -223,6 +233,8 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     state: State[Any] = flow(entry.path, options.render, run_id=plan["run_id"], return_state=True)
     if state.is_completed():
         return _line(entry, Result.DELIVERED, said, run=_link(state))
+    if state.is_cancelled():
+        return _line(entry, Result.STOPPED, str(state.message or ""), run=_link(state))
     problem = state.result(raise_on_failure=False)
     if isinstance(problem, UserError):  # as it stands it would only come again
         return _line(entry, Result.FAILED, str(problem), run=_link(state))
@@ -230,7 +242,7 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
 
 
 def _again(entry: Entry, result: CampaignResult, now: datetime, options: MarketingOptions) -> CampaignResult:
-    if not result.again:
+    if not result.again or ending.is_set():
         return result
     get_run_logger().warning("%s is tried again: %s", entry.name, result.detail)
     return _settled(entry, now, options)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import State, flow, get_run_logger
 from prefect.runtime import flow_run
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import PackshotError, WorkError
-from catalogs.journal.lease import LEASE_SECONDS, hold
+from catalogs.journal.lease import LEASE_SECONDS, hold, let_go
 from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from catalogs.storage.store import Store
@@ -24,6 +25,7 @@ from flows.artifacts import publish_summary
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
+from flows.stops import ends_when_told
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
 from tasks.before_render import prepare_render, withdrawing_all_the_same
@@ -34,7 +36,7 @@ from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted,
 from tasks.prepare import Prepared
 from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
-from tasks.stopping import cancelled, stopping
+from tasks.stopping import begin, cancelled, closing, stopping
 from tasks.takeover import check_take_over, note_retiring, refuse_another
 
 quiet()
@@ -167,6 +169,13 @@ def render_catalog(
     check_take_over(options.retire, options.take_over)
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
+    with ends_when_told(UUID(flow_run.id)):
+        return _rendered(campaign, options, plan, run_id, tries)
+
+
+def _rendered(campaign: str, options: RenderOptions, plan: str | None, run_id: str | None, tries: int) -> Any:
+    """The flow between its checks and its end."""
+    begin()
     say = get_run_logger().warning
     with withdrawing_all_the_same(campaign, say):
         prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
@@ -175,7 +184,8 @@ def render_catalog(
             check_access(header)
         # Nobody may be there to start again once the lease of a lost machine is over.
         patience, kind = 1.5 * LEASE_SECONDS, prepared.summary["kind"]
-        with hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience):
+        claim = hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience)
+        with claim as lease, closing(partial(let_go, prepared.store, header.campaign, kind, lease)):
             if options.retire and prepared.summary["actions"].get("retired"):
                 if not options.take_over:  # asked once the lease is held: till then another campaign may have gone on
                     refuse_another(prepared.store, header, prepared.run_id)
@@ -199,7 +209,7 @@ def _tried(prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, 
             return summary
         problem = f"{missing} assets are missing"
     get_run_logger().warning("tried again in %.0f s: %s", TRY_AGAIN_SECONDS, problem)
-    sleep(TRY_AGAIN_SECONDS)
+    stopping.wait(TRY_AGAIN_SECONDS)
     return _tried(prepared, options, tries - 1)
 
 
@@ -218,10 +228,12 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     make_job = partial(ShardJob, prepared.plan_key, store, run_id, engine=options.engine)
     reports, problems = render_stages(prepared, stages, make_job, runner, plan.header.engine)
     problems = [f"{held}; what costs nothing more was done", *problems] if held else problems
-    if options.retire:
+    # Somebody waits for the end of a run that was cancelled, and may not wait long.
+    is_cancelled = cancelled.is_set()
+    if options.retire and not is_cancelled:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
-    gallery = _gallery(store, plan.header.campaign, run_id, problems)
+    gallery = "" if is_cancelled else _gallery(store, plan.header.campaign, run_id, problems)
     summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started, problems)
     summary["gallery"] = gallery
     publish_summary(summary)

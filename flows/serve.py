@@ -1,32 +1,38 @@
-"""The one-box way: server, schedule, sensor and runs on this machine, until Ctrl-C."""
+"""The one-box way: server, workers, schedule and sensor on this machine, until Ctrl-C.
+
+What `packshot deploy` registers with any server, and the workers that it asks for, beside a server of their own.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from uuid import UUID
+from types import FrameType
 
 from catalogs.campaigns.calendar import read_calendar, refuse_doubles
-from catalogs.errors import WorkError
+from catalogs.errors import OptionError, WorkError
+from flows.only_one import only_one
 
+LOOK_SECONDS = 1.0
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
-NAME = "here"
+POOLS = {"cpu": 2, "gpu": 1}
+"""Runs at once of each pool: proofs go on beside a campaign that has the GPU."""
 
 _SERVER_SETTINGS = {
     "PREFECT_UI_API_URL": "/api",  # else the page asks port 4200, whatever port the server has
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
-_RUN_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+_RUN_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_LOGGING_LEVEL": "WARNING"}
 
 
 class ServerError(WorkError):
@@ -40,7 +46,7 @@ class Service:
     Attributes:
         cron: when to render what is due; never by the clock when None.
         every: seconds between two looks for changes; none when 0.
-        port: of the server that is started when PREFECT_API_URL names none.
+        port: of its server.
     """
 
     folder: str
@@ -52,42 +58,71 @@ class Service:
 
 
 def serve(service: Service, say: Callable[[str], None]) -> None:
-    """Serve until interrupted.
+    """Serve until told to end; then runs get their time to commit what is finished.
 
     Raises:
-        UserError: the folder, a campaign in it, the schedule or PREFECT_API_URL cannot be used.
+        UserError: the folder, a campaign in it, the schedule or a setting cannot be used; another one serves already.
         ServerError: no Prefect server could be started.
     """
     entries = read_calendar(service.folder)
     refuse_doubles(entries)
-    for name, value in _RUN_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    is_ours = not os.environ.get("PREFECT_API_URL")
-    if is_ours:
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{service.port}/api"
+    _refuse_another_server()
+    folder, url = os.path.abspath(service.folder), f"http://127.0.0.1:{service.port}"
+    for name, value in {**_RUN_SETTINGS, "PREFECT_API_URL": f"{url}/api", "PREFECT_UI_URL": url}.items():
+        os.environ[name] = value
     # Prefect reads its environment when it is imported.
-    from flows.automations import check_alert_url
-    from flows.deploy import check_schedule, server_url
+    from flows.deploy import Plan, check_plan, deploy
+    from flows.stops import stop_seconds
 
-    check_schedule(service.cron or "0 5 * * *", service.time_zone)
-    check_alert_url(service.alert_url)
-    with _server(service.port, say) if is_ours else nullcontext():
-        say(f"server       {server_url()}")
+    plan = Plan(folder, service.cron, service.time_zone, service.alert_url)
+    check_plan(plan)
+    stop_seconds()
+    alone = only_one(f"port {service.port}", "--port"), only_one(folder, "FOLDER")
+    with alone[0], alone[1], _told() as told, _server(service.port, say) as server:
         say(f"campaigns    {len(entries)} in {service.folder}")
-        asyncio.run(_run(service, say))
+        deploy(plan, lambda line: None)
+        say(f"schedule     {f'{service.cron} {service.time_zone}' if service.cron else 'none'}")
+        with _workers(server) as workers, _watch(service, told, say):
+            say("runs         are taken up; Ctrl-C ends everything in order")
+            while not told.wait(LOOK_SECONDS):
+                if server.poll() is not None:
+                    raise ServerError("the Prefect server has ended by itself; start `packshot serve` again")
+                workers.look_after(say)
+            say("ends         what runs commits what it has finished")
+
+
+def _refuse_another_server() -> None:
+    if url := os.environ.get("PREFECT_API_URL"):
+        problem = "names a server, and `packshot serve` starts its own"
+        fix = "unset it, or use that one by `packshot deploy` and `packshot worker`"
+        raise OptionError("PREFECT_API_URL", url, problem, fix)
 
 
 @contextmanager
-def _server(port: int, say: Callable[[str], None]) -> Iterator[None]:
+def _told() -> Iterator[threading.Event]:
+    """Set by SIGTERM and SIGINT while the block runs."""
+    told = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _server(port: int, say: Callable[[str], None]) -> Iterator[subprocess.Popen[bytes]]:
     """A server of our own; it stops with us, its history stays."""
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**_SERVER_SETTINGS, **os.environ}
-    quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
+    server = _start(command, {**_SERVER_SETTINGS, **os.environ})
     try:
         _wait_for(server, port)
         say(f"page         http://127.0.0.1:{port}")
-        yield
+        yield server
     finally:
         server.terminate()
         try:
@@ -95,6 +130,12 @@ def _server(port: int, say: Callable[[str], None]) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A process that Ctrl-C in the terminal does not reach: it is told when its turn has come."""
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
 def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
@@ -108,35 +149,51 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
     raise ServerError(f"no Prefect server started on port {port}; is the port taken? try --port")
 
 
-async def _run(service: Service, say: Callable[[str], None]) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.runner import Runner
-    from prefect.schedules import Cron
-    from prefect.types.entrypoint import EntrypointType
+class _Workers:
+    """A worker of each pool; one that ended by itself is started again."""
 
-    from flows.automations import apply_automations
-    from flows.marketing import marketing_run
+    def __init__(self) -> None:
+        self._running = {pool: self._started(pool) for pool in POOLS}
+
+    def _started(self, pool: str) -> subprocess.Popen[bytes]:
+        from flows.worker import command, environment
+
+        return _start(command(pool, POOLS[pool]), environment())
+
+    def look_after(self, say: Callable[[str], None]) -> None:
+        for pool, worker in self._running.items():
+            if (code := worker.poll()) is not None:
+                say(f"worker       of {pool} ended with {code}; another one is started")
+                self._running[pool] = self._started(pool)
+
+    def end(self) -> None:
+        for worker in self._running.values():
+            with suppress(ProcessLookupError):
+                worker.terminate()
+
+
+@contextmanager
+def _workers(server: subprocess.Popen[bytes]) -> Iterator[_Workers]:
+    """Workers while the block runs; at its end their runs are waited for."""
+    from flows.stops import stop_seconds
+    from flows.worker import TEARDOWN_SECONDS, adopt_orphans, wait_for_children
+
+    adopt_orphans()
+    workers = _Workers()
+    try:
+        yield workers
+    finally:
+        workers.end()
+        wait_for_children(stop_seconds() + TEARDOWN_SECONDS, but=server.pid)
+
+
+@contextmanager
+def _watch(service: Service, told: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+    """Look for changes while the block runs."""
     from flows.watch import watch
 
-    runner = Runner(name="packshot", limit=1, query_seconds=2)
-    deployment = await marketing_run.ato_deployment(
-        NAME,
-        schedule=Cron(service.cron, timezone=service.time_zone) if service.cron else None,
-        parameters={"folder": os.path.abspath(service.folder)},
-        tags=["marketing"],
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    identity: UUID = await runner.aadd_deployment(deployment)
-    async with get_client() as client:
-        names = await apply_automations(client, lambda name: identity, service.alert_url)
-    say(f"automations  {len(names)}")
-    say(f"schedule     {f'{service.cron} {service.time_zone}' if service.cron else 'none'}")
-    stop = threading.Event()
     if service.every:
         say(f"changes      looked for every {service.every:g} s")
-        arguments = (service.folder, service.every, stop.wait, say)
+        arguments = (service.folder, service.every, told.wait, say)
         threading.Thread(target=watch, args=arguments, daemon=True, name="watch").start()
-    try:
-        await runner.start()
-    finally:
-        stop.set()
+    yield

@@ -21,21 +21,22 @@ from catalogs.plans.sharding import Shard
 from catalogs.storage.store import Store
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
+from flows.stops import stop_seconds
 from tasks import progress
 from tasks.cancel_watch import watching
 from tasks.prefect_tasks import collect, render_shard
 from tasks.prepare import Prepared
 from tasks.progress import asset_progress
 from tasks.shard_job import ShardJob
-from tasks.stopping import cancelled, stopping
+from tasks.stopping import ending, stopping
 
 Report = dict[str, Any]
 Future = PrefectFuture[Any]
 
 # Shards submitted for each that can run: enough that none waits for the next, few enough to drop at a stop.
 AHEAD = 2
-# A Prefect worker gives a cancelled run 30 s before it kills it.
-DRAIN_SECONDS = 25.0
+# Between two looks whether this process was told to end, which other machines do not hear.
+LOOK_SECONDS = 0.5
 
 
 def render_stages(
@@ -58,8 +59,6 @@ def render_stages(
     total, shards = sum(s.assets for stage in stages for s in stage), sum(map(len, stages))
     if not shards and engine != "bfl":
         return [], []
-    stopping.clear()
-    cancelled.clear()
     reports: list[Report] = []
     with (
         asset_progress(total, sys.stderr) as counted,
@@ -87,6 +86,7 @@ class _Work:
         self._make_job, self._runner = make_job, runner
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._running = 0
+        self._is_told = False
         self.problems: list[str] = []
 
     def run(self, stages: Iterable[Iterable[Shard]]) -> Iterator[Report]:
@@ -95,8 +95,16 @@ class _Work:
             waiting = iter(stage)
             self._submit(waiting)
             while self._running:
-                yield self._ended(self._done.get())
+                yield self._ended(self._next())
                 self._submit(waiting)
+
+    def _next(self) -> Future:
+        while True:
+            with suppress(Empty):
+                return self._done.get(timeout=LOOK_SECONDS)
+            if self._runner.is_remote and ending.is_set() and not self._is_told:
+                self._is_told = True
+                _say_cancelling()
 
     def collect(self, store: Store, plan_key: str) -> None:
         """First of all, and on the machines that have the key: what is paid for already, and expires."""
@@ -107,7 +115,7 @@ class _Work:
             self.problems.append(str(error))
 
     def stop(self, cause: BaseException) -> None:
-        """After Ctrl-C or a cancel: let what runs commit what it has, for as long as a worker lets us.
+        """Whatever broke: let what runs commit what it has, for as long as a worker lets us.
 
         Threads are waited for when their runner closes; a closing Ray would kill its shards.
         """
@@ -116,7 +124,7 @@ class _Work:
             return
         if isinstance(cause, KeyboardInterrupt):
             _say_cancelling()
-        until = monotonic() + DRAIN_SECONDS
+        until = monotonic() + stop_seconds()
         with suppress(Empty):
             while self._running:
                 self._done.get(timeout=max(0.0, until - monotonic()))

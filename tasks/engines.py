@@ -15,15 +15,17 @@ from catalogs.plans.rows import Geometry
 from catalogs.plans.sharding import planned_geometries
 from inference.engine import Engine, EngineFactory, EngineOptions, LoadReference
 from inference.local.batching import reference_geometry
+from inference.local.tiny import tiny_tokenizer
 from inference.models.estimates import estimate_cost, estimate_seconds
 from inference.models.limits import refuse_use
 from inference.models.lookup import resolve_model
 from inference.models.machine import cards
 from inference.models.specs import ModelSpec
+from inference.models.table import TINY
 from inference.models.weights import lora_hash
 from inference.models.workload import Workload
 from inference.prompts.compiler import ModelCompiler
-from inference.prompts.tokens import TokenCounter
+from inference.prompts.tokens import TokenCounter, encoder_of
 from tasks.hosted import check_hosted, hosted_engine, hosted_options
 from tasks.latents import LatentShelf
 from tasks.servers import as_served, server_engine, spec_of_served
@@ -106,9 +108,16 @@ def choose_model(campaign: Campaign) -> ChosenModel:
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
         seed_device=campaign.seed_device if spec.engine == "diffusers" else "cpu",
         options=hosted_options(spec, campaign),
-        compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, TokenCounter.for_model(spec)),
+        compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, _counter_of(spec)),
         lora_files=_lora_files(spec, campaign),
     )
+
+
+def _counter_of(spec: ModelSpec) -> TokenCounter:
+    """Counts a model's tokens; tiny has a vocabulary of its own, and a checkpoint only once it was rendered with."""
+    if spec.name == TINY and (known := tiny_tokenizer()):
+        return TokenCounter(encoder_of(*known))
+    return TokenCounter.for_model(spec)
 
 
 def _spec_of(campaign: Campaign) -> ModelSpec:

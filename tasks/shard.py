@@ -35,7 +35,7 @@ from tasks.delivery import Delivery
 from tasks.finishers import THREADS, Finishers
 from tasks.outcome_rows import OutcomeRows
 from tasks.shard_job import Progress, Render, ShardJob, ShardReport, renders_of
-from tasks.stopping import stopping
+from tasks.stopping import closing, stopping
 
 
 def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> ShardReport:
@@ -235,10 +235,15 @@ def load_picture(store: Store, header: PlanHeader, index: Delivered, reference: 
 @contextmanager
 def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered) -> Iterator[None]:
     """Commit the outcomes at the end. Whatever broke, or a cancel: what is stored counts."""
+
+    def commit() -> bool:
+        return bool(commit_all(job.store, job.run_id, Step.RENDER, outcomes.rows()))
+
     try:
-        yield
+        with closing(commit):
+            yield
     finally:
-        if commit_all(job.store, job.run_id, Step.RENDER, outcomes.rows()):
+        if commit():
             index.refresh()
 
 

@@ -181,7 +181,7 @@ def hold(
     finally:
         ended.set()
         renewing.join()
-        _release(store, key, lease)
+        let_go(store, campaign, kind, lease)
 
 
 def _look(store: Store, key: str, patience: float = 0.0) -> tuple[Lease | None, bool]:
@@ -225,7 +225,9 @@ def _renew(store: Store, key: str, lease: Lease, ended: threading.Event, seconds
             continue  # the run itself finds out whether the store is gone
 
 
-def _release(store: Store, key: str, lease: Lease) -> None:
+def let_go(store: Store, campaign: str, kind: str, lease: Lease) -> None:
+    """End a claim before its time; one that is not there any more, or somebody else's, stays as it is."""
+    key = lease_key(campaign, kind)
     try:
         found = Lease.read(store, key)
         if found is not None and found.token == lease.token:

@@ -139,6 +139,14 @@ def _bpe(special: list[str]) -> Any:
     return bpe
 
 
+def tiny_tokenizer() -> tuple[Any, str] | None:
+    """The distilled tiny checkpoint's `tokenizers.Tokenizer` and chat template; None where it cannot be made here."""
+    try:
+        return _qwen_tokenizer().backend_tokenizer, _CHAT_TEMPLATE
+    except ImportError:
+        return None
+
+
 def _qwen_tokenizer() -> Any:
     """Qwen2's class with a chat template of Qwen3's shape."""
     from transformers import Qwen2TokenizerFast

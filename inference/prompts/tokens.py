@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inference.models.specs import ModelSpec
@@ -218,13 +218,17 @@ def _encoder(folder: Path) -> Callable[[str], int] | None:
         return None
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    before, after = _template(folder)
+    return encoder_of(tokenizer, _template_source(folder))
+
+
+def encoder_of(tokenizer: Any, chat_template: str | None) -> Callable[[str], int]:
+    """Exact counting by a `tokenizers.Tokenizer` and a chat template in Jinja."""
+    before, after = _template(chat_template)
     return lambda text: len(tokenizer.encode(before + text + after).ids)
 
 
-def _template(folder: Path) -> tuple[str, str]:
-    """What the chat template puts before and after a prompt; Qwen3's where the folder has none that works."""
-    source = _template_source(folder)
+def _template(source: str | None) -> tuple[str, str]:
+    """What the chat template puts before and after a prompt; Qwen3's where there is none that works."""
     if source is None:
         return _TEMPLATE
     from jinja2 import TemplateError

@@ -35,7 +35,7 @@ def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         capsys.readouterr()
         found = run(monkeypatch, *arguments, "--json")
         out, err = capsys.readouterr()
-        assert found == code, err
+        assert found == code, err + out
         assert "Traceback" not in err
         return json.loads(out)
 
@@ -63,11 +63,12 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def smaller(campaign: Path, model: str, **changes: Any) -> None:
-    """Pictures of a size that a CPU makes at once."""
+    """Pictures of a size that a CPU makes at once, and prompts that the small vocabulary of `tiny` has room for."""
     content = yaml.safe_load(campaign.read_text().replace("packshot.shopify", "packshot.square"))
     content["channels"] = [{"name": "square", "width": 64, "height": 64}]
     for shot in content["shots"].values():
         shot |= {"size": "64x64", "channels": ["square"]}
+        shot["prompt"] = {name: shot["prompt"][name] for name in ("scene", "subjects")}
     content.pop("megapixels", None)
     campaign.write_text(yaml.safe_dump({**content, "model": model, **changes}))
 

@@ -23,7 +23,7 @@ from inference.models.workload import Workload
 from tasks.engines import engine_factory, largest_workload
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import CHANNELS, Project, make, plan_rows
 
 BLOCK = "transformer_blocks.0.attn.to_q"
 
@@ -168,3 +168,15 @@ def test_a_row_says_what_made_it_quicker_and_photos_are_kept_for_other_processes
     assert len(list(kept.glob("*.safetensors"))) == 1
     shutil.rmtree(kept)
     assert made.plan().summary["renders"] == 0
+
+
+def test_a_prompt_is_counted_as_the_tiny_model_reads_it(tmp_path: Path) -> None:
+    """Its vocabulary takes twice the tokens of a real one: what it cannot read is left out of the plan, not tried."""
+    shots = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }}"}}}
+    project = Project.of(tmp_path, products=2, model="tiny", shots=shots, channels=CHANNELS[:1])
+    project.products[1]["title"] = "a mug of white clay " * 40
+    project.write()
+    prepared = project.plan()
+    assert prepared.summary["rejected"] == 1
+    [report] = make(prepared)
+    assert (report.delivered, report.failed) == (1, 0)

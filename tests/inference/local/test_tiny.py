@@ -3,7 +3,9 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
-from inference.local.tiny import TINY_MODEL, TINY_REVISION, build_tiny_klein, tiny_checkpoint
+from tokenizers import Tokenizer
+
+from inference.local.tiny import TINY_MODEL, TINY_REVISION, build_tiny_klein, tiny_checkpoint, tiny_tokenizer
 from inference.models.table import MODELS
 from inference.models.weights import weights_hash
 
@@ -20,6 +22,13 @@ def test_two_processes_that_build_at_once_get_one_whole_checkpoint(tmp_path: Pat
     assert folders[0] == folders[1]
     assert [path.name for path in tmp_path.iterdir()] == [f"tiny-klein-{TINY_REVISION}"]
     assert (folders[0] / "model_index.json").exists()
+
+
+def test_a_plan_counts_tokens_as_the_checkpoint_does(tmp_path: Path) -> None:
+    text = '{"scene":"a duffle bag, 90 mm lens, f/8","color_palette":["#303037"]} Käse 東京'
+    built = Tokenizer.from_file(str(build_tiny_klein(tmp_path) / "tokenizer" / "tokenizer.json"))
+    tokenizer, _ = tiny_tokenizer() or (None, "")
+    assert tokenizer.encode(text).ids == built.encode(text).ids
 
 
 def test_the_model_table_knows_this_revision() -> None:
