@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from shlex import quote
+
 import click
 
 from flows.cli_output import answer
@@ -32,8 +35,8 @@ def import_command(
         click.echo(propose_map(source), nl=False)
         return
     if folder is None:
-        raise OptionError("import", source, "needs a folder to write to", f"packshot import {source} catalog")
+        raise OptionError("import", source, "needs a folder to write to", f"packshot import {quote(source)} catalog")
     chosen = ImportOptions(dry_run=dry_run, **{name: value or "" for name, value in options.items()})
     report = import_catalog(source, folder, chosen, lambda line: click.echo(line, err=True))
-    after = [] if dry_run else [f"next: packshot plan {folder.rstrip('/')}/campaign.yaml"]
+    after = [] if dry_run else [f"next: packshot plan {quote(str(Path(folder, 'campaign.yaml')))}"]
     answer(as_json, report.as_dict(), [*report.lines(), *after])

@@ -6,11 +6,14 @@ by the next one.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ MEMORY = ".import"
 BASES = {PRODUCTS: f"{MEMORY}/products.parquet", BRANDS: f"{MEMORY}/brands.parquet"}
 STATE = f"{MEMORY}/state.json"
 FORMAT = 1
-_NEXT, _READY = f"{MEMORY}/next", "ready"
+_NEXT, _READY, _LOCK = f"{MEMORY}/next", "ready", f"{MEMORY}/lock"
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,51 @@ class Folder:
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, UserError):
             return str(self.path / "output")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Made if need be, and kept from other imports for the time of a block; one that fails leaves no empty folder.
+
+        Raises:
+            OptionError: another import is writing here.
+        """
+        made = [one for one in (self.path / MEMORY, self.path) if not one.exists()]
+        (self.path / MEMORY).mkdir(parents=True, exist_ok=True)
+        with (self.path / _LOCK).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                problem = "another import is writing to it"
+                raise OptionError(str(self.path), "", problem, "wait until it has ended") from None
+            except OSError:
+                pass  # a disk without locks
+            try:
+                yield
+            except BaseException:
+                self._take_back(made)
+                raise
+
+    def _take_back(self, made: list[Path]) -> None:
+        """Remove what an import that failed has made and nobody can use; whatever else is there stays."""
+        if not (self.path / _NEXT / _READY).is_file():
+            shutil.rmtree(self.path / _NEXT, ignore_errors=True)
+            with suppress(OSError):
+                if self.path / MEMORY in made:
+                    (self.path / _LOCK).unlink()
+                for one in made:
+                    one.rmdir()
+
     def check(self) -> None:
-        """Finish what an import that was killed has left, and look whether one may write here.
+        """Look whether an import may write here.
 
         Raises:
             OptionError: files are there that no import has written, or another version has.
         """
-        self.finish()
-        if not self.was_imported:
+        if not self.was_imported and not (self.path / _NEXT / _READY).is_file():
             for name in (PRODUCTS, BRANDS, CAMPAIGN):
                 if (self.path / name).exists():
                     problem = "is there already and was not written by an import"
                     raise OptionError(str(self.path), name, problem, "choose another folder, or move the file away")
-        elif self.state().get("format") != FORMAT:
+        elif self.was_imported and self.state().get("format") != FORMAT:
             problem = f"was written by another version of packshot (format {self.state().get('format')})"
             raise OptionError(str(self.path), STATE, problem, "use that version, or import into another folder")
 
@@ -116,6 +151,10 @@ def leave(folder: Folder, staged: Path, text: str, report: Report, work: Path) -
         if folder.was_imported:
             changes = _merged(folder, staged, name, key, work)
             report.changes = changes if name == PRODUCTS else report.changes
+            gone = changes["gone, now inactive"]
+            if name == PRODUCTS and gone > changes["changed"] + changes["unchanged"]:
+                was = f"{gone:,} products of the last import are not in this export and are inactive now"
+                report.undecided.append(f"{was}: if it is not the whole shop, import the whole again")
         else:
             shutil.copyfile(staged / BASES[name], staged / name)
     known = folder.state().get("campaign_sha256", "")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from catalogs.errors import CatalogError, OptionError, PackshotError
 from catalogs.imports.catalog_folder import BASES, BRANDS, CAMPAIGN, PRODUCTS, Folder, leave
 from catalogs.imports.exports import Code, Found, Item, Joined, Refusal
 from catalogs.imports.formats import Format, mapped, recognised
-from catalogs.imports.mapped import propose, read_map
+from catalogs.imports.mapped import NEEDED, ColumnMap, propose, read_map
 from catalogs.imports.merge import RowWriter
 from catalogs.imports.proposals import campaign_text, slug, undecided, write_brands
 from catalogs.imports.report import Report
@@ -43,6 +44,7 @@ MOST_TEXTS = 40
 """Columns in other languages."""
 _SHOWN = 40
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})?")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ def import_catalog(uri: str, folder: str, options: ImportOptions, say: Callable[
     """
     if "://" in folder:
         raise OptionError("import", folder, "catalogs are written to a local folder", "name one, and upload it")
+    if not folder.strip():
+        raise OptionError("import", uri, "the folder to write to has no name", "give one")
+    if options.currency and not _CURRENCY.fullmatch(options.currency):
+        raise OptionError("--currency", options.currency, "is no currency", "write EUR")
     if options.language and not _LANGUAGE.fullmatch(options.language):
         raise OptionError("--language", options.language, "is no language", "write de, or pt-BR")
     with work_folder() as work:
@@ -92,10 +98,13 @@ def import_catalog(uri: str, folder: str, options: ImportOptions, say: Callable[
         source = find_source(uri, work / "source")
         into = Folder(Path(folder).absolute())
         try:
-            if not options.dry_run:
-                into.path.mkdir(parents=True, exist_ok=True)
-            into.check()
-            return _Import(source, into, options, work, say).run()
+            if options.dry_run:
+                into.check()
+                return _Import(source, into, options, work, say).run()
+            with into.held():
+                into.finish()
+                into.check()
+                return _Import(source, into, options, work, say).run()
         except OSError as error:
             problem = f"cannot be written to ({error.strerror})"
             raise OptionError(folder, "", problem, "choose a folder you may write to, with room") from error
@@ -149,11 +158,11 @@ class _Import:
     def _tables(self) -> tuple[list[Table], Format]:
         """The tables that are read, all of one format."""
         opened = list(self._opened())
-        if self.options.map_file:
-            text = _read_text(self.options.map_file)
-            return opened[:1], mapped(read_map(text, self.options.map_file, opened[0].header))
         if not opened:
             raise OptionError("import", self.source.root, "holds no table that can be read", self.report.undecided[0])
+        if self.options.map_file:
+            columns = [column for table in opened for column in table.header]
+            return self._mapped(opened, read_map(_read_text(self.options.map_file), self.options.map_file, columns))
         known = [(table, kind) for table in opened if (kind := recognised(table.header))]
         kinds = {kind.name: table for table, kind in reversed(known)}
         if len(kinds) > 1:
@@ -164,7 +173,7 @@ class _Import:
             left = [table.name for table in opened if table not in [one for one, _ in known]]
             self.report.undecided += [f"{name} is of no known format and was not read" for name in left]
             return [table for table, _ in known], known[0][1]
-        return self._proposed(opened[0])
+        return self._proposed(opened)
 
     def _opened(self) -> Iterator[Table]:
         """The files that are tables; beside others, one that is none is told and left."""
@@ -176,19 +185,36 @@ class _Import:
                     raise
                 self.report.undecided.append(f"{name} was not read: {error.problem}")
 
-    def _proposed(self, table: Table) -> tuple[list[Table], Format]:
-        columns = propose(table.header)
-        if {"product_id", "title"} - set(columns.fields):
+    def _mapped(self, opened: Sequence[Table], columns: ColumnMap) -> tuple[list[Table], Format]:
+        """The tables that have all columns of a map; the others are told and left."""
+        fit = []
+        for table in opened:
+            if missing := [column for column in columns.columns if column not in table.header]:
+                self.report.undecided.append(f"{table.name} has no column {missing[0]!r} of the map and was not read")
+            else:
+                fit.append(table)
+        if not fit:
+            problem = "has columns that no table has all of"
+            raise CatalogError(self.options.map_file, "", problem, "import each kind into a folder of its own")
+        return fit, mapped(columns)
+
+    def _proposed(self, opened: Sequence[Table]) -> tuple[list[Table], Format]:
+        maps = [(table, propose(table.header)) for table in opened]
+        table, columns = next((one for one in maps if one[1].fields.keys() >= set(NEEDED)), maps[0])
+        if set(NEEDED) - set(columns.fields):
             shown = ", ".join(name[:_SHOWN] for name in table.header[:12])
             problem = f"is of no known format, and its columns ({shown}) do not tell what they are"
-            fix = f"write a map: packshot import {table.name} --propose > shop.map.json, edit it, and give --map"
+            path = quote(f"{self.source.root}/{table.name}")
+            fix = (
+                f"write a map: packshot import {path} --propose > shop.map.json, edit it, and give --map shop.map.json"
+            )
             raise CatalogError(table.name, "", problem, fix)
         self.report.undecided.append(
             "the columns were told by their names: "
             + ", ".join(f"{name} from {column}" for name, column in columns.fields.items())
             + "; `--propose` writes the map to edit"
         )
-        return [table], mapped(columns)
+        return self._mapped(opened, columns)
 
     def _spool(self, spool: Spool, tables: Sequence[Table], kind: Format) -> None:
         for table in tables:

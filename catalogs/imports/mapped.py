@@ -81,6 +81,12 @@ class ColumnMap:
     fields: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
 
+    @property
+    def columns(self) -> list[str]:
+        """That it reads."""
+        templates = [*self.fields.values(), *(one for some in self.lists.values() for one in some)]
+        return list(dict.fromkeys(column for one in templates for column in _COLUMN.findall(one)))
+
     def product_of(self, line: Line) -> str:
         """Its group, else itself; "" where it has neither."""
         if group := self._one(line, "product_group"):

@@ -41,6 +41,8 @@ _MATERIAL_NAMES = re.compile(r"materials?|fabric|stoff|mati[eè]re|materiale|mat
 _NO_WORD = re.compile(r"[^\w-]+")
 _SPLIT = re.compile(r"\s*[,;|/\n]\s*")
 _PRICE = re.compile(r"(?:(?<![^\W\d_])[.,])?\d[\d.,'’ \u00a0\u202f]*")  # ".5" is a half, "Rs.500" five hundred
+_NO_AMOUNT = re.compile(r"(?:^|[\s€£$])[-−]$"), re.compile(r"[eE][+-]?\d")
+"""Before and after the digits of what is below nought, or has an exponent: no price is written so."""
 _COMMA = re.compile(r"^\D*\d+(?:[.'’ \u00a0\u202f]\d{3})*,\d{1,2}\D*$")
 
 _clean = lru_cache(maxsize=8)(clean_text)
@@ -188,7 +190,7 @@ def amount(price: str, has_comma: bool) -> Decimal | None:
         has_comma: of such a price the comma is the decimal sign, else the point.
     """
     found = _PRICE.search(price)
-    if not found:
+    if not found or _NO_AMOUNT[0].search(price[: found.start()]) or _NO_AMOUNT[1].match(price, found.end()):
         return None
     digits = re.sub(r"['’ \u00a0\u202f]", "", found.group()).rstrip(".,")
     last = max(digits.rfind("."), digits.rfind(","))

@@ -181,6 +181,8 @@ def _look(path: Path, name: str, encoding: str, separator: str, skipped: int, he
     least = max(place for place, one in enumerate(header, 1) if one)
     runs: list[tuple[int, int, int]] = []
     records, cells = 0, len(header)
+    if cells > WIDEST:
+        raise CatalogError(name, "", f"has {cells:,} columns, and {WIDEST:,} can be read", "export fewer")
     csv.field_size_limit(2 * LONGEST)
     with path.open(encoding=encoding, errors="replace", newline="") as file:
         lines = _Lines(file, name, record=-skipped)
@@ -229,6 +231,10 @@ def text_lines(path: Path, name: str, header: Sequence[str], dialect: Dialect) -
         number = count - dialect.skipped
         if fault and fault[0] <= count:
             yield Line(name, number, {}, fault[2])
+        elif cells[0].strip("\ufeff ") == header[0] and all(
+            cell.strip("\ufeff ") == column for cell, column in zip(cells, header, strict=False)
+        ):
+            yield Line(name, number, {}, "is the header once more; take it out")
         elif any(map(str.strip, cells)):  # the others are the rows that spreadsheets end in
             filled = {column: cell for place, column in named if (cell := cells[place])}
             fault_of = "" if filled else "has cells only below columns without a name; name them in the header"

@@ -6,14 +6,30 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import pytest
 
 from flows.cli import main
 from tests.bfl_server import KEY
 from tests.flows.projects import Project
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+Packshot = Callable[..., Said]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,25 +20,12 @@ from catalogs.journal.spend import Journal
 from catalogs.journal.sums import read_spent
 from catalogs.plans.file import PlanFile
 from catalogs.storage.store import Store
-from tests.flows.commands import run as in_process
+from tests.flows.commands import Packshot
 from tests.flows.projects import Project, make, rendered
 
 FINGERPRINT = "ab" * 32
 INTENT = f"spend/{FINGERPRINT}/0000.json"
 HELD = lease_key("spring", "proof")
-Packshot = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = in_process(monkeypatch, *arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,16 @@ def edit(catalog: Path, product_id: str, **cells: Any) -> None:
     for name, value in cells.items():
         frame.loc[frame["product_id"] == product_id, name] = value
     frame.to_parquet(catalog / "products.parquet")
+
+
+def test_the_next_command_is_one_for_a_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    export, catalog = tmp_path / 'my "shop".csv', tmp_path / "the cat's"
+    export.write_text("sku,title\nA,Vase\n")
+    assert run(monkeypatch, "import", str(export)) == 2
+    advised = capsys.readouterr().err.partition("needs a folder to write to; ")[2]
+    assert shlex.split(advised) == ["packshot", "import", str(export), "catalog"]
+    assert run(monkeypatch, "import", str(export), f"{catalog}/") == 0
+    advised = capsys.readouterr().out.partition("next: ")[2]
+    assert shlex.split(advised) == ["packshot", "plan", str(catalog / "campaign.yaml")]

@@ -20,27 +20,14 @@ from catalogs.plans.file import PlanFile
 from catalogs.plans.rows import request_of
 from catalogs.storage.store import Store
 from tasks.prepare import prepare
-from tests.flows.commands import run as in_process
+from tests.flows.commands import Packshot
 from tests.flows.projects import HOSTED_SHOT, Project, make, plan_rows, rendered
 
-Packshot = Callable[..., tuple[int, str, str]]
 CUDA = {"seed_device": "cuda"}
 NO_GPU = (
     "seed_device: cuda needs a GPU that torch can use, and this machine has none; "
     "render where there is one, or leave seed_device out, which makes other pictures"
 )
-
-
-@pytest.fixture
-def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = in_process(monkeypatch, *arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return run
 
 
 def project(folder: Path, **campaign: Any) -> Project:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,39 +25,11 @@ from catalogs.storage.store import Store
 from tasks.before_render import prepare_render, withdraw_ended_of
 from tasks.outcome import newest_outcome
 from tasks.unread import quarantine
-from tests.flows.commands import run as in_process
+from tests.flows.commands import Packshot
 from tests.flows.projects import Project, make, rendered
 
 BAD = "catalog/20200101T000000.000000Z-abcdef/bad.parquet"
 ADVICE = "; move it aside with `packshot verify {path} --quarantine`"
-
-
-class Said(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def answer(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
-Packshot = Callable[..., Said]
-
-
-@pytest.fixture
-def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    def run(*arguments: str) -> Said:
-        capsys.readouterr()
-        code = in_process(monkeypatch, *arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Said(code, out, err)
-
-    return run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,11 @@ from catalogs.assets.history import read_current
 from inference.local.tiny import build_tiny
 from inference.servers import asked
 from inference.servers.engine import close_connections
-from tests.flows.commands import run as in_process
+from tests.flows.commands import Packshot
 from tests.flows.projects import HOSTED_SHOT, SQUARE, Project
 from tests.image_server import MODEL, SWITCHES, ImageServer, image_server, image_servers
 
-Packshot = Callable[..., tuple[int, str, str]]
 LIMITS = {"megapixels": 1, "references": 3, "tokens": 1024, "steps": 8, "licence": "Apache-2.0", "commercial": True}
-
-
-@pytest.fixture
-def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Packshot:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = in_process(monkeypatch, *arguments)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture(autouse=True)

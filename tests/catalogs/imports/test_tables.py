@@ -58,6 +58,7 @@ def test_a_pasted_cell_of_another_encoding_spoils_no_other(tmp_path: Path) -> No
     [
         ("a,b,c\n1,2,3\n4,5,6,7\n8,9,10\n", ["1", "8"], {2: "has 4 cells, the header 3"}),
         ("a,b,c\n1,2,3\n4,5,6,,\n", ["1", "4"], {}),
+        ("a,b,c\n1,2,3\n a,b ,c\na,b,d\n", ["1", "a"], {2: "is the header once more"}),
         ("a,b,c\n1,2\n4,5,6\n", ["4"], {1: "has 2 cells, the header 3"}),
         ("a,b,c\n1,part\nof it,3\n4,5,6\n", ["4"], {1: "has 2 cells", 2: "has 2 cells"}),
         ("a,b,c\n1,2,3\n" + "4,5\n" * 4 + "6,7,8\n9,9\n", ["1", "4", "4", "4", "4", "6", "9"], {}),
@@ -110,6 +111,7 @@ def test_formulas_stay_text(formula: str) -> None:
         (b'a,b\n1,2\n3,"4\n5,6\n', "shop.csv", "row 2: a quote is opened and never closed"),
         (b'a,"b\n1,2\n', "shop.csv", "a quote is opened and never closed"),
         (b"a,b\n1" + b",2" * 5_000 + b"\n", "shop.csv", "row 1: has 5,001 cells, the header 2"),
+        (",".join(f"c{n}" for n in range(5_000)).encode(), "shop.csv", "has 5,000 columns, and 4,096 can be read"),
         (b"PK\x03\x04" + b"x" * 90, "shop.csv", "is a zip archive or a workbook, not text"),
         (b"\x1f\x8b\x08" + b"x" * 90, "shop.csv", "is compressed with gzip"),
         (b"%PDF-1.7\n", "shop.csv", "is a PDF"),
