@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from catalogs.assets.history import read_current
+from catalogs.plans.summary import by_the_clock
 from inference.local.tiny import build_tiny
 from inference.servers import asked
 from inference.servers.engine import close_connections
@@ -135,6 +136,26 @@ def test_one_server_within_reach_is_enough_to_plan(
 ) -> None:
     made = project(tmp_path / "shop", servers, model={"server": f"http://127.0.0.1:9, {servers[0].url}"})
     assert packshot("plan", made.path)[0] == 0
+
+
+def test_a_plan_says_how_long_its_servers_take_together(
+    packshot: Packshot, servers: list[ImageServer], tmp_path: Path
+) -> None:
+    slow = {"name": "Slow", "limits": {**LIMITS, "seconds": 25_600}}  # 100 s for a picture of 64x64
+    for server in servers:
+        server.switch(model="Slow")
+    both, one = (project(tmp_path / str(count), servers[:count], 4, model=slow, megapixels=1) for count in (2, 1))
+    out = packshot("plan", both.path)[1]
+    assert "4 renders, about 400 s of engine time, 200 s on 2 image servers\n" in out
+    assert "with a size a channel, about 400 s of engine time\n" in out
+    said = json.loads(packshot("plan", both.path, "--json")[1])
+    assert (said["seconds"], said["servers"], by_the_clock(said, said["seconds"])) == (400, 2, 200)
+    out = packshot("plan", one.path)[1]
+    assert "4 renders, about 400 s of engine time\n" in out
+    both.campaign["budget"] = {"max_gpu_hours": 0.1}  # 360 s of all GPUs together
+    both.write()
+    code, _, err = packshot("plan", both.path)
+    assert (code, "the plan needs about 0.11 GPU hours" in err) == (2, True), err
 
 
 def test_a_render_is_complete_and_names_no_address(
