@@ -30,7 +30,7 @@ from catalogs.assets.commits import Status, read_commit
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.inputs.reject_file import called
-from catalogs.plans.summary import by_the_clock
+from catalogs.plans.clock import by_the_clock
 from catalogs.storage.store import MissingKey, Store
 from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines

@@ -14,7 +14,7 @@ import click
 
 from catalogs.errors import WorkError, one_line, printable
 from catalogs.money import micro, shown
-from catalogs.plans.summary import by_the_clock
+from catalogs.plans.clock import by_the_clock
 
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -146,12 +146,3 @@ class PlanSummary:
     def as_dict(self) -> dict[str, Any]:
         costs = {"cost_low": usd(self.cost_low), "cost_high": usd(self.cost_high)}
         return {**asdict(self), **costs, "actions": dict(self.actions), "work": dict(self.work)}
-
-
-def by_the_clock(plan: Mapping[str, Any], seconds: float) -> float:
-    """How long so many engine seconds of a plan take, shared by its image servers.
-
-    Args:
-        plan: its summary, also of a version that did not count servers.
-    """
-    return float(seconds / max(1, plan.get("servers", 0)))
