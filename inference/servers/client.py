@@ -216,7 +216,9 @@ class Client:
         if code in (429, 503):
             raise Busy(f"HTTP {code}: {self._shortened(_detail(answer))}".rstrip(": "), _retry_after(answer))
         if code in (401, 403):
-            raise BadKey(f"HTTP {code}: {self._shortened(_detail(answer))}".rstrip(": "))
+            said = f"HTTP {code}: {self._shortened(_detail(answer))}".rstrip(": ")
+            told = f"does not accept the key of {KEY_VARIABLE}" if self._key else f"wants a key, in {KEY_VARIABLE}"
+            raise BadKey(f"{told} ({said})")
 
     def _refusal(self, answer: httpx.Response) -> ServerTrouble:
         code, text = answer.status_code, self._shortened(_detail(answer))

@@ -264,7 +264,7 @@ class Fleet:
             server.paused = time.monotonic() + (backoff(server.bad - 2) if server.bad > 1 else 0.0)
             raise
         except BadKey as error:
-            raise EngineError(f"{server.name} does not accept the key ({error})") from None
+            raise EngineError(f"{server.name} {error}") from None
         except asyncio.CancelledError:  # another server was quicker
             server.limit.took((time.monotonic() - started) / units)
             raise
@@ -326,9 +326,13 @@ class Fleet:
                 if verdict is None and self._greet:
                     verdict = await self._greet(server)
             except BadKey as error:
-                verdict = Verdict(f"does not accept the key ({error})")
+                verdict = Verdict(str(error))
                 server.trouble, server.is_other = verdict.why, True
                 break
+            except Refused as error:  # of a usual picture; others would fare no better
+                server.trouble, server.is_other = str(error), tries + 1 >= TRIES
+                if server.is_other:
+                    break
             except ServerTrouble as error:
                 server.trouble = str(error)
             except Exception as error:

@@ -106,3 +106,10 @@ def test_a_server_that_is_not_used_is_in_no_record() -> None:
         made = engine(both)
         rendered(list(made.render(requests(60))))
         assert made.versions["seed"] == "honoured"
+
+
+def test_one_that_refuses_its_first_pictures_is_left_out_soon() -> None:
+    with image_server(refuse="a white ceramic mug") as one:
+        with pytest.raises(EngineError, match=r"no server can be used: .*HTTP 400: the prompt is refused"):
+            list(engine([one]).render(requests(1)))
+        assert one.seen["refused"] == fleet.TRIES
