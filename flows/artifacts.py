@@ -30,6 +30,7 @@ from catalogs.assets.commits import Status, read_commit
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import thumbnail_key
 from catalogs.inputs.reject_file import called
+from catalogs.plans.clock import by_the_clock
 from catalogs.storage.store import MissingKey, Store
 from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines
@@ -54,7 +55,7 @@ class LiveRun:
     """A run's artifacts, kept up to date; `live_run` makes one.
 
     Attributes:
-        planned_seconds: what the plan says the engine needs; 0.0 where it cannot say.
+        planned_seconds: what the plan says that it takes; 0.0 where it cannot say.
     """
 
     store: Store
@@ -193,7 +194,8 @@ def live_run(
         plan: the plan's summary.
         progress: what counts assets within a shard.
     """
-    live = LiveRun(store, run_id, plan["campaign"], assets, shards, plan["seconds"], progress)
+    planned = by_the_clock(plan, plan["seconds"])
+    live = LiveRun(store, run_id, plan["campaign"], assets, shards, planned, progress)
     stop = threading.Event()
 
     def tick() -> None:

@@ -14,6 +14,7 @@ import click
 
 from catalogs.errors import WorkError, one_line, printable
 from catalogs.money import micro, shown
+from catalogs.plans.clock import by_the_clock
 
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject
@@ -30,10 +31,10 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
         f"licence   {summary['licence']}",
         f"looks     {summary['looks']} of {summary['products']} products",
         f"assets    {summary['assets']}: {actions or 'none'}",
-        f"to do     {summary['renders']} renders, about {summary['seconds']:.0f} s of engine time",
+        f"to do     {summary['renders']} renders, about {_engine_time(summary)}",
     ]
     if sizes := summary.get("sizes"):
-        lines.append(f"sizes     {sizes_line(sizes)}")
+        lines.append(f"sizes     {sizes_line(sizes)}{_of_one(summary)}")
     if summary["cost_high"]:
         low, high = shown(micro(summary["cost_low"])), shown(micro(summary["cost_high"]))
         lines.append(f"cost      {low} to {high} USD by the published prices")
@@ -50,6 +51,16 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
     if left_out := left_out_line(summary):
         lines.append(f"rejected  {left_out}")
     return lines
+
+
+def _engine_time(summary: Mapping[str, Any]) -> str:
+    """And what it is by the clock, where several image servers share it."""
+    told, count = f"{summary['seconds']:.0f} s of engine time", summary.get("servers", 0)
+    return f"{told}, {by_the_clock(summary, summary['seconds']):.0f} s on {count} image servers" if count > 1 else told
+
+
+def _of_one(summary: Mapping[str, Any]) -> str:
+    return " of engine time" if summary.get("servers", 0) > 1 else ""
 
 
 def sizes_line(sizes: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -50,6 +50,7 @@ class ChosenModel(PricedModel):
 
     Attributes:
         lora_files: path, sha256 and scale of each LoRA file.
+        silent: why, by address, of image servers that did not answer.
     """
 
     weight_precision: str
@@ -57,6 +58,7 @@ class ChosenModel(PricedModel):
     options: str
     compiler: ModelCompiler
     lora_files: tuple[dict[str, Any], ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lora(self) -> tuple[str, ...]:
@@ -95,14 +97,18 @@ def choose_model(campaign: Campaign) -> ChosenModel:
     """
     spec = _spec_of(campaign)
     problem = refuse_use(spec, campaign.use)
+    if problem and campaign.model.limits:
+        text = f"nothing says that {campaign.model.limits.licence} allows commercial work"
+        raise ModelError(campaign.source, "model.limits", text, "write commercial: true if it does, or use: research")
     if problem:
         raise ModelError(campaign.source, "model", problem)
     if campaign.model.revision:
         spec = replace(spec, revision=campaign.model.revision)
     if spec.engine == "bfl":
         check_hosted(spec, campaign)
+    silent: dict[str, str] = {}
     if spec.engine == "server":
-        spec = as_served(spec, campaign)
+        spec, silent = as_served(spec, campaign)
     return ChosenModel(
         spec=spec,
         weight_precision=campaign.model.weight_precision or spec.weight_precision,
@@ -110,6 +116,7 @@ def choose_model(campaign: Campaign) -> ChosenModel:
         options=hosted_options(spec, campaign),
         compiler=ModelCompiler(spec, campaign.prompt_style, campaign.use, _counter_of(spec)),
         lora_files=_lora_files(spec, campaign),
+        silent=silent,
     )
 
 

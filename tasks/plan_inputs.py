@@ -163,7 +163,7 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
         "uncollected": sum(not inputs.history.master(fingerprint) for fingerprint in inputs.spent.uncollected),
         "warnings": [
             *model_warnings(inputs.model.spec, inputs.campaign),
-            *server_warnings(inputs.campaign),
+            *server_warnings(inputs.campaign, inputs.model.silent),
             *enlarged_lines(inputs.campaign),
         ],
     }

@@ -47,9 +47,10 @@ class AssetProgress:
         if self.total is None:
             return f"{done} {self.unit}s, {self.failed} failed, {rate:.1f} {self.unit}s/s"
         done = min(self.total, done)  # a shard that is tried again counts twice
-        left = (self.total - done) / rate if rate else 0.0
-        speed = f"{rate:.1f} {self.unit}s/s, about {left:.0f} s left"
-        return f"{done}/{self.total} {self.unit}s, {self.failed} failed, {speed}"
+        said = f"{done}/{self.total} {self.unit}s, {self.failed} failed"
+        if not done:  # nobody knows how long it takes
+            return said
+        return f"{said}, {rate:.1f} {self.unit}s/s, about {(self.total - done) / rate:.0f} s left"
 
     def close(self) -> None:
         if self._bar is not None:

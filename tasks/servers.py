@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from inference.servers.engine import ServerEngine
     from inference.servers.served import Served
 
+SHOWN = 3
 _SETTINGS = ("model", "revision", "precision", "steps", "guidance", "many", "needs_steps", "needs_order")
 
 
@@ -33,8 +35,8 @@ def spec_of_served(campaign: Campaign) -> ModelSpec:
     return served_model(campaign.model.name, limits, campaign.source)
 
 
-def as_served(spec: ModelSpec, campaign: Campaign) -> ModelSpec:
-    """The campaign's model as its servers say that they serve it.
+def as_served(spec: ModelSpec, campaign: Campaign) -> tuple[ModelSpec, dict[str, str]]:
+    """The campaign's model as its servers say that they serve it, and by address why others say nothing.
 
     Raises:
         ModelError: they serve another one, or a key of the campaign is none for servers.
@@ -51,7 +53,7 @@ def as_served(spec: ModelSpec, campaign: Campaign) -> ModelSpec:
     _refuse_others(campaign, spec.repository or model.name, told)
     _refuse_loras(campaign, told)
     first = next(iter(told.served.values()))
-    return replace(spec, revision=first.revision, weight_precision=first.precision)
+    return replace(spec, revision=first.revision, weight_precision=first.precision), told.silent
 
 
 def addresses(campaign: Campaign) -> tuple[str, ...]:
@@ -94,12 +96,22 @@ def _refuse_loras(campaign: Campaign, told: Told) -> None:
             raise ModelError(campaign.source, "model.lora", "a server merges a file at scale 1", "leave scale out")
 
 
-def server_warnings(campaign: Campaign) -> list[str]:
-    """What a campaign should know of its servers."""
+def server_warnings(campaign: Campaign, silent: Mapping[str, str]) -> list[str]:
+    """What a campaign should know of its servers.
+
+    Args:
+        silent: why, by address, of those that did not answer.
+    """
     if campaign.model.server is None:
         return []
     text = "is reached over a public network without encryption: prompts, photos and key can be read on the way"
-    return [f"{address} {text}" for address in addresses(campaign) if is_open(address)]
+    every = addresses(campaign)
+    lines = [f"{address} {text}" for address in every if is_open(address)]
+    if silent:
+        told = [f"{address}: {why}" for address, why in list(silent.items())[:SHOWN]]
+        more = [f"{len(silent) - SHOWN} more"] if len(silent) > SHOWN else []
+        lines.append(f"image servers that cannot be used now: {len(silent)} of {len(every)} ({'; '.join(told + more)})")
+    return lines
 
 
 def server_header(spec: ModelSpec, campaign: Campaign) -> dict[str, Any]:

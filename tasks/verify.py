@@ -130,7 +130,7 @@ def _verified(
 def _alarm(campaign: Campaign, store: Store, findings: Findings) -> MuchIsGone:
     where = f", nothing is left of {' and '.join(findings.prefixes_gone)}" if findings.prefixes_gone else ""
     return MuchIsGone(
-        f"{store.root}: {len(findings.absent)} of {findings.named} files that the record of {campaign.name} names are "
+        f"{store.root}: {len(findings.absent)} of {findings.named} files of {campaign.name} that were looked at are "
         f"gone or changed{where}; if its disk or bucket is there and they were really deleted, record that with "
         f"`packshot verify {quote(campaign.source)} --yes`, and the next render makes them again"
     )

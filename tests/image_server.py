@@ -32,6 +32,7 @@ SWITCHES: dict[str, Any] = {
     "seconds": 0.01,  # of a picture
     "model": MODEL,
     "precision": "bf16",
+    "health": 200,
     "warm_up": 0.0,  # seconds after the start for which it answers 503
     "key": "",
     "seed": "honoured",  # or ignored
@@ -257,7 +258,7 @@ def build(kind: str, on: dict[str, Any], checkpoint: str) -> Any:
         return Response(data, media_type="image/png") if data else detail(404, "gone")
 
     async def health(request: Request) -> Response:
-        return in_the_way(request) or Response("")
+        return in_the_way(request) or Response("", machine.on["health"])
 
     async def loras(request: Request) -> Response:
         return JSONResponse({"loaded_adapters": machine.on["loras"]}) if kind == "sglang" else detail(404, "Not Found")

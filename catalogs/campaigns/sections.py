@@ -86,7 +86,7 @@ class ServedLimits(_Section):
     multiple: int = Field(default=16, ge=1, le=256)
     min_side: int = Field(default=64, ge=16, le=4096)
     max_side: int = Field(default=4096, ge=16, le=16384)
-    seconds: float = Field(default=1.0, gt=0)
+    seconds: float = Field(default=1.0, gt=0, le=86_400)
 
 
 class ModelChoice(_Section):

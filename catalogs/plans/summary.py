@@ -54,7 +54,8 @@ class PlanSummary:
         masters: of those that there is work for.
         failed_before: assets that --retry-failed tries again; of lost money the warnings tell.
         renders: pictures to make; several assets may share one.
-        seconds: estimated engine seconds of them.
+        seconds: estimated engine seconds of them, as if one machine made them all.
+        servers: image servers that share them; 0 for other engines.
         cost_low: millionths of a USD; USD in `as_dict`, as `cost_high` is.
         spent: USD that count towards the campaign's budget, of all runs.
         paid: pictures paid for already that this plan only collects.
@@ -84,6 +85,7 @@ class PlanSummary:
     failed_before: int = 0
     renders: int = 0
     seconds: float = 0.0
+    servers: int = 0
     cost_low: Micro = 0
     cost_high: Micro = 0
     spent: float = 0.0
@@ -112,6 +114,7 @@ class PlanSummary:
             kind=header.kind,
             model=header.model,
             model_revision=header.model_revision,
+            servers=len(header.server.get("addresses", ())),
             plan_key=run_key(header.run_id, PLAN_NAME),
             rejects_key=run_key(header.run_id, REJECTS_NAME),
             **known,

@@ -54,11 +54,11 @@ def refuse_total(spec: ModelSpec, width: int, height: int, reference_pixels: Ite
 
 def _legal_size(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:
     """The nearest smaller legal size of about the same shape."""
+    least, most = -(-spec.min_side // spec.size_multiple), spec.max_side // spec.size_multiple
     scale = min(1.0, math.sqrt(spec.max_pixels / max(1, width * height)))
 
     def side(length: int) -> int:
-        multiple = int(length * scale) // spec.size_multiple * spec.size_multiple
-        return max(spec.min_side, min(spec.max_side, multiple))
+        return max(least, min(most, int(length * scale) // spec.size_multiple)) * spec.size_multiple
 
     return side(width), side(height)
 

@@ -21,7 +21,7 @@ def served_model(name: str, limits: Mapping[str, Any] | None, source: str) -> Mo
         limits: of a model that is not in the table, as the campaign has them.
 
     Raises:
-        ModelError: no such model of the table, and no limits for another one.
+        ModelError: no such model of the table, and no limits for another one, or such that no picture keeps them.
     """
     known = MODELS.get(name)
     if known and known.engine == "diffusers":
@@ -35,6 +35,7 @@ def served_model(name: str, limits: Mapping[str, Any] | None, source: str) -> Mo
         told = ", ".join(one for one, spec in MODELS.items() if spec.engine == "diffusers" and one != TINY)
         problem = f"{name!r} is not in the table of models ({told}), and the campaign does not say what it takes"
         raise ModelError(source, "model.limits", problem, f"write limits: with {', '.join(NEEDED)}")
+    _refuse_no_size(limits, source)
     return ModelSpec(
         name=PREFIX + name,
         engine="server",
@@ -55,3 +56,15 @@ def served_model(name: str, limits: Mapping[str, Any] | None, source: str) -> Mo
         max_side=limits["max_side"],
         max_pixels=int(limits["megapixels"] * 2**20),
     )
+
+
+def _refuse_no_size(limits: Mapping[str, Any], source: str) -> None:
+    """Refuse limits that no picture keeps."""
+    multiple, most = limits["multiple"], limits["max_side"]
+    least = -(-limits["min_side"] // multiple) * multiple
+    if least > most:
+        problem = f"no multiple of {multiple} is between min_side {limits['min_side']} and max_side {most}"
+        raise ModelError(source, "model.limits", problem, "correct one of the three")
+    if least * least > limits["megapixels"] * 2**20:
+        problem = f"{limits['megapixels']:g} is less than the smallest picture, {least}x{least}"
+        raise ModelError(source, "model.limits.megapixels", problem, "raise it, or lower min_side")

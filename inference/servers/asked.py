@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from catalogs.errors import EngineError
 from inference.remote.key import Key
-from inference.servers.client import Busy, Client, ServerTrouble
+from inference.servers.client import BadKey, Busy, Client, ServerTrouble
 from inference.servers.served import Served
 from inference.servers.verdicts import Verdicts, judge
 
@@ -71,6 +71,8 @@ async def _served(client: Client) -> Served | str:
     while True:
         try:
             return await client.served()
+        except BadKey as error:
+            return str(error)
         except ServerTrouble as error:
             patience = WARM_UP if isinstance(error, Busy) else SECONDS
             if time.monotonic() - began > patience:

@@ -120,9 +120,19 @@ class Client:
         for path, understood in (("/models", of_sglang), ("/v1/models", of_openai)):
             answer = await self._send("GET", path, timeout=LOOK_SECONDS)
             if answer.status_code == 200 and (found := understood(_object(answer))):
+                if found.kind == VLLM:
+                    await self._refuse_unready()
                 return found
             self._refuse_trouble(answer)
         raise BadAnswer("says nowhere which model it serves")
+
+    async def _refuse_unready(self) -> None:
+        """vLLM-Omni lists its model before it is ready, and after its engine has died; `/health` tells."""
+        answer = await self._send("GET", "/health", timeout=LOOK_SECONDS)
+        if answer.status_code in (200, 404):  # 404: it has no such route
+            return
+        self._refuse_trouble(answer)
+        raise Busy(f"/health answers HTTP {answer.status_code}: {self._shortened(_detail(answer))}".rstrip(": "))
 
     async def loras(self) -> frozenset[str]:
         """Names of the LoRA files that it lists."""
@@ -206,7 +216,9 @@ class Client:
         if code in (429, 503):
             raise Busy(f"HTTP {code}: {self._shortened(_detail(answer))}".rstrip(": "), _retry_after(answer))
         if code in (401, 403):
-            raise BadKey(f"HTTP {code}: {self._shortened(_detail(answer))}".rstrip(": "))
+            said = f"HTTP {code}: {self._shortened(_detail(answer))}".rstrip(": ")
+            told = f"does not accept the key of {KEY_VARIABLE}" if self._key else f"wants a key, in {KEY_VARIABLE}"
+            raise BadKey(f"{told} ({said})")
 
     def _refusal(self, answer: httpx.Response) -> ServerTrouble:
         code, text = answer.status_code, self._shortened(_detail(answer))

@@ -91,8 +91,9 @@ class Connection:
         return None
 
     def worst(self, what: str) -> str:
-        """What is true of all servers that were tested."""
-        told = {getattr(verdict, what) for verdict in self.verdicts.values()}
+        """What is true of all servers that were tested and are used."""
+        used = [server.name for server in self.fleet.servers if not server.is_other]
+        told = {getattr(self.verdicts[name], what) for name in used if name in self.verdicts}
         return HONOURED if told == {HONOURED} else ", ".join(sorted(told - {HONOURED})) if told else "not tested"
 
 

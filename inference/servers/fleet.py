@@ -2,6 +2,7 @@
 
 - The server with least in flight comes first, within a limit that it found itself (`limit.Limit`).
 - One that does not answer is left out until it answers again and serves the same model; its requests go to the others.
+- One that is in use is asked now and then what it serves, and when it refuses a request.
 - A request that takes three times the usual is asked of another server too, and the first answer counts.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 
 from catalogs.errors import EngineError
 from inference.remote.backoff import backoff
-from inference.servers.client import Ask, BadAnswer, BadKey, Busy, Client, ServerTrouble, Unreachable
+from inference.servers.client import Ask, BadAnswer, BadKey, Busy, Client, Refused, ServerTrouble, Unreachable
 from inference.servers.limit import Limit
 from inference.servers.served import Served
 
@@ -33,6 +34,8 @@ KNOWN = 5
 """Answers after which what is usual is known."""
 PATIENCE = 600.0
 """Seconds for which no server at all may answer: a cold start loads and compiles."""
+LOOK_EVERY = 60.0
+"""Seconds after which a server in use is asked again what it serves."""
 _log = logging.getLogger(__name__)
 
 Judge = Callable[["Server"], "Verdict | None"]
@@ -59,6 +62,7 @@ class Server:
         paused: when by `time.monotonic` it may be asked again.
         answered: pictures it has answered.
         bad: answers in a row that were none.
+        asked: requests since it was last asked what it serves.
     """
 
     client: Client
@@ -71,6 +75,7 @@ class Server:
     in_flight: int = 0
     answered: int = 0
     bad: int = 0
+    asked: int = 0
 
     @property
     def name(self) -> str:
@@ -121,8 +126,11 @@ class Fleet:
         self._visits: dict[Server, asyncio.Task[None]] = {}
         self._silent_since: float | None = time.monotonic()
         self._answered = time.monotonic()
+        self._looks: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
+        if self._looks:
+            self._looks.cancel()
         for visit in self._visits.values():
             visit.cancel()
         for server in self.servers:
@@ -132,6 +140,7 @@ class Fleet:
         """Ask every server what it serves, again and again until it says so."""
         for server in self.servers:
             self._visit(server)
+        self._looks = asyncio.create_task(self._look_again_and_again())
 
     async def picture(self, ask: Ask, units: float) -> Answer:
         """One picture, from whichever server.
@@ -228,14 +237,22 @@ class Fleet:
 
     async def _asked(self, server: Server, ask: Ask, units: float) -> Answer:
         """One picture of one server, whose room was taken before."""
-        started, beside = time.monotonic(), server.in_flight
+        started, beside, served = time.monotonic(), server.in_flight, server.served
+        server.asked += 1
         try:
-            assert server.served is not None
-            data = await server.client.picture(ask, server.served, server.model)
+            assert served is not None
+            data = await server.client.picture(ask, served, server.model)
+            if server.served != served:
+                raise Unreachable("it serves something else since it was asked")
             picture = await self._read(data, ask)
         except Busy as error:
             server.limit.refused()
             server.paused = time.monotonic() + backoff(0, error.delay)
+            raise
+        except Refused as error:
+            await self._look(server)
+            if server.served != served:  # then it refuses every request, and none is to blame
+                raise Unreachable(str(error)) from None
             raise
         except Unreachable as error:
             self.counts.lost += 1
@@ -247,7 +264,7 @@ class Fleet:
             server.paused = time.monotonic() + (backoff(server.bad - 2) if server.bad > 1 else 0.0)
             raise
         except BadKey as error:
-            raise EngineError(f"{server.name} does not accept the key ({error})") from None
+            raise EngineError(f"{server.name} {error}") from None
         except asyncio.CancelledError:  # another server was quicker
             server.limit.took((time.monotonic() - started) / units)
             raise
@@ -267,10 +284,33 @@ class Fleet:
 
     def _leave_out(self, server: Server, why: str) -> None:
         """Ask nothing of a server until it says again what it serves."""
+        if server.is_other:
+            return
         if not server.trouble:
             server.trouble = why
-            _log.warning("%s does not answer (%s); what it was asked is asked elsewhere", server.name, why)
+            _log.warning("%s is left out (%s); what it was asked is asked elsewhere", server.name, why)
         self._visit(server)
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.gather(*(self._look(server) for server in self.servers if server.asked))
+
+    async def _look(self, server: Server) -> None:
+        """Leave a server out that is not ready any more, or serves something else than when it was last asked."""
+        server.asked = 0
+        if server.trouble:
+            return
+        try:
+            served = await server.client.served()
+        except Busy as error:
+            self._leave_out(server, str(error))
+        except ServerTrouble:
+            return  # what becomes of its pictures tells more
+        else:
+            if server.served != served and not server.trouble:
+                server.served = served
+                self._leave_out(server, f"it serves something else now: {served.says}")
 
     def _visit(self, server: Server) -> None:
         if server not in self._visits or self._visits[server].done():
@@ -286,9 +326,13 @@ class Fleet:
                 if verdict is None and self._greet:
                     verdict = await self._greet(server)
             except BadKey as error:
-                verdict = Verdict(f"does not accept the key ({error})")
+                verdict = Verdict(str(error))
                 server.trouble, server.is_other = verdict.why, True
                 break
+            except Refused as error:  # of a usual picture; others would fare no better
+                server.trouble, server.is_other = str(error), tries + 1 >= TRIES
+                if server.is_other:
+                    break
             except ServerTrouble as error:
                 server.trouble = str(error)
             except Exception as error:

@@ -168,3 +168,11 @@ def test_a_sheet_shows_no_masters(tmp_path: Path) -> None:
     live.store, live.run_id, live._seen = project.store, prepared.run_id, {}
     assert {row["channel"] for row in live._newest()} == {"square", "wide"}
     assert len(live._newest()) == 8
+
+
+def test_before_the_first_picture_no_time_is_left_out_of_the_blue() -> None:
+    progress = AssetProgress(8, StringIO())
+    assert progress.line() == "0/8 assets, 0 failed"
+    progress.add(2, 1)
+    assert progress.line().startswith("3/8 assets, 1 failed, ")
+    assert " s left" in progress.line()

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from catalogs.assets.history import read_current
+from catalogs.plans.clock import by_the_clock
 from inference.local.tiny import build_tiny
 from inference.servers import asked
 from inference.servers.engine import close_connections
@@ -69,6 +70,10 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], int, str]] = [
     ("no limits", {}, {"name": "Qwen-Image-Edit"}, 2, "write limits: with megapixels, references, tokens"),
     ("limits of the table", {}, {"limits": LIMITS}, 2, "klein-4b is in the table"),
     ("half of the limits", {}, {"name": "Qwen-Image", "limits": {"steps": 8}}, 2, "megapixels"),
+    ("no size", {}, {"name": "Q", "limits": {**LIMITS, "min_side": 999, "max_side": 1000}}, 2, "no multiple of 16 is"),
+    ("small", {}, {"name": "Q", "limits": {**LIMITS, "megapixels": 0.003}}, 2, "less than the smallest picture, 64x64"),
+    ("endless", {}, {"name": "Q", "limits": {**LIMITS, "seconds": float("inf")}}, 2, "limits.seconds: is too large"),
+    ("no word of use", {}, {"name": "Q", "limits": {**LIMITS, "commercial": False}}, 2, "write commercial: true if"),
     ("a revision", {}, {"revision": "abc"}, 2, "the servers decide on revision and precision"),
     ("a precision", {}, {"weight_precision": "float8"}, 2, "the servers decide on revision and precision"),
     ("a LoRA file", {}, {"lora": [{"path": "soft.safetensors"}]}, 2, "the servers do not list 'soft'"),
@@ -120,8 +125,32 @@ def test_keys_for_servers_want_a_server(packshot: Packshot, tmp_path: Path, key:
 def test_one_server_within_reach_is_enough_to_plan(
     packshot: Packshot, servers: list[ImageServer], tmp_path: Path
 ) -> None:
-    made = project(tmp_path / "shop", servers, model={"server": f"http://127.0.0.1:9, {servers[0].url}"})
-    assert packshot("plan", made.path)[0] == 0
+    servers[1].switch(key="hidden")
+    listed = ["http://127.0.0.1:9", *(server.url for server in servers)]
+    made = project(tmp_path / "shop", servers, model={"server": ", ".join(listed)})
+    code, out, err = packshot("plan", made.path)
+    assert (code, "servers that cannot be used now: 2 of 3 (http://127.0.0.1:9: ConnectError" in out) == (0, True), err
+    assert f"{listed[2]}: wants a key, in PACKSHOT_SERVER_KEY (HTTP 401: bad key none))" in out
+
+
+def test_a_plan_says_how_long_its_servers_take_together(
+    packshot: Packshot, servers: list[ImageServer], tmp_path: Path
+) -> None:
+    slow = {"name": "Slow", "limits": {**LIMITS, "seconds": 25_600}}  # 100 s for a picture of 64x64
+    for server in servers:
+        server.switch(model="Slow")
+    both, one = (project(tmp_path / str(count), servers[:count], 4, model=slow, megapixels=1) for count in (2, 1))
+    out = packshot("plan", both.path)[1]
+    assert "4 renders, about 400 s of engine time, 200 s on 2 image servers\n" in out
+    assert "with a size a channel, about 400 s of engine time\n" in out
+    said = json.loads(packshot("plan", both.path, "--json")[1])
+    assert (said["seconds"], said["servers"], by_the_clock(said, said["seconds"])) == (400, 2, 200)
+    out = packshot("plan", one.path)[1]
+    assert "4 renders, about 400 s of engine time\n" in out
+    both.campaign["budget"] = {"max_gpu_hours": 0.1}  # 360 s of all GPUs together
+    both.write()
+    code, _, err = packshot("plan", both.path)
+    assert (code, "the plan needs about 0.11 GPU hours" in err) == (2, True), err
 
 
 def test_a_render_is_complete_and_names_no_address(
@@ -166,6 +195,11 @@ def test_a_model_of_no_table_renders_within_its_limits(
         made = project(tmp_path / "shop", [server], 1, model=model)
         code, out, err = packshot("render", made.path, "--json")
         assert (code, json.loads(out)["complete"]) == (0, True), err
+        coarse = {**model, "limits": {**LIMITS, "multiple": 256}}
+        assert (
+            "64x64: both sides must be multiples of 256; use 256x256"
+            in packshot("plan", project(tmp_path / "coarse", [server], 1, model=coarse).path)[2]
+        )
         large = {"hero": {**HOSTED_SHOT["hero"], "size": "2048x2048"}}
         made = project(tmp_path / "large", [server], 1, model=model, shots=large)
         code, _, err = packshot("plan", made.path)

@@ -123,7 +123,7 @@ def test_a_disk_that_is_not_there_renders_nothing_anew(project: Project) -> None
     answer = packshot("verify", project.path)
     assert answer.exit_code == 1
     assert isinstance(answer.exception, MuchIsGone)
-    assert "32 of 40 files" in str(answer.exception)
+    assert "32 of 40 files of spring that were looked at are gone" in str(answer.exception)
     assert "nothing is left of assets/spring" in str(answer.exception)
     with pytest.raises(MuchIsGone):
         prepare_render(project.path, {}, lambda line: None)
