@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from shlex import quote as shell_quote
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,6 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from catalogs.assets.commits import Status, read_commit
@@ -32,6 +32,7 @@ from catalogs.identity import thumbnail_key
 from catalogs.inputs.reject_file import called
 from catalogs.plans.clock import by_the_clock
 from catalogs.storage.store import MissingKey, Store
+from flows.alerts import Kind, alert, mended
 from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines
 from tasks.progress import AssetProgress
@@ -74,7 +75,7 @@ class LiveRun:
         self._seen: dict[str, list[Row]] = {}
         self._last_sheet = 0.0
         self._logger = get_run_logger()
-        self._run, self._run_name = flow_run.id, flow_run.name
+        self._run, self._path = flow_run.id, str(flow_run.parameters.get("campaign", ""))
         self._progress: UUID | None = None
         self._table: UUID | None = None
         self._sheet: UUID | None = None
@@ -132,17 +133,22 @@ class LiveRun:
         limit = max(OVERDUE_LEAST_SECONDS, OVERDUE_FACTOR * self.planned_seconds)
         if self.planned_seconds and seconds > limit:
             text = f"runs for {_duration(seconds)}, planned were {_duration(self.planned_seconds)}; {self.line()}"
-            self._emit("packshot.run.overdue", text)
+            self._alert(Kind.OVERDUE, text, "it goes on")
         if done >= FAILING_LEAST_ASSETS and failed > FAILING_SHARE * done:
-            self._emit("packshot.run.failing", f"{failed} of {done} assets failed ({failed / done:.1%})")
+            text = f"{failed} of {done} assets failed ({failed / done:.1%})"
+            self._alert(Kind.FAILING, text, f"it goes on; `packshot status {shell_quote(self._path)}` tells why")
 
-    def _emit(self, event: str, text: str) -> None:
-        if event in self._said:
-            return
-        self._said.add(event)
-        self._logger.warning("%s: %s", self.campaign, text)
-        resource = {"prefect.resource.id": f"prefect.flow-run.{self._run}", "prefect.resource.name": self._run_name}
-        emit_event(event, resource=resource, payload={"campaign": self.campaign, "text": text})
+    def _alert(self, kind: Kind, problem: str, advice: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self._logger.warning("%s: %s", self.campaign, problem)
+            alert(self._path, self.campaign, kind, problem, advice, self._run)
+
+    def ended(self) -> None:
+        """Tell that what was wrong with an earlier run was not with this one."""
+        for kind in (Kind.OVERDUE, Kind.FAILING):
+            if kind not in self._said:
+                mended(self._path, self.campaign, kind, self._run)
 
     def _show_table(self) -> None:
         if not self.reports:
@@ -211,6 +217,7 @@ def live_run(
         thread.join(TICK_SECONDS)
         live.tick()
         live.show()
+    live.ended()
 
 
 def _created(artifact: Any) -> UUID:
