@@ -74,7 +74,7 @@ def test_a_run_warns_once_that_it_is_late_and_that_assets_fail(
 
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(artifacts, "OVERDUE_LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(artifacts, "emit_event", lambda event, **rest: sent.append((event, rest["payload"]["text"])))
+    monkeypatch.setattr(artifacts, "alert", lambda path, name, kind, text, *rest: sent.append((kind, text)))
 
     @flow(name="late")
     def late() -> str:
@@ -83,14 +83,14 @@ def test_a_run_warns_once_that_it_is_late_and_that_assets_fail(
         store = Store.at(str(tmp_path))
         with artifacts.live_run(store, "r", plan, 3, 100, progress) as live:
             live.shard_done(report(0, assets=49, delivered=47, failed=2))
-            assert [event for event, _ in sent] == ["packshot.run.overdue"], "49 assets are too few to judge"
+            assert [kind for kind, _ in sent] == ["overdue"], "49 assets are too few to judge"
             live.shard_done(report(1, delivered=19, failed=1))
             live.shard_done({})
             return live.line()
 
     line = late()
     assert line.startswith("69 of 100 assets · 3 failed · 3 of 3 shards · ")
-    assert [event for event, _ in sent] == ["packshot.run.overdue", "packshot.run.failing"]
+    assert [kind for kind, _ in sent] == ["overdue", "failing"]
     assert sent[1][1] == "3 of 69 assets failed (4.3%)"
 
 
