@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import click
@@ -22,7 +26,8 @@ MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 def main() -> None:
     """Entry point: every error packshot raises on purpose is one line and its exit code."""
     try:
-        cli.main(standalone_mode=False)
+        with _term_is_ctrl_c():
+            cli.main(standalone_mode=False)
     except PackshotError as error:
         _fail(str(error), error.exit_code)
     except click.exceptions.Exit as error:
@@ -35,6 +40,23 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+@contextmanager
+def _term_is_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM unwind a command as Ctrl-C does, so that nothing half-written stays; runs have a way of their own."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(message: str, code: int) -> None:
