@@ -11,6 +11,7 @@ import base64
 import contextvars
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ TABLE_ROWS = 400
 OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
 FAILING_SHARE, FAILING_LEAST_ASSETS = 0.02, 50
 LINKS = "PACKSHOT_LINKS"
+NOTHING = "–"  # a plain dash is the sign of a list, and shown as one
+_NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
 Report = Mapping[str, Any]
 
@@ -80,7 +83,9 @@ class LiveRun:
         self._table: UUID | None = None
         self._sheet: UUID | None = None
         with self._optional():
-            self._progress = _created(create_progress_artifact(0.0, key="progress", description=self.line()))
+            self._progress = _created(
+                create_progress_artifact(0.0, key=artifact_key("progress", self.campaign), description=self.line())
+            )
 
     def shard_done(self, report: Report) -> None:
         """Count a shard; an empty report is one that failed as a whole."""
@@ -156,7 +161,9 @@ class LiveRun:
         rows = shard_rows(self.reports)
         if self._table is None:
             text = "What became of every shard; images/s and GPU memory are the engine's own"
-            self._table = _created(create_table_artifact(table=rows, key="shards", description=text))
+            self._table = _created(
+                create_table_artifact(table=rows, key=artifact_key("shards", self.campaign), description=text)
+            )
         else:
             _patch(self._table, json.dumps(rows))  # a list would be stored, and break the page
 
@@ -167,7 +174,9 @@ class LiveRun:
         if self._sheet is None:
             text = f"The newest finished assets of {self.campaign}"
             waiting = "Pictures are on their way."
-            self._sheet = _created(create_markdown_artifact(waiting, key="contact-sheet", description=text))
+            self._sheet = _created(
+                create_markdown_artifact(waiting, key=artifact_key("contact-sheet", self.campaign), description=text)
+            )
         _patch(self._sheet, contact_sheet(self.store, newest))
 
     def _newest(self) -> list[Row]:
@@ -241,6 +250,11 @@ def shard_line(report: Report) -> str:
     return f"shard {report['number']:04}: {said}"
 
 
+def artifact_key(what: str, campaign: str) -> str:
+    """A key that has a history of its own for each campaign: Prefect takes lower case letters, digits and dashes."""
+    return f"{what}-{_NOT_IN_KEYS.sub('-', campaign.lower()).strip('-') or 'campaign'}"
+
+
 def shard_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:
     """The table of shards: those with failures first, then the newest; no more than a page can show."""
     rows = sorted(reports, key=lambda report: (not report["failed"], -report["number"]))[:TABLE_ROWS]
@@ -257,10 +271,10 @@ def _shard_row(report: Report) -> dict[str, Any]:
         "assets": report["assets"],
         "done": report["delivered"] + report["skipped"],
         "failed": report["failed"],
-        "images/s": round(report["rendered"] / busy, 2) if busy and report["rendered"] else "-",
-        "GPU GiB": round(peak / 2**30, 1) if peak else "-",
+        "images/s": round(report["rendered"] / busy, 2) if busy and report["rendered"] else NOTHING,
+        "GPU GiB": round(peak / 2**30, 1) if peak else NOTHING,
         "seconds": round(report["seconds"], 1),
-        "why": reasons or "-",
+        "why": reasons or NOTHING,
     }
 
 
@@ -300,7 +314,9 @@ def plain(text: str) -> str:
 
 def publish_summary(summary: Mapping[str, Any]) -> None:
     """Leave the run's last word as an artifact."""
-    create_markdown_artifact(markdown=summary_markdown(summary), key="summary", description="What the run delivered")
+    campaign = summary["plan"]["campaign"]
+    said = f"What the run of {campaign} delivered"
+    create_markdown_artifact(summary_markdown(summary), key=artifact_key("summary", campaign), description=said)
 
 
 def summary_markdown(summary: Mapping[str, Any]) -> str:
@@ -310,12 +326,10 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     lines = [
         f"## {plan['campaign']}: {verdict.lower()}, {outcome['delivered']} of {outcome['planned']} assets delivered",
         "",
-        *_pairs(_numbers(summary)),
+        *_pairs("what", _numbers(summary)),
         "",
         *_reasons(outcome["reasons"]),
-        "### Where it is",
-        "",
-        *_pairs(_places(summary)),
+        *_pairs("where", _places(summary)),
         "",
         *_speed(summary),
         "Read the asset catalog anywhere:",
@@ -351,8 +365,9 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
 def _places(summary: Mapping[str, Any]) -> dict[str, str]:
     plan, run_id = summary["plan"], summary["run_id"]
     root = plan["output"].rstrip("/")
+    gallery = {"Gallery": link(summary["gallery"])} if summary["gallery"] else {}
     return {
-        "Gallery": link(summary["gallery"]),
+        **gallery,
         "Asset catalog": link(f"{root}/catalog"),
         "Plan": link(f"{root}/{plan['plan_key']}"),
         "Run": f"`{run_id}`",
@@ -377,8 +392,8 @@ def link(uri: str) -> str:
     return f"`{uri}`"
 
 
-def _pairs(pairs: Mapping[str, str]) -> list[str]:
-    return ["| | |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in pairs.items()]]
+def _pairs(title: str, pairs: Mapping[str, str]) -> list[str]:
+    return [f"| {title} | |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in pairs.items()]]
 
 
 def _reasons(reasons: Mapping[str, int]) -> list[str]:

@@ -29,7 +29,7 @@ def test_the_table_of_shards_shows_failures_first_and_stays_readable() -> None:
     assert len(rows) == TABLE_ROWS
     assert [row["shard"] for row in rows[:3]] == [3, 999, 998]
     assert rows[0]["why"] == "2 blocked"
-    assert (rows[0]["images/s"], rows[0]["GPU GiB"], rows[1]["GPU GiB"]) == (2.5, "-", 40.0)
+    assert (rows[0]["images/s"], rows[0]["GPU GiB"], rows[1]["GPU GiB"]) == (2.5, "–", 40.0)
 
 
 def test_a_stored_place_becomes_a_link_only_where_an_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
