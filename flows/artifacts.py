@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import contextvars
 import json
-import os
-import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +17,6 @@ from dataclasses import dataclass, field
 from shlex import quote as shell_quote
 from time import monotonic
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -34,8 +31,7 @@ from catalogs.inputs.reject_file import called
 from catalogs.plans.clock import by_the_clock
 from catalogs.storage.store import MissingKey, Store
 from flows.alerts import Kind, alert, mended
-from flows.cli_output import cost_line, left_out_line
-from tasks.profile import profile_lines
+from flows.summary_page import artifact_key, duration, plain
 from tasks.progress import AssetProgress
 
 TICK_SECONDS = 5.0
@@ -47,9 +43,7 @@ SHEET_BYTES = 600_000  # Prefect refuses events from about 1.5 MB and holds what
 TABLE_ROWS = 400
 OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
 FAILING_SHARE, FAILING_LEAST_ASSETS = 0.02, 50
-LINKS = "PACKSHOT_LINKS"
 NOTHING = "–"  # a plain dash is the sign of a list, and shown as one
-_NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
 Report = Mapping[str, Any]
 
@@ -130,14 +124,14 @@ class LiveRun:
         if done:
             said.append(f"{rate:.1f} assets/s")
         if 0 < done < self.assets:
-            said.append(f"about {_duration((self.assets - done) / rate)} left")
+            said.append(f"about {duration((self.assets - done) / rate)} left")
         return " · ".join(said)
 
     def _warn(self, done: int, failed: int) -> None:
         seconds = monotonic() - self._started
         limit = max(OVERDUE_LEAST_SECONDS, OVERDUE_FACTOR * self.planned_seconds)
         if self.planned_seconds and seconds > limit:
-            text = f"runs for {_duration(seconds)}, planned were {_duration(self.planned_seconds)}; {self.line()}"
+            text = f"runs for {duration(seconds)}, planned were {duration(self.planned_seconds)}; {self.line()}"
             self._alert(Kind.OVERDUE, text, "it goes on")
         if done >= FAILING_LEAST_ASSETS and failed > FAILING_SHARE * done:
             text = f"{failed} of {done} assets failed ({failed / done:.1%})"
@@ -250,11 +244,6 @@ def shard_line(report: Report) -> str:
     return f"shard {report['number']:04}: {said}"
 
 
-def artifact_key(what: str, campaign: str) -> str:
-    """A key that has a history of its own for each campaign: Prefect takes lower case letters, digits and dashes."""
-    return f"{what}-{_NOT_IN_KEYS.sub('-', campaign.lower()).strip('-') or 'campaign'}"
-
-
 def shard_rows(reports: Sequence[Report]) -> list[dict[str, Any]]:
     """The table of shards: those with failures first, then the newest; no more than a page can show."""
     rows = sorted(reports, key=lambda report: (not report["failed"], -report["number"]))[:TABLE_ROWS]
@@ -305,106 +294,3 @@ def _grid(cells: Sequence[tuple[str, str]]) -> Iterator[str]:
             yield "|" + ":---:|" * SHEET_COLUMNS
         yield "| " + " | ".join(picture for picture, _ in line) + " |"
         yield "| " + " | ".join(name for _, name in line) + " |"
-
-
-def plain(text: str) -> str:
-    """Text of a catalog as markdown that is only text."""
-    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()#+!|<>~" else mark for mark in text)
-
-
-def publish_summary(summary: Mapping[str, Any]) -> None:
-    """Leave the run's last word as an artifact."""
-    campaign = summary["plan"]["campaign"]
-    said = f"What the run of {campaign} delivered"
-    create_markdown_artifact(summary_markdown(summary), key=artifact_key("summary", campaign), description=said)
-
-
-def summary_markdown(summary: Mapping[str, Any]) -> str:
-    """The summary for the Prefect UI."""
-    outcome, plan = summary["outcome"], summary["plan"]
-    verdict = "Complete" if summary["complete"] else "Not complete"
-    lines = [
-        f"## {plan['campaign']}: {verdict.lower()}, {outcome['delivered']} of {outcome['planned']} assets delivered",
-        "",
-        *_pairs("what", _numbers(summary)),
-        "",
-        *_reasons(outcome["reasons"]),
-        *_pairs("where", _places(summary)),
-        "",
-        *_speed(summary),
-        "Read the asset catalog anywhere:",
-        "",
-        "```python",
-        f'pyarrow.dataset.dataset("{plan["output"]}/catalog").to_table()',
-        "```",
-    ]
-    return "\n".join(lines)
-
-
-def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
-    outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
-    profile = summary.get("profile") or {}
-    numbers = {
-        "Failed": str(outcome["failed"]),
-        "Missing": str(outcome["missing"]),
-        "Rendered now": f"{work['rendered']}, {work['adopted']} taken over from an earlier start",
-        "Model": f"{plan['model']} ({plan['kind']})",
-        "Time": _duration(summary["seconds"]),
-        "Cost": cost_line(summary.get("costs") or {}),
-        "Speed": f"{profile['images_per_second']:g} images/s" if profile.get("images_per_second") else "",
-        "GPU": f"{profile['device']}, {profile['memory_gib']:g} GiB at most" if profile.get("memory_gib") else "",
-        "Rows left out": left_out_line(plan),
-        "Replaced by a later start": str(outcome["superseded"] or ""),
-        "No longer wanted": str(outcome["unwanted"] or ""),
-        "Retired": str(outcome["retired"] or ""),
-        "Withdrawn": f"{outcome['withdrawn']}, a right to a photo has ended" if outcome["withdrawn"] else "",
-    }
-    return {name: said for name, said in numbers.items() if said}
-
-
-def _places(summary: Mapping[str, Any]) -> dict[str, str]:
-    plan, run_id = summary["plan"], summary["run_id"]
-    root = plan["output"].rstrip("/")
-    gallery = {"Gallery": link(summary["gallery"])} if summary["gallery"] else {}
-    return {
-        **gallery,
-        "Asset catalog": link(f"{root}/catalog"),
-        "Plan": link(f"{root}/{plan['plan_key']}"),
-        "Run": f"`{run_id}`",
-    }
-
-
-def _speed(summary: Mapping[str, Any]) -> list[str]:
-    if not summary.get("profile") or not summary["work"]["rendered"]:
-        return []
-    return ["### How fast", "", "```", *profile_lines(summary["profile"]), "```", ""]
-
-
-def link(uri: str) -> str:
-    """A stored file for people: a link where PACKSHOT_LINKS says which web address shows it, else its place.
-
-    PACKSHOT_LINKS holds `PREFIX=ADDRESS` pairs, a blank between them: `s3://shop/=https://files.example.com/`.
-    """
-    for pair in os.environ.get(LINKS, "").split():
-        prefix, _, address = pair.partition("=")
-        if prefix and address and uri.startswith(prefix):
-            return f"[{plain(uri)}]({address}{quote(uri.removeprefix(prefix))})"
-    return f"`{uri}`"
-
-
-def _pairs(title: str, pairs: Mapping[str, str]) -> list[str]:
-    return [f"| {title} | |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in pairs.items()]]
-
-
-def _reasons(reasons: Mapping[str, int]) -> list[str]:
-    if not reasons:
-        return []
-    rows = sorted(reasons.items(), key=lambda item: -item[1])
-    return ["### Why assets failed", "", "| reason | assets |", "|---|---:|", *[f"| {r} | {n} |" for r, n in rows], ""]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -22,10 +22,10 @@ from catalogs.campaigns.schedule import Standing
 from catalogs.errors import OptionError, UserError, nearest
 from flows.alerts import Kind, alert, link, mended, send_ended, told_of
 from flows.alive import alive
-from flows.artifacts import plain
 from flows.render import RenderOptions, render_catalog
 from flows.settling import drop_covered_runs, settle_dead_runs
 from flows.stops import MESSAGE, ends_when_told
+from flows.summary_page import plain
 from tasks.engines import engine_of
 from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
 from tasks.stopping import ending

@@ -22,11 +22,11 @@ from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from catalogs.storage.store import Store
 from flows.alerts import send_ended
 from flows.alive import alive
-from flows.artifacts import publish_summary
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from flows.stops import ends_when_told
+from flows.summary_page import publish_summary
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
 from tasks.before_render import prepare_render, withdrawing_all_the_same

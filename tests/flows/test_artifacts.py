@@ -33,7 +33,7 @@ def test_the_table_of_shards_shows_failures_first_and_stays_readable() -> None:
 
 
 def test_a_stored_place_becomes_a_link_only_where_an_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.artifacts import link
+    from flows.summary_page import link
 
     assert link("s3://shop/out/runs/1/index.html") == "`s3://shop/out/runs/1/index.html`"
     monkeypatch.setenv("PACKSHOT_LINKS", "s3://other/=https://x/ s3://shop/=https://files.example.com/")
@@ -41,7 +41,8 @@ def test_a_stored_place_becomes_a_link_only_where_an_address_is_known(monkeypatc
 
 
 def test_text_of_a_catalog_is_no_markdown(tmp_path: Path) -> None:
-    from flows.artifacts import contact_sheet, plain
+    from flows.artifacts import contact_sheet
+    from flows.summary_page import plain
 
     assert plain("<img src=x> | [a](b)") == r"\<img src=x\> \| \[a\]\(b\)"
     project = Project.of(tmp_path, products=2)
@@ -131,7 +132,7 @@ def test_lineage_names_the_catalogs(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_for_people() -> None:
-    from flows.artifacts import summary_markdown
+    from flows.summary_page import summary_markdown
 
     summary = json.loads(
         """{"run_id": "r1", "complete": false, "problems": [], "seconds": 6000, "gallery": "s3://b/r/index.html",
