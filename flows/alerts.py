@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from shlex import quote
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,9 @@ from prefect.events import emit_event
 from prefect.flows import Flow
 from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
+
+from catalogs.campaigns.campaign import load_campaign
+from catalogs.errors import PackshotError
 
 ALERT = "packshot.alert"
 told_of: set[UUID] = set()
@@ -114,6 +118,13 @@ def _seen_at(flow_run: Any) -> str:
     return f"; {address}" if (address := link(flow_run)) else ""
 
 
+def _name_of(path: str) -> str:
+    """Of a campaign: whoever runs the hook may know the run by a name from before it began."""
+    with suppress(PackshotError):
+        return load_campaign(path).name
+    return Path(path).stem
+
+
 def send_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Hook of flows: a run that failed or crashed says so, and one that is in order again.
 
@@ -125,7 +136,7 @@ def send_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
         return
     parameters = flow_run.parameters
     path = str(parameters.get("campaign") or parameters.get("folder") or "")
-    name = str(flow_run.name).partition(" · ")[0] if "campaign" in parameters else str(flow_run.name)
+    name = _name_of(path) if "campaign" in parameters else f"the folder {path}"
     if state.is_completed():
         mended(path, name, Kind.RUN, flow_run.id)
         return

@@ -167,7 +167,8 @@ def _tell(entries: Sequence[Entry], results: Sequence[CampaignResult]) -> None:
     """Alert of each campaign that failed, and of each that is in order again."""
     run = UUID(flow_run.id)
     told_of.add(run)
-    mended(flow_run.parameters["folder"], str(flow_run.name), Kind.RUN, run)
+    folder = flow_run.parameters["folder"]
+    mended(folder, f"the folder {folder}", Kind.RUN, run)
     for entry, result in zip(entries, results, strict=True):
         if result.result is Result.BROKEN:
             alert(entry.path, entry.name, Kind.RUN, result.detail, "correct it; the next run takes it up", run)
