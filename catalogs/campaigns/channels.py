@@ -13,10 +13,8 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -34,6 +32,7 @@ from catalogs.campaigns.master_sizes import (
     master_size,
     shared_master_size,
 )
+from catalogs.campaigns.section import Section
 from catalogs.campaigns.value_wording import clipped, first_fault, shown
 from catalogs.errors import CampaignError, nearest
 
@@ -73,7 +72,7 @@ def _bytes(value: object) -> object:
     return value
 
 
-class Channel(BaseModel):
+class Channel(Section):
     """A delivery target. Sizes are in pixels, `max_bytes` in bytes (a file says 5MB or 300kB too).
 
     Attributes:
@@ -94,8 +93,6 @@ class Channel(BaseModel):
         checked_on: the day the numbers were compared with their source.
         notes: for people.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     width: int = Field(ge=16, le=10_000)

@@ -6,7 +6,9 @@ from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from catalogs.campaigns.section import Section
 
 PRIORITY = 50
 
@@ -19,7 +21,7 @@ class Standing(StrEnum):
     OVER = "over"
 
 
-class Schedule(BaseModel):
+class Schedule(Section):
     """Validity and priority of a campaign; no part of any fingerprint, so a change renders nothing.
 
     Attributes:
@@ -28,8 +30,6 @@ class Schedule(BaseModel):
         time_zone: IANA name; needed where a day or a moment has no offset of its own.
         priority: the higher is rendered first.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     valid_from: datetime | date | None = None
     valid_to: datetime | date | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
 from catalogs.campaigns.schedule import Schedule
+from catalogs.campaigns.section import Section
 
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 MAX_VARIATIONS = 100
@@ -16,11 +17,7 @@ LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}")
 _COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CatalogPaths(_Section):
+class CatalogPaths(Section):
     """Where the two input catalogs are: a Parquet file or a dataset folder, local or s3://.
 
     Attributes:
@@ -32,7 +29,7 @@ class CatalogPaths(_Section):
     products: str
 
 
-class Budget(_Section):
+class Budget(Section):
     """Limits a plan must keep; the plan is refused when its estimate is over one of them.
 
     Attributes:
@@ -47,7 +44,7 @@ class Budget(_Section):
     max_gpu_hours: float | None = Field(default=None, ge=0)
 
 
-class Lora(_Section):
+class Lora(Section):
     """A LoRA file that is merged into the model's weights.
 
     Attributes:
@@ -59,7 +56,7 @@ class Lora(_Section):
     scale: float = Field(default=1.0, ge=-10, le=10)
 
 
-class ServedLimits(_Section):
+class ServedLimits(Section):
     """What a model takes that image servers serve and `packshot models` does not know.
 
     Attributes:
@@ -89,7 +86,7 @@ class ServedLimits(_Section):
     seconds: float = Field(default=1.0, gt=0, le=86_400)
 
 
-class ModelChoice(_Section):
+class ModelChoice(Section):
     """Which model renders; a plain string in the file is its name.
 
     Attributes:
@@ -115,7 +112,7 @@ class ModelChoice(_Section):
     limits: ServedLimits | None = None
 
 
-class Finishing(_Section):
+class Finishing(Section):
     """What happens between a master and its assets.
 
     Attributes:
@@ -125,7 +122,7 @@ class Finishing(_Section):
     masters: Literal["keep", "drop"] = "keep"
 
 
-class Hosted(_Section):
+class Hosted(Section):
     """How a campaign uses a hosted model (bfl/...).
 
     Attributes:
@@ -159,7 +156,7 @@ class Hosted(_Section):
     secret_block: str = ""
 
 
-class Shot(_Section):
+class Shot(Section):
     """A scene template.
 
     Attributes:
@@ -201,7 +198,7 @@ class Shot(_Section):
         return (int(match[1]), int(match[2])) if match else None
 
 
-class CampaignFile(_Section):
+class CampaignFile(Section):
     """A campaign file as it is written.
 
     Attributes:
