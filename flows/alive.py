@@ -20,30 +20,12 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
-from catalogs.errors import OptionError
 from catalogs.journal.lease import boot_name, is_dead
+from tasks.settings import beat_seconds
 
 ALIVE, ENDED = "packshot.run.alive", "packshot.run.ended"
-BEAT_SECONDS = 30.0
-SETTING = "PACKSHOT_BEAT_SECONDS"
 MISSED = 5
 """Beats that a run misses before it counts as dead."""
-
-
-def beat_seconds() -> float:
-    """Seconds between two signs of life.
-
-    Raises:
-        OptionError: the setting is no such number.
-    """
-    text = os.environ.get(SETTING, "").strip()
-    try:
-        seconds = float(text) if text else BEAT_SECONDS
-    except ValueError:
-        seconds = 0.0
-    if not 2 <= seconds <= 3600:
-        raise OptionError(SETTING, text, "is no number of seconds from 2 to 3600", "unset it, or write 30")
-    return seconds
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from prefect.events import AutomationCore
 from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from catalogs.errors import OptionError
-from flows.alive import MISSED, beat_seconds
+from flows.alive import MISSED
+from tasks.settings import beat_seconds
 
 ALERTS = "packshot-alerts"
 PREFIX = "packshot: "

@@ -23,6 +23,7 @@ from tasks.hosted import check_access
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
 from tasks.run_summary import costs_of_run, write_summary
+from tasks.settings import check_settings
 from tasks.takeover import check_take_over, refuse_another
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
@@ -92,6 +93,7 @@ def _set_defaults() -> None:
 
 def _refuse_early(campaign: str, options: Mapping[str, Any]) -> None:
     """Say before planning what the flow would say after it."""
+    check_settings()
     check_take_over(bool(options.get("retire")), bool(options.get("take_over")))
     check_runner(options.get("runner", "local"), options.get("address"))
     check_attention((options.get("engine") or {}).get("attention", ""))

@@ -20,6 +20,7 @@ from types import FrameType
 from catalogs.campaigns.calendar import read_calendar, refuse_doubles
 from catalogs.errors import OptionError, WorkError
 from flows.only_one import only_one
+from tasks.settings import check_settings, stop_seconds
 
 LOOK_SECONDS = 1.0
 START_SECONDS = 120.0
@@ -72,11 +73,10 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
         os.environ[name] = value
     # Prefect reads its environment when it is imported.
     from flows.deploy import Plan, check_plan, deploy
-    from flows.stops import stop_seconds
 
     plan = Plan(folder, service.cron, service.time_zone, service.alert_url)
     check_plan(plan)
-    stop_seconds()
+    check_settings()
     alone = only_one(f"port {service.port}", "--port"), only_one(folder, "FOLDER")
     with alone[0], alone[1], _told() as told, _server(service.port, say) as server:
         say(f"campaigns    {len(entries)} in {service.folder}")
@@ -175,7 +175,6 @@ class _Workers:
 @contextmanager
 def _workers(server: subprocess.Popen[bytes]) -> Iterator[_Workers]:
     """Workers while the block runs; at its end their runs are waited for."""
-    from flows.stops import stop_seconds
     from flows.worker import TEARDOWN_SECONDS, adopt_orphans, wait_for_children
 
     adopt_orphans()

@@ -21,12 +21,12 @@ from catalogs.plans.sharding import Shard
 from catalogs.storage.store import Store
 from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
-from flows.stops import stop_seconds
 from tasks import progress
 from tasks.cancel_watch import watching
 from tasks.prefect_tasks import collect, render_shard
 from tasks.prepare import Prepared
 from tasks.progress import asset_progress
+from tasks.settings import stop_seconds
 from tasks.shard_job import ShardJob
 from tasks.stopping import ending, stopping
 

@@ -24,33 +24,14 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
 
-from catalogs.errors import OptionError
+from tasks.settings import stop_seconds
 from tasks.stopping import close_all, end, ending
 
-STOP_SECONDS = 25.0
-"""A Prefect worker gives a cancelled run 30 s before it kills it, and so do Docker and Kubernetes a container."""
-SETTING = "PACKSHOT_STOP_SECONDS"
 EXIT_CODE = 130
 MESSAGE = "told to end; what was finished is committed, the next run does the rest"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 _runs: list[UUID] = []
-
-
-def stop_seconds() -> float:
-    """How long a run may take to end.
-
-    Raises:
-        OptionError: the setting is no number of seconds.
-    """
-    text = os.environ.get(SETTING, "").strip()
-    try:
-        seconds = float(text) if text else STOP_SECONDS
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 86_400:
-        raise OptionError(SETTING, text, "is no number of seconds", f"write {STOP_SECONDS:.0f}, or unset it")
-    return seconds
 
 
 @contextmanager

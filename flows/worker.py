@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from flows.stops import stop_seconds
+from tasks.settings import stop_seconds
 
 TEARDOWN_SECONDS = 10.0
 """What a run needs beyond its bound, to say that it has ended."""
