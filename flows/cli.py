@@ -15,6 +15,7 @@ from flows.cli_import import import_command
 from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, planning_options
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
+from flows.cli_prune import prune
 
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 
@@ -233,6 +234,9 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_j
 
     list_one = (lambda line: None) if as_json else click.echo
     end(as_json, look_for_leftovers(campaign, grace_hours, do_delete, forget, list_one))
+
+
+cli.add_command(prune)
 
 
 @cli.command()
