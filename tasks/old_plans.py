@@ -9,7 +9,7 @@ The plan goes last: while it is there, what is left of its start is found.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,36 +77,41 @@ def _start(store: Store, run_id: str, files: dict[str, Entry]) -> Start | None:
     return Start(run_id, header, moment, beside, sum(files[key].size for key in (*beside, plan)))
 
 
-def needed_starts(starts: Iterable[Start]) -> set[str]:
-    """Of each campaign and kind the newest plan, the newest of the whole of it, and the newest that has a report.
+def newest_starts(starts: Iterable[Start]) -> list[Start]:
+    """Of each campaign and kind the newest plan, and the newest of the whole of it.
 
     Args:
         starts: the newest first.
     """
+    return _first_of(starts, lambda start: ["any"] if start.header.partial else ["any", "whole"])
+
+
+def _first_of(starts: Iterable[Start], words: Callable[[Start], Sequence[str]]) -> list[Start]:
+    """Starts that are the first of their owner with one of the words said of them."""
     told: set[tuple[Owner, str]] = set()
-    needed: set[str] = set()
+    found = []
     for start in starts:
-        told_by = ["any", *([] if start.header.partial else ["whole"]), *(["report"] if start.has_report else [])]
-        news = {(start.owner, what) for what in told_by} - told
+        news = {(start.owner, word) for word in words(start)} - told
         if news:
-            needed.add(start.run_id)
+            found.append(start)
         told |= news
-    return needed
+    return found
 
 
-def old_starts(starts: Iterable[Start], owner: Owner, before: datetime, running: Collection[str]) -> list[Start]:
-    """The starts of a campaign whose plans can go.
+def old_starts(starts: Sequence[Start], owner: Owner, before: datetime, running: Collection[str]) -> list[Start]:
+    """The starts of a campaign whose plans can go: never the newest ones, nor the one with the newest report.
 
     Args:
         starts: all of the output, the newest first.
         before: of earlier ones.
         running: starts that are at work.
     """
-    known = list(starts)
-    needed = needed_starts(known)
+    # A quiet night writes no report: the newest one may be of a start long ago.
+    reports = _first_of(starts, lambda start: ["report"] if start.has_report else [])
+    needed = {start.run_id for start in (*newest_starts(starts), *reports)}
     return [
         start
-        for start in known
+        for start in starts
         if start.owner == owner
         and start.moment.astimezone(UTC) < before
         and start.run_id not in needed

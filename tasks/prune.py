@@ -28,12 +28,13 @@ from catalogs.journal.sums import tasked_renders
 from catalogs.plans.decision import UNWANTED
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Entry, MissingKey, Store
-from tasks.old_plans import Start, delete_plans, needed_starts, old_starts, planned_starts
+from tasks.old_plans import Start, delete_plans, newest_starts, old_starts, planned_starts
 
 PLANS, MASTERS = "plans", "masters"
 KINDS = (PLANS, Why.SUPERSEDED.value, Why.WITHDRAWN.value, MASTERS)
 AT_ONCE = 500
 T = TypeVar("T")
+_NEVER = datetime.fromtimestamp(0, UTC)
 _ASKED = with_identity("fingerprint", "render_fingerprint", "references", "action")
 
 
@@ -52,8 +53,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Asked:
-    """What plans ask for: their assets, and the renders these are made from."""
+    """What a plan asks for: its assets, and the renders these are made from.
 
+    Attributes:
+        at: when it was made; what ended later was not asked for again.
+    """
+
+    at: datetime
     pairs: frozenset[Pair]
     renders: frozenset[str]
 
@@ -64,7 +70,7 @@ class Moment:
 
     Attributes:
         runs: who is at work there.
-        asked: by the newest plans and by runs at work; None where a run does not say what it works at.
+        asked: by the newest plans, and by runs at work; None where a run does not say what it works at.
     """
 
     standing: Standing
@@ -114,12 +120,14 @@ class Output:
         return self.now
 
     def _asked(self, running: frozenset[str]) -> list[Asked] | None:
-        wanted = running | needed_starts(self.starts)
-        for run_id in wanted - self._plans.keys():
+        newest = {start.run_id: start.moment for start in newest_starts(self.starts)}
+        # A run at work may be slow, or asked for a plan of before: whatever it asks for stays.
+        wanted = {**newest, **dict.fromkeys(running, datetime.max.replace(tzinfo=UTC))}
+        for run_id in wanted.keys() - self._plans.keys():
             self._plans[run_id] = _asked_by(self.store, run_id)
         if any(self._plans[run_id] is None for run_id in running):
             return None
-        return [asked for run_id in wanted if (asked := self._plans[run_id])]
+        return [replace(asked, at=at) for run_id, at in wanted.items() if (asked := self._plans[run_id])]
 
 
 def _asked_by(store: Store, run_id: str) -> Asked | None:
@@ -133,7 +141,7 @@ def _asked_by(store: Store, run_id: str) -> Asked | None:
                 renders.update((row["render_fingerprint"], *parents_of(row)))
     except CampaignError:
         return None
-    return Asked(frozenset(pairs), frozenset(renders))
+    return Asked(_NEVER, frozenset(pairs), frozenset(renders))
 
 
 @dataclass
@@ -201,7 +209,7 @@ def _ended(output: Output, found: Found, key: str, entry: Entry) -> Ended | None
     before = found.before[last.why.value]
     if before is None or max(last.since, entry.modified) >= before:
         return None
-    if any(one.pair in asked.pairs for asked in output.now.asked or () for one in named):
+    if any(one.pair in asked.pairs and last.since <= asked.at for asked in output.now.asked or () for one in named):
         return None
     return None if _is_held(output, found, key, entry) else last
 
@@ -225,9 +233,10 @@ def _masters(output: Output, found: Found) -> Iterator[Item]:
         render, files = stem.rpartition("/")[2].partition(".")[0], dict(group)
         if before is None or render not in mine or render in standing.renders:
             continue
-        if max(standing.renders_ended[render], *(entry.modified for entry in files.values())) >= before:
+        since = standing.renders_ended[render]
+        if max(since, *(entry.modified for entry in files.values())) >= before:
             continue
-        if any(render in asked.renders for asked in output.now.asked or ()):
+        if any(render in asked.renders and since <= asked.at for asked in output.now.asked or ()):
             continue
         if render in output.paid:
             found.paid += 1
