@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catalogs.campaigns.campaign import load_campaign
-from catalogs.campaigns.retention import Retention
 from catalogs.errors import StorageError
 from catalogs.storage.store import Store
-from tasks import prune as pruning
 from tasks.before_render import prepare_render
 from tasks.gallery import make_gallery
-from tasks.prune import Found, Output, delete, find
-from tasks.verify import verify
 from tests.flows.projects import Project, make, rendered
+from tests.flows.pruned import (
+    NOTHING,
+    USUAL,
+    Later,
+    check_current,
+    check_current_rows,
+    copy_of,
+    counts,
+    files,
+    prune,
+    remade,
+    replaced,
+    rows_of,
+    titled,
+)
 from tests.servers import S3Server
-
-USUAL = {"plans": "30d", "superseded": "90d", "withdrawn": "7d"}
-NOTHING = {"plans": 0, "superseded": 0, "withdrawn": 0, "masters": 0}
-Later = Callable[[float], None]
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -34,64 +39,6 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
         server: S3Server = request.getfixturevalue("moto_s3")
         output = f"s3://{server.bucket()}/prune"
     return remade(Project.of(tmp_path, products=2, output=output, retention=USUAL))
-
-
-def remade(project: Project) -> Project:
-    project.render()
-    titled(project, "A newer mug")
-    return project
-
-
-def titled(project: Project, title: str) -> int:
-    """Render with another title of the first product; how many pictures were made."""
-    project.products[0]["title"] = title
-    project.write()
-    return rendered(make(prepare_render(project.path, {}, lambda line: None)))
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Later:
-    """Puts the clock of prune alone forward by some days."""
-
-    def put(days: float) -> None:
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz: Any = None) -> Any:
-                return datetime.now(tz) + timedelta(days=days)
-
-        monkeypatch.setattr(pruning, "datetime", Clock)
-
-    return put
-
-
-def found(project: Project, **retention: str) -> tuple[Output, Found]:
-    output = Output(project.store)
-    return output, find(output, load_campaign(project.path), Retention(**(retention or USUAL)))
-
-
-def counts(project: Project, **retention: str) -> dict[str, int]:
-    return {kind: len(items) for kind, items in found(project, **retention)[1].items.items()}
-
-
-def prune(project: Project, **retention: str) -> dict[str, int]:
-    return delete(*found(project, **retention))
-
-
-def files(project: Project, *folders: str) -> set[str]:
-    return {key for folder in folders or ("assets", "renders", "thumbs", "runs") for key in project.store.list(folder)}
-
-
-def replaced(project: Project) -> set[str]:
-    """The files that are stored and no current row names."""
-    return files(project, "assets") - {row["asset_key"] for row in project.view().values()}
-
-
-def check_current(project: Project) -> None:
-    """Every current file is there and whole."""
-    assert {row["status"] for row in project.view(masters=True).values()} == {"delivered"}
-    told = verify(load_campaign(project.path), project.store, deep=True)
-    assert (told.missing, told.masters_gone, told.found) == (0, 0, 0)
-    assert not prepare_render(project.path, {}, lambda line: None).has_work
 
 
 def test_it_lets_go_what_was_replaced_so_long_ago(project: Project, later: Later) -> None:
@@ -105,15 +52,9 @@ def test_it_lets_go_what_was_replaced_so_long_ago(project: Project, later: Later
     assert before - files(project, "assets", "renders") == old
     assert counts(project) == NOTHING
     check_current(project)
-    row = next(row for row in _rows(project) if row["status"] == "pruned")
+    row = next(row for row in rows_of(project) if row["status"] == "pruned")
     assert row["asset_key"] in old
     assert row["detail"].startswith("superseded on 20")
-
-
-def _rows(project: Project) -> list[dict[str, Any]]:
-    from catalogs.assets.commits import read_commits
-
-    return [row for table in read_commits(project.store) for row in table.to_pylist()]
 
 
 def test_a_picture_that_is_wanted_again_is_finished_or_rendered_again(project: Project, later: Later) -> None:
@@ -146,7 +87,7 @@ def test_masters_go_with_their_records_and_those_of_current_rows_stay(project: P
     gone = before - files(project, "renders")
     assert sorted(key.rpartition(".")[2] for key in gone) == ["json", "json", "png", "png"]
     check_current(project)
-    assert {row["status"] for row in _rows(project) if row["asset_key"] in gone} == {"delivered", "pruned"}
+    assert {row["status"] for row in rows_of(project) if row["asset_key"] in gone} == {"delivered", "pruned"}
     titled(project, "Yet another mug")
     check_current(project)
 
@@ -201,7 +142,7 @@ def test_what_breaks_at_any_deletion_leaves_the_rest_to_a_later_call(
                 raise StorageError("the store is away")
             real(self, keys)
 
-        broken = _copy(whole, tmp_path / f"broken{number}")
+        broken = copy_of(whole, tmp_path / f"broken{number}")
         monkeypatch.setattr(Store, "delete", break_off)
         try:
             prune(broken, **times)
@@ -210,11 +151,11 @@ def test_what_breaks_at_any_deletion_leaves_the_rest_to_a_later_call(
         else:
             break
         check_current_rows(broken)
-        rows = sum(row["status"] == "pruned" for row in _rows(broken))
+        rows = sum(row["status"] == "pruned" for row in rows_of(broken))
         prune(broken, **times)
         assert counts(broken, **times) == NOTHING
         if rows:  # nothing is said twice
-            assert sum(row["status"] == "pruned" for row in _rows(broken)) == rows
+            assert sum(row["status"] == "pruned" for row in rows_of(broken)) == rows
         told = set(broken.store.list())
     monkeypatch.setattr(Store, "delete", real)
     assert number > 10
@@ -223,17 +164,3 @@ def test_what_breaks_at_any_deletion_leaves_the_rest_to_a_later_call(
     assert mine == {key for key in told if not key.startswith("catalog/")}
     assert len(first - mine) > 10
     check_current(whole)
-
-
-def _copy(project: Project, folder: Path) -> Project:
-    import shutil
-
-    shutil.copytree(project.folder, folder)
-    return Project(folder, project.products, project.brands, project.campaign)
-
-
-def check_current_rows(project: Project) -> None:
-    stored = set(project.store.list())
-    for row in project.view(masters=True).values():
-        assert row["asset_key"] in stored
-        assert row["render_key"] in stored
