@@ -9,7 +9,7 @@ from typing import Any
 from catalogs.campaigns.calendar import Entry, read_calendar
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.campaigns.retention import USUAL, Retention
-from catalogs.errors import PackshotError, one_line
+from catalogs.errors import CampaignError, PackshotError, one_line
 from catalogs.identity import FOLDERS
 from catalogs.storage.store import Store
 from flows.cli_output import Answer
@@ -18,6 +18,7 @@ from tasks.unread import naming
 
 Say = Callable[[str], None]
 _USUAL = ", ".join(f"{kind}: {time}" for kind, time in USUAL.model_dump().items())
+_FIX = f"add `retention: {{{_USUAL}}}` with times of yours, or take these with --usual-times"
 
 
 def prune(path: str, do_delete: bool, usual_times: bool, list_one: Say) -> Answer:
@@ -31,10 +32,13 @@ def prune(path: str, do_delete: bool, usual_times: bool, list_one: Say) -> Answe
         campaign = load_campaign(path)
         with naming(path):
             data, lines = _prune(campaign, _retention(campaign, usual_times), {}, do_delete, list_one)
-        return Answer({"campaigns": [data], "problems": []}, lines)
-    told, lines, problems, code = [], [], [], 0
+        return Answer({"campaigns": [data], "silent": [], "problems": []}, lines)
+    told, lines, problems, silent, code = [], [], [], [], 0
     outputs: dict[str, Output] = {}
     for entry in read_calendar(path):
+        if entry.campaign and not entry.campaign.retention and not usual_times:
+            silent.append(entry.path)
+            continue
         try:
             with naming(entry.path):
                 data, said = _prune_one(entry, outputs, do_delete, usual_times, list_one)
@@ -44,7 +48,10 @@ def prune(path: str, do_delete: bool, usual_times: bool, list_one: Say) -> Answe
         else:
             told.append(data)
             lines += said
-    return Answer({"campaigns": told, "problems": problems}, lines, code, "; ".join(problems))
+    if silent and not told and not problems:
+        raise CampaignError(path, "retention", "no campaign says it, and nothing is deleted that no file allows", _FIX)
+    lines += [f"{one} has no `retention:`, and all of it stays" for one in silent]
+    return Answer({"campaigns": told, "silent": silent, "problems": problems}, lines, code, "; ".join(problems))
 
 
 def _prune_one(
@@ -71,8 +78,7 @@ def _retention(campaign: Campaign, usual_times: bool) -> Retention:
         return campaign.retention
     if usual_times:
         return USUAL
-    fix = f"add `retention: {{{_USUAL}}}` with times of yours, or take these with --usual-times"
-    raise campaign.problem("retention", "is missing, and nothing is deleted that no file allows", fix)
+    raise campaign.problem("retention", "is missing, and nothing is deleted that no file allows", _FIX)
 
 
 def _prune(
