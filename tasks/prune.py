@@ -6,7 +6,7 @@ that was written since. Rows that say so are committed before bytes go; what a k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -108,6 +108,12 @@ class Output:
     def latest(self) -> datetime | None:
         """The latest moment that any row names."""
         return self._timelines.latest
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Take files that were listed for gone."""
+        for key in keys:
+            self.renders.pop(key, None)
+            self.sizes.pop(key, None)
 
     def look(self) -> Moment:
         """Look again: at the runs at work, and at what was committed since."""
@@ -262,6 +268,7 @@ def delete(output: Output, found: Found) -> dict[str, int]:
         for chunk in _chunks(items):
             with ThreadPoolExecutor(READERS) as pool:
                 gone[kind] += sum(pool.map(partial(_delete, output.store, found.before[kind]), still.of(chunk)))
+    output.forget(key for items in listed.values() for item in items for key in item.keys)
     return gone
 
 
@@ -292,7 +299,7 @@ def _delete(store: Store, before: datetime | None, item: Item) -> int:
     # Right after a look at its time: who makes it again writes it before the commit that names it.
     keys = [key for key in item.keys if not key.startswith("thumbs/")]
     times = [time for key in keys if (time := _modified(store, key)) is not None]
-    if before is None or any(time >= before for time in times):
+    if before is None or not times or max(times) >= before:
         return 0
     for key in item.keys:
         store.delete([key])

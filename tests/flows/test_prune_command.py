@@ -109,6 +109,19 @@ def test_a_folder_takes_every_campaign_in_it(
     assert "winter (proof)" in said.out
 
 
+def test_what_two_campaigns_share_is_counted_once(
+    packshot: Packshot, tmp_path: Path, project: Project, later: Later
+) -> None:
+    """Renders are told by what was asked, and not by whom."""
+    say(project, {"masters": "30d"})
+    autumn = remade(Project.of(tmp_path / "autumn", products=2, name="autumn", output="../spring/output"))
+    say(autumn, {"masters": "30d"})
+    later(31)
+    said = packshot("prune", str(tmp_path), "--delete", "--json")
+    assert [one["kinds"]["masters"]["deleted"] for one in said.answer["campaigns"]] == [2, 0]
+    assert [one["kinds"]["masters"]["count"] for one in said.answer["campaigns"]] == [2, 0]
+
+
 @pytest.mark.parametrize(
     ("retention", "problem"),
     [

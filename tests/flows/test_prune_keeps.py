@@ -162,6 +162,23 @@ def test_what_the_newest_plan_asks_for_again_stays(project: Project, later: Late
     assert wanted.summary["work"] == {"commit": 4, "none": 4}
 
 
+@pytest.mark.parametrize(("masters", "work"), [("keep", "finish"), ("30d", "render")])
+def test_an_approved_plan_whose_pictures_went_makes_them_again(
+    project: Project, later: Later, masters: str, work: str
+) -> None:
+    approved = str(project.folder / "approved.parquet")
+    key = run_key(starts(project)[0], PLAN_NAME)
+    Path(approved).write_bytes(project.store.read(key))
+    later(60)
+    assert prune(project, plans="30d", superseded="30d", masters=masters)["superseded"] == 4
+    assert not project.store.exists(key)
+    prepared = prepare(project.path, {}, plan_file=approved)
+    assert prepared.summary["work"] == {work: 4, "none": 4}
+    make(prepared)
+    assert {row["title"] for row in project.view().values()} == {"Mug 0", "Mug 1"}
+    check_current_rows(project)
+
+
 def test_what_was_withdrawn_after_the_newest_plan_goes_all_the_same(project: Project, later: Later) -> None:
     """A campaign that is over is planned no more; its withdrawals are made without a plan."""
     project.products[1]["reference_images"][0]["licence_end"] = date(2020, 1, 1)
