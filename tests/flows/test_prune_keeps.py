@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from catalogs.assets.commits import UnreadCommit
+from catalogs.assets.commits import Step, UnreadCommit, commit
+from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.identity import run_key
 from catalogs.journal.lease import hold
@@ -239,6 +240,15 @@ def test_masters_that_another_campaign_names_or_that_were_paid_for_stay(project:
     assert (len(listed.items["masters"]), listed.paid) == (1, 1)
     assert prune(project, masters="30d")["masters"] == 1
     assert project.store.exists(render["render_key"])
+
+
+def test_a_file_that_another_assets_current_row_names_stays(project: Project, later: Later) -> None:
+    old = next(row for row in rows_of(project) if row["asset_key"] in replaced(project))
+    other = {name: value for name, value in old.items() if name != "commit"} | {"campaign": "winter"}
+    commit(project.store, new_start(project.store, None), Step.RENDER, [other])
+    later(60)
+    assert prune(project, superseded="30d")["superseded"] == 3
+    assert project.store.exists(old["asset_key"])
 
 
 def test_a_file_that_was_written_since_stays(project: Project, later: Later) -> None:
