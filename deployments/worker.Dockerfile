@@ -33,5 +33,5 @@ RUN pip install --constraint constraints.txt ".[${EXTRAS}]"
 USER 10001
 WORKDIR /home/packshot
 ENV POOL=cpu LIMIT=1
-# exec: the worker is process 1 and gets the signal to stop.
-CMD ["sh", "-c", "exec prefect worker start --pool \"$POOL\" --limit \"$LIMIT\" --with-healthcheck"]
+# exec: it is process 1, gets the signal to stop, and waits for the runs, which end with it.
+CMD ["sh", "-c", "exec packshot worker --pool \"$POOL\" --limit \"$LIMIT\" --with-healthcheck"]

@@ -10,20 +10,18 @@ from __future__ import annotations
 import base64
 import contextvars
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from shlex import quote as shell_quote
 from time import monotonic
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from catalogs.assets.commits import Status, read_commit
@@ -32,8 +30,8 @@ from catalogs.identity import thumbnail_key
 from catalogs.inputs.reject_file import called
 from catalogs.plans.clock import by_the_clock
 from catalogs.storage.store import MissingKey, Store
-from flows.cli_output import cost_line, left_out_line
-from tasks.profile import profile_lines
+from flows.alerts import Kind, alert, mended
+from flows.summary_page import artifact_key, duration, plain
 from tasks.progress import AssetProgress
 
 TICK_SECONDS = 5.0
@@ -45,7 +43,7 @@ SHEET_BYTES = 600_000  # Prefect refuses events from about 1.5 MB and holds what
 TABLE_ROWS = 400
 OVERDUE_FACTOR, OVERDUE_LEAST_SECONDS = 2.0, 600.0
 FAILING_SHARE, FAILING_LEAST_ASSETS = 0.02, 50
-LINKS = "PACKSHOT_LINKS"
+NOTHING = "–"  # a plain dash is the sign of a list, and shown as one
 
 Report = Mapping[str, Any]
 
@@ -74,12 +72,14 @@ class LiveRun:
         self._seen: dict[str, list[Row]] = {}
         self._last_sheet = 0.0
         self._logger = get_run_logger()
-        self._run, self._run_name = flow_run.id, flow_run.name
+        self._run, self._path = flow_run.id, str(flow_run.parameters.get("campaign", ""))
         self._progress: UUID | None = None
         self._table: UUID | None = None
         self._sheet: UUID | None = None
         with self._optional():
-            self._progress = _created(create_progress_artifact(0.0, key="progress", description=self.line()))
+            self._progress = _created(
+                create_progress_artifact(0.0, key=artifact_key("progress", self.campaign), description=self.line())
+            )
 
     def shard_done(self, report: Report) -> None:
         """Count a shard; an empty report is one that failed as a whole."""
@@ -124,25 +124,30 @@ class LiveRun:
         if done:
             said.append(f"{rate:.1f} assets/s")
         if 0 < done < self.assets:
-            said.append(f"about {_duration((self.assets - done) / rate)} left")
+            said.append(f"about {duration((self.assets - done) / rate)} left")
         return " · ".join(said)
 
     def _warn(self, done: int, failed: int) -> None:
         seconds = monotonic() - self._started
         limit = max(OVERDUE_LEAST_SECONDS, OVERDUE_FACTOR * self.planned_seconds)
         if self.planned_seconds and seconds > limit:
-            text = f"runs for {_duration(seconds)}, planned were {_duration(self.planned_seconds)}; {self.line()}"
-            self._emit("packshot.run.overdue", text)
+            text = f"runs for {duration(seconds)}, planned were {duration(self.planned_seconds)}; {self.line()}"
+            self._alert(Kind.OVERDUE, text, "it goes on")
         if done >= FAILING_LEAST_ASSETS and failed > FAILING_SHARE * done:
-            self._emit("packshot.run.failing", f"{failed} of {done} assets failed ({failed / done:.1%})")
+            text = f"{failed} of {done} assets failed ({failed / done:.1%})"
+            self._alert(Kind.FAILING, text, f"it goes on; `packshot status {shell_quote(self._path)}` tells why")
 
-    def _emit(self, event: str, text: str) -> None:
-        if event in self._said:
-            return
-        self._said.add(event)
-        self._logger.warning("%s: %s", self.campaign, text)
-        resource = {"prefect.resource.id": f"prefect.flow-run.{self._run}", "prefect.resource.name": self._run_name}
-        emit_event(event, resource=resource, payload={"campaign": self.campaign, "text": text})
+    def _alert(self, kind: Kind, problem: str, advice: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self._logger.warning("%s: %s", self.campaign, problem)
+            alert(self._path, self.campaign, kind, problem, advice, self._run)
+
+    def ended(self) -> None:
+        """Tell that what was wrong with an earlier run was not with this one."""
+        for kind in (Kind.OVERDUE, Kind.FAILING):
+            if kind not in self._said:
+                mended(self._path, self.campaign, kind, self._run)
 
     def _show_table(self) -> None:
         if not self.reports:
@@ -150,7 +155,9 @@ class LiveRun:
         rows = shard_rows(self.reports)
         if self._table is None:
             text = "What became of every shard; images/s and GPU memory are the engine's own"
-            self._table = _created(create_table_artifact(table=rows, key="shards", description=text))
+            self._table = _created(
+                create_table_artifact(table=rows, key=artifact_key("shards", self.campaign), description=text)
+            )
         else:
             _patch(self._table, json.dumps(rows))  # a list would be stored, and break the page
 
@@ -161,7 +168,9 @@ class LiveRun:
         if self._sheet is None:
             text = f"The newest finished assets of {self.campaign}"
             waiting = "Pictures are on their way."
-            self._sheet = _created(create_markdown_artifact(waiting, key="contact-sheet", description=text))
+            self._sheet = _created(
+                create_markdown_artifact(waiting, key=artifact_key("contact-sheet", self.campaign), description=text)
+            )
         _patch(self._sheet, contact_sheet(self.store, newest))
 
     def _newest(self) -> list[Row]:
@@ -211,6 +220,7 @@ def live_run(
         thread.join(TICK_SECONDS)
         live.tick()
         live.show()
+    live.ended()
 
 
 def _created(artifact: Any) -> UUID:
@@ -250,10 +260,10 @@ def _shard_row(report: Report) -> dict[str, Any]:
         "assets": report["assets"],
         "done": report["delivered"] + report["skipped"],
         "failed": report["failed"],
-        "images/s": round(report["rendered"] / busy, 2) if busy and report["rendered"] else "-",
-        "GPU GiB": round(peak / 2**30, 1) if peak else "-",
+        "images/s": round(report["rendered"] / busy, 2) if busy and report["rendered"] else NOTHING,
+        "GPU GiB": round(peak / 2**30, 1) if peak else NOTHING,
         "seconds": round(report["seconds"], 1),
-        "why": reasons or "-",
+        "why": reasons or NOTHING,
     }
 
 
@@ -284,105 +294,3 @@ def _grid(cells: Sequence[tuple[str, str]]) -> Iterator[str]:
             yield "|" + ":---:|" * SHEET_COLUMNS
         yield "| " + " | ".join(picture for picture, _ in line) + " |"
         yield "| " + " | ".join(name for _, name in line) + " |"
-
-
-def plain(text: str) -> str:
-    """Text of a catalog as markdown that is only text."""
-    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()#+!|<>~" else mark for mark in text)
-
-
-def publish_summary(summary: Mapping[str, Any]) -> None:
-    """Leave the run's last word as an artifact."""
-    create_markdown_artifact(markdown=summary_markdown(summary), key="summary", description="What the run delivered")
-
-
-def summary_markdown(summary: Mapping[str, Any]) -> str:
-    """The summary for the Prefect UI."""
-    outcome, plan = summary["outcome"], summary["plan"]
-    verdict = "Complete" if summary["complete"] else "Not complete"
-    lines = [
-        f"## {plan['campaign']}: {verdict.lower()}, {outcome['delivered']} of {outcome['planned']} assets delivered",
-        "",
-        *_pairs(_numbers(summary)),
-        "",
-        *_reasons(outcome["reasons"]),
-        "### Where it is",
-        "",
-        *_pairs(_places(summary)),
-        "",
-        *_speed(summary),
-        "Read the asset catalog anywhere:",
-        "",
-        "```python",
-        f'pyarrow.dataset.dataset("{plan["output"]}/catalog").to_table()',
-        "```",
-    ]
-    return "\n".join(lines)
-
-
-def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
-    outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
-    profile = summary.get("profile") or {}
-    numbers = {
-        "Failed": str(outcome["failed"]),
-        "Missing": str(outcome["missing"]),
-        "Rendered now": f"{work['rendered']}, {work['adopted']} taken over from an earlier start",
-        "Model": f"{plan['model']} ({plan['kind']})",
-        "Time": _duration(summary["seconds"]),
-        "Cost": cost_line(summary.get("costs") or {}),
-        "Speed": f"{profile['images_per_second']:g} images/s" if profile.get("images_per_second") else "",
-        "GPU": f"{profile['device']}, {profile['memory_gib']:g} GiB at most" if profile.get("memory_gib") else "",
-        "Rows left out": left_out_line(plan),
-        "Replaced by a later start": str(outcome["superseded"] or ""),
-        "No longer wanted": str(outcome["unwanted"] or ""),
-        "Retired": str(outcome["retired"] or ""),
-        "Withdrawn": f"{outcome['withdrawn']}, a right to a photo has ended" if outcome["withdrawn"] else "",
-    }
-    return {name: said for name, said in numbers.items() if said}
-
-
-def _places(summary: Mapping[str, Any]) -> dict[str, str]:
-    plan, run_id = summary["plan"], summary["run_id"]
-    root = plan["output"].rstrip("/")
-    return {
-        "Gallery": link(summary["gallery"]),
-        "Asset catalog": link(f"{root}/catalog"),
-        "Plan": link(f"{root}/{plan['plan_key']}"),
-        "Run": f"`{run_id}`",
-    }
-
-
-def _speed(summary: Mapping[str, Any]) -> list[str]:
-    if not summary.get("profile") or not summary["work"]["rendered"]:
-        return []
-    return ["### How fast", "", "```", *profile_lines(summary["profile"]), "```", ""]
-
-
-def link(uri: str) -> str:
-    """A stored file for people: a link where PACKSHOT_LINKS says which web address shows it, else its place.
-
-    PACKSHOT_LINKS holds `PREFIX=ADDRESS` pairs, a blank between them: `s3://shop/=https://files.example.com/`.
-    """
-    for pair in os.environ.get(LINKS, "").split():
-        prefix, _, address = pair.partition("=")
-        if prefix and address and uri.startswith(prefix):
-            return f"[{plain(uri)}]({address}{quote(uri.removeprefix(prefix))})"
-    return f"`{uri}`"
-
-
-def _pairs(pairs: Mapping[str, str]) -> list[str]:
-    return ["| | |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in pairs.items()]]
-
-
-def _reasons(reasons: Mapping[str, int]) -> list[str]:
-    if not reasons:
-        return []
-    rows = sorted(reasons.items(), key=lambda item: -item[1])
-    return ["### Why assets failed", "", "| reason | assets |", "|---|---:|", *[f"| {r} | {n} |" for r, n in rows], ""]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -14,8 +14,10 @@ from prefect.events import AutomationCore
 from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from catalogs.errors import OptionError
+from flows.alive import MISSED, beat_seconds
 
 ALERTS = "packshot-alerts"
+PREFIX = "packshot: "
 DeploymentId = Callable[[str], UUID]
 
 
@@ -25,10 +27,13 @@ def definitions() -> list[dict[str, Any]]:
     return found
 
 
-async def apply_automations(client: PrefectClient, deployment_id: DeploymentId, alert_url: str | None) -> list[str]:
+async def apply_automations(
+    client: PrefectClient, deployment_id: DeploymentId, alert_url: str | None, due: Mapping[str, float]
+) -> list[str]:
     """Create or update every automation.
 
     Args:
+        due: longest time in seconds between two runs by the clock of a deployment, by its name.
         deployment_id: the id of the deployment an action names.
         alert_url: where alerts are posted as {"text": ...}, which Slack, Mattermost and Teams take.
 
@@ -40,16 +45,55 @@ async def apply_automations(client: PrefectClient, deployment_id: DeploymentId, 
     """
     block = await _alert_block(alert_url) if alert_url else None
     names = []
-    for raw in definitions():
+    for raw in [
+        *definitions(),
+        *(_watch_of_schedule(name, deployment_id(name), period) for name, period in due.items()),
+    ]:
         actions = [_action(action, deployment_id, block) for action in raw["actions"]]
-        core = AutomationCore.model_validate({**raw, "actions": actions})
+        core = AutomationCore.model_validate({**raw, "trigger": _with_silence(raw["trigger"]), "actions": actions})
         same = await client.read_automations_by_name(core.name)
         if same:
             await client.update_automation(same[0].id, core)
         else:
             await client.create_automation(core)
         names.append(core.name)
+    for known in await client.read_automations():
+        if known.name.startswith(PREFIX) and known.name not in names:  # of a schedule, or a version, that is no more
+            await client.delete_automation(known.id)
     return names
+
+
+def _with_silence(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    return {**trigger, "within": MISSED * beat_seconds()} if trigger["within"] == "silence" else dict(trigger)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} h" if seconds >= 7200 else f"{seconds / 60:.0f} min"
+
+
+def _watch_of_schedule(name: str, deployment: UUID, seconds: float) -> dict[str, Any]:
+    """A dead man's switch: what alerts when a schedule does not fire, whatever keeps it from that."""
+    problem = f"{name} has not begun a run for {_duration(2 * seconds)}, twice its period"
+    return {
+        "name": f"packshot: alert on a silent schedule ({name})",
+        "description": "Not one run of it gave a sign of life in twice its period: paused, or no worker.",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": {"prefect.resource.id": "prefect.flow-run.*"},
+            "match_related": {"prefect.resource.id": f"prefect.deployment.{deployment}"},
+            "expect": ["packshot.run.alive"],
+            "threshold": 1,
+            "within": 2 * seconds,
+        },
+        "actions": [
+            {
+                "type": "alert",
+                "subject": "packshot",
+                "body": f"{problem}; is the schedule paused, and is there a worker of its pool?",
+            }
+        ],
+    }
 
 
 def _action(action: Mapping[str, Any], deployment_id: DeploymentId, block: UUID | None) -> dict[str, Any]:
@@ -77,7 +121,7 @@ async def _alert_block(url: str) -> UUID:
         name="packshot",
         url="{{address}}",  # such an address is a secret, and only `secrets` is not given back by the API
         secrets=address,
-        json_data={"text": "{{subject}}\n{{body}}"},
+        json_data={"text": "{{body}}"},
         headers=None,
         cookies=None,
         timeout=10,

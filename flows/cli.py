@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import click
@@ -23,7 +27,8 @@ MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 def main() -> None:
     """Entry point: every error packshot raises on purpose is one line and its exit code."""
     try:
-        cli.main(standalone_mode=False)
+        with _term_is_ctrl_c():
+            cli.main(standalone_mode=False)
     except PackshotError as error:
         _fail(str(error), error.exit_code)
     except click.exceptions.Exit as error:
@@ -38,6 +43,23 @@ def main() -> None:
         sys.exit(1)
 
 
+@contextmanager
+def _term_is_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM unwind a command as Ctrl-C does, so that nothing half-written stays; runs have a way of their own."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _fail(message: str, code: int) -> None:
     click.echo(f"error: {one_line(message)}", err=True)
     if "--json" in sys.argv:
@@ -46,7 +68,7 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch])
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch, prune])
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""
@@ -234,9 +256,6 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_j
 
     list_one = (lambda line: None) if as_json else click.echo
     end(as_json, look_for_leftovers(campaign, grace_hours, do_delete, forget, list_one))
-
-
-cli.add_command(prune)
 
 
 @cli.command()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import pairwise
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -25,11 +26,13 @@ from pydantic import ValidationError
 from catalogs.campaigns.calendar import read_calendar, refuse_doubles
 from catalogs.errors import CampaignError, OptionError, WorkError
 from flows.automations import apply_automations, check_alert_url
+from flows.settling import settle_dead_runs
 
 POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
 DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
 NEVER = "0 5 * * *"
 """Stands in a schedule that is switched off."""
+SCHEDULED = ("marketing-run/cpu", "marketing-run/gpu")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -101,11 +104,12 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
     """
     check_plan(plan)
     say(f"server       {server_url()}")
+    settle_dead_runs(say)
     asyncio.run(_make_pools(say))
     _register(plan)
     for name in DEPLOYMENTS:
         say(f"deployment   {name}")
-    for name in asyncio.run(_automate(plan.alert_url)):
+    for name in asyncio.run(_automate(plan)):
         say(f"automation   {name}")
     if not plan.alert_url:
         say("alerts       show in the event feed only; --alert-url sends them")
@@ -152,10 +156,17 @@ def _last_words(text: str) -> str:
     return " ".join(line for line in lines if line)[-300:]
 
 
-async def _automate(alert_url: str | None) -> list[str]:
+async def _automate(plan: Plan) -> list[str]:
+    due = dict.fromkeys(SCHEDULED, await longest_pause(plan.cron, plan.time_zone)) if plan.cron else {}
     async with get_client() as client:
         ids = await deployment_ids(client)
-        return await apply_automations(client, ids.__getitem__, alert_url)
+        return await apply_automations(client, ids.__getitem__, plan.alert_url, due)
+
+
+async def longest_pause(cron: str, time_zone: str) -> float:
+    """Seconds between the two runs of a cron line that are furthest apart, of the next hundred."""
+    dates = await CronSchedule(cron=cron, timezone=time_zone).get_dates(100)
+    return max((later - earlier).total_seconds() for earlier, later in pairwise(dates))
 
 
 async def deployment_ids(client: PrefectClient) -> Mapping[str, UUID]:

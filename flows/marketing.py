@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -14,18 +15,18 @@ from prefect import State, flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
-from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogs.campaigns.calendar import Entry, read_calendar
-from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.schedule import Standing
 from catalogs.errors import OptionError, UserError, nearest
-from flows.alerts import send_failed
-from flows.artifacts import plain
+from flows.alerts import Kind, alert, link, mended, send_ended, told_of
+from flows.alive import alive
 from flows.render import RenderOptions, render_catalog
+from flows.settling import drop_covered_runs, settle_dead_runs
 from flows.stops import MESSAGE, ends_when_told
-from inference.models.table import MODELS
+from flows.summary_page import plain
+from tasks.engines import engine_of
 from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
 from tasks.stopping import ending
 from tasks.takeover import check_take_over
@@ -97,7 +98,11 @@ FAILURES = (Result.BROKEN, Result.FAILED)
 
 @dataclass(frozen=True)
 class CampaignResult:
-    """One line of the run's table."""
+    """One line of the run's table.
+
+    Attributes:
+        run: id of its own flow run, "" where it had none.
+    """
 
     campaign: str
     priority: int
@@ -118,8 +123,9 @@ def _run_name() -> str:
     name="marketing-run",
     flow_run_name=_run_name,
     persist_result=False,
-    on_failure=[send_failed],
-    on_crashed=[send_failed],
+    on_completion=[send_ended],
+    on_failure=[send_ended],
+    on_crashed=[send_ended],
 )
 def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -> Any:  # noqa: B008 - frozen
     """Render what is due and changed of a folder of campaigns. One campaign's failure does not stop the others.
@@ -138,12 +144,16 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         return Failed(message=str(error), data=[])
     now = options.at or datetime.now(UTC)
     now = now if now.tzinfo else now.replace(tzinfo=UTC)
-    with ends_when_told(UUID(flow_run.id)):
+    settle_dead_runs(get_run_logger().warning)
+    with alive(), ends_when_told(UUID(flow_run.id)):
+        if dropped := drop_covered_runs():
+            get_run_logger().info("%d runs that waited for this one would only do the same: cancelled", dropped)
         results = [_settled(entry, now, options) for entry in entries]
         for _ in range(options.tries - 1):
             results = [_again(e, r, now, options) for e, r in zip(entries, results, strict=True)]
         is_stopped = ending.is_set()
     _show(results)
+    _tell(entries, results)
     data = [asdict(result) for result in results]
     if is_stopped:
         return Cancelled(message=f"{MESSAGE}. {_counts(results)}", data=data)
@@ -151,6 +161,22 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
     if failed:
         return Failed(message=f"{len(failed)} of {len(results)} campaigns failed. " + " | ".join(failed), data=data)
     return Completed(message=_counts(results), data=data)
+
+
+def _tell(entries: Sequence[Entry], results: Sequence[CampaignResult]) -> None:
+    """Alert of each campaign that failed, and of each that is in order again."""
+    run = UUID(flow_run.id)
+    told_of.add(run)
+    folder = flow_run.parameters["folder"]
+    mended(folder, f"the folder {folder}", Kind.RUN, run)
+    for entry, result in zip(entries, results, strict=True):
+        if result.result is Result.BROKEN:
+            alert(entry.path, entry.name, Kind.RUN, result.detail, "correct it; the next run takes it up", run)
+        elif result.result is Result.FAILED:
+            advice = f"`packshot status {quote(entry.path)}` tells more"
+            alert(entry.path, entry.name, Kind.RUN, result.detail, advice, result.run or run)
+        elif result.result in (Result.DELIVERED, Result.UNCHANGED):
+            mended(entry.path, entry.name, Kind.RUN, result.run or run)
 
 
 def _said(result: CampaignResult) -> str:
@@ -164,14 +190,6 @@ def _chosen(entries: Sequence[Entry], options: MarketingOptions) -> list[Entry]:
         if name not in names:
             raise OptionError("only", name, "no campaign of the folder has this name", nearest(name, sorted(names)))
     return [entry for entry in entries if not options.only or entry.name in options.only]
-
-
-def engine_of(campaign: Campaign) -> EngineChoice:
-    """What makes the campaign's pictures, without opening a model."""
-    if campaign.model.server is not None:
-        return EngineChoice.SERVER
-    spec = MODELS.get(campaign.model.name)
-    return EngineChoice(spec.engine) if spec else EngineChoice.LOCAL
 
 
 def _settled(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignResult:
@@ -232,13 +250,13 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     flow: Any = render_catalog  # typed as if it might be awaited
     state: State[Any] = flow(entry.path, options.render, run_id=plan["run_id"], return_state=True)
     if state.is_completed():
-        return _line(entry, Result.DELIVERED, said, run=_link(state))
+        return _line(entry, Result.DELIVERED, said, run=_run_of(state))
     if state.is_cancelled():
-        return _line(entry, Result.STOPPED, str(state.message or ""), run=_link(state))
+        return _line(entry, Result.STOPPED, str(state.message or ""), run=_run_of(state))
     problem = state.result(raise_on_failure=False)
     if isinstance(problem, UserError):  # as it stands it would only come again
-        return _line(entry, Result.FAILED, str(problem), run=_link(state))
-    return _line(entry, Result.FAILED, str(state.message or state.name), run=_link(state), again=True)
+        return _line(entry, Result.FAILED, str(problem), run=_run_of(state))
+    return _line(entry, Result.FAILED, str(state.message or state.name), run=_run_of(state), again=True)
 
 
 def _again(entry: Entry, result: CampaignResult, now: datetime, options: MarketingOptions) -> CampaignResult:
@@ -253,9 +271,8 @@ def _line(entry: Entry, result: Result, detail: str = "", run: str = "", again: 
     return CampaignResult(entry.name, schedule.priority, schedule.describe(), result, detail, run, again)
 
 
-def _link(state: Any) -> str:
-    run = state.state_details.flow_run_id
-    return (run and url_for("flow-run", obj_id=run)) or ""
+def _run_of(state: Any) -> str:
+    return str(state.state_details.flow_run_id or "")
 
 
 def _counts(results: Sequence[CampaignResult]) -> str:
@@ -267,7 +284,7 @@ def _show(results: Sequence[CampaignResult]) -> None:
     # Markdown and not a table artifact: those show no links.
     lines = ["| campaign | result | priority | valid | |", "|---|---|---:|---|---|"]
     for line in results:
-        name = f"[{plain(line.campaign)}]({line.run})" if line.run else plain(line.campaign)
+        name = f"[{plain(line.campaign)}]({page})" if (page := line.run and link(line.run)) else plain(line.campaign)
         lines.append(f"| {name} | **{line.result}** | {line.priority} | {line.validity} | {plain(line.detail)} |")
     description = f"What became of every campaign: {_counts(results)}"
     create_markdown_artifact("\n".join(lines), key="campaigns", description=description)

@@ -20,15 +20,17 @@ from catalogs.journal.lease import LEASE_SECONDS, hold, let_go
 from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from catalogs.storage.store import Store
-from flows.alerts import send_failed
-from flows.artifacts import publish_summary
+from flows.alerts import send_ended
+from flows.alive import alive
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
 from flows.stops import ends_when_told
+from flows.summary_page import publish_summary
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
 from tasks.before_render import prepare_render, withdrawing_all_the_same
+from tasks.engines import engine_of
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.outcome import outcome_of
@@ -143,8 +145,9 @@ def _run_name() -> str:
     name="render-catalog",
     flow_run_name=_run_name,
     persist_result=False,
-    on_failure=[send_failed],
-    on_crashed=[send_failed],
+    on_completion=[send_ended],
+    on_failure=[send_ended],
+    on_crashed=[send_ended],
 )
 def render_catalog(
     campaign: str,
@@ -169,8 +172,16 @@ def render_catalog(
     check_take_over(options.retire, options.take_over)
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
-    with ends_when_told(UUID(flow_run.id)):
+    with alive(run_tags(campaign)), ends_when_told(UUID(flow_run.id)):
         return _rendered(campaign, options, plan, run_id, tries)
+
+
+def run_tags(path: str) -> list[str]:
+    """What the list of runs is filtered by: campaign and engine."""
+    with suppress(PackshotError):
+        campaign = load_campaign(path)
+        return [f"campaign:{campaign.name}", f"engine:{engine_of(campaign)}"]
+    return []
 
 
 def _rendered(campaign: str, options: RenderOptions, plan: str | None, run_id: str | None, tries: int) -> Any:

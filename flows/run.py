@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -119,6 +120,7 @@ def _run_flow(
     workers = _workers(options, prepared.summary)
     if not os.environ.get("PREFECT_API_URL"):
         say("starting; Prefect's own server takes some seconds")
+        _start_server()
     chosen = RenderOptions(**{**options, "workers": workers})
     flow: Any = render_catalog  # typed as if it might be awaited
     state: State[Any] = flow(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
@@ -128,6 +130,20 @@ def _run_flow(
     if isinstance(result, BaseException):
         raise result
     return dict(result)
+
+
+def _start_server() -> None:
+    """Start the server of a single run where Ctrl-C does not reach it: it is to hear how the run ended.
+
+    A terminal sends SIGINT to all processes it shows; what is blocked here stays so in a child.
+    """
+    from prefect.client.orchestration import get_client
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        get_client(sync_client=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _workers(options: Mapping[str, Any], summary: Mapping[str, Any]) -> int:

@@ -21,7 +21,7 @@ from inference.models.limits import refuse_use
 from inference.models.lookup import resolve_model
 from inference.models.machine import cards
 from inference.models.specs import ModelSpec
-from inference.models.table import TINY
+from inference.models.table import MODELS, TINY
 from inference.models.weights import lora_hash
 from inference.models.workload import Workload
 from inference.prompts.compiler import ModelCompiler
@@ -118,6 +118,14 @@ def choose_model(campaign: Campaign) -> ChosenModel:
         lora_files=_lora_files(spec, campaign),
         silent=silent,
     )
+
+
+def engine_of(campaign: Campaign) -> str:
+    """What makes the campaign's pictures, without opening a model: proof, diffusers, bfl or server."""
+    if campaign.model.server is not None:
+        return "server"
+    spec = MODELS.get(campaign.model.name)
+    return spec.engine if spec else "diffusers"
 
 
 def _counter_of(spec: ModelSpec) -> TokenCounter:

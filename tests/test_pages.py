@@ -45,6 +45,7 @@ EXCEPTIONS = {
     "prefect event emit": "needs a Prefect server that stays; tests/deployments/test_scheduled.py sends such an event",
     "prefect server start": LONG,
     "prefect worker start": LONG,
+    "packshot worker": LONG,
     "prefect work-pool create": "needs a Prefect server that stays; tests/deployments/test_files.py makes such a pool",
     "ray start": "tests/flows/test_ray.py starts nodes of its own",
 }

@@ -26,6 +26,8 @@ from inference.servers.served import Served
 
 TRIES = 3
 """Answers that are none, before a picture has failed for now."""
+BAD_TESTS = 8
+"""Answers in a row to test pictures that are none, before a server is left out: half a minute."""
 LOST = 8
 """Connections that break under one picture, before it has failed for now."""
 LATE = 3.0
@@ -318,11 +320,13 @@ class Fleet:
 
     async def _visited(self, server: Server) -> None:
         """Ask a server what it serves until it says so."""
-        tries, first = 0, not server.answered
+        tries, bad, first = 0, 0, not server.answered
         while True:
+            is_tested = False
             try:
                 server.served = await server.client.served()
                 verdict = self._judge(server)
+                is_tested = True
                 if verdict is None and self._greet:
                     verdict = await self._greet(server)
             except BadKey as error:
@@ -331,6 +335,11 @@ class Fleet:
                 break
             except Refused as error:  # of a usual picture; others would fare no better
                 server.trouble, server.is_other = str(error), tries + 1 >= TRIES
+                if server.is_other:
+                    break
+            except BadAnswer as error:  # of a test picture, time and again: it is not starting, it is broken
+                bad += is_tested
+                server.trouble, server.is_other = str(error), bad >= BAD_TESTS
                 if server.is_other:
                     break
             except ServerTrouble as error:

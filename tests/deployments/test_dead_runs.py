@@ -1,4 +1,4 @@
-"""A killed run is found by its silence; one that lives, and one that has ended, are left alone."""
+"""A killed run is found by its silence and told once; one that lives, and one that has ended, are left alone."""
 
 from __future__ import annotations
 
@@ -6,74 +6,105 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.deployments.test_scheduled import alerts, state_of
-from tests.flows.test_marketing import three_campaigns
+from tests.flows.drawn import Drawn, start
+from tests.flows.prefect_client import call, flow_runs, wait_for_state
+from tests.flows.projects import Project
 from tests.flows.test_render import packshot, python
 
-BEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PREFECT_LOGGING_LEVEL": "ERROR"}
+BEAT = {"PACKSHOT_BEAT_SECONDS": "2", "PREFECT_LOGGING_LEVEL": "ERROR"}
+SILENCE = 10.0
 
-# Pure Python that never rests: what a heartbeat thread has to get through.
+# Pure Python that never rests: what the thread of the signs of life has to get through.
 BUSY = """
 import sys, time
 from prefect import flow
-@flow(name="render-catalog", flow_run_name=sys.argv[1])
+from flows.alive import alive
+@flow(name="busy", flow_run_name=sys.argv[1])
 def busy(seconds):
     until = time.monotonic() + seconds
     count = 0
-    while time.monotonic() < until:
-        count += 1
+    with alive():
+        while time.monotonic() < until:
+            count += 1
     return count
 busy(float(sys.argv[2]))
 """
 
-LATE = """
-import sys
-from prefect.events import emit_event
-resource = {"prefect.resource.id": f"prefect.flow-run.{sys.argv[1]}", "prefect.resource.name": "ended"}
-flow = {"prefect.resource.id": "prefect.flow.x", "prefect.resource.role": "flow"}
-flow["prefect.resource.name"] = "render-catalog"
-emit_event("prefect.flow-run.heartbeat", resource=resource, related=[flow])
-"""
 
-
-def states(environment: dict[str, str]) -> dict[str, tuple[str, str]]:
-    return {run["name"]: (run["state"], run["id"]) for run in state_of(environment)["runs"]}
+def states(environment: dict[str, str]) -> dict[str, str]:
+    return {run["name"]: run["state"] for run in state_of(environment)["runs"]}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
-def test_a_dead_run_is_found_and_a_living_one_left_alone(tmp_path: Path, prefect_server: dict[str, str]) -> None:
-    three_campaigns(tmp_path / "campaigns")
+@pytest.mark.timeout(240)
+def test_a_dead_run_is_told_once_and_a_living_or_ended_one_never(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
     environment = {**prefect_server, **BEAT}
+    everything = {**os.environ, **environment}
+    Project.of(tmp_path / "campaigns", products=1)
     with alerts() as (address, received):
         done = packshot(environment, "deploy", str(tmp_path / "campaigns"), "--alert-url", address)
         assert done.returncode == 0, done.stderr
         command = (sys.executable, "-c", BUSY)
-        everything = {**os.environ, **environment}
         dead = subprocess.Popen([*command, "killed", "1000"], env=everything)
-        living = subprocess.Popen([*command, "living", "230"], env=everything)
+        living = subprocess.Popen([*command, "living", "45"], env=everything)
         try:
-            assert python(environment, "-c", BUSY, "ended", "1").returncode == 0
-            assert python(environment, "-c", LATE, states(environment)["ended"][1]).returncode == 0
+            assert python(environment, "-c", BUSY, "short", "1").returncode == 0
             until = time.monotonic() + 60
-            while time.monotonic() < until and states(environment).get("killed", ("",))[0] != "Running":
+            while "killed" not in states(environment) and time.monotonic() < until:
                 time.sleep(0.5)
-            time.sleep(2)
+            time.sleep(3)
             dead.kill()
-            killed = time.monotonic()
-            while time.monotonic() < killed + 215 and states(environment)["killed"][0] != "Crashed":
-                time.sleep(2)
-            found = {name: state for name, (state, _) in states(environment).items()}
-            assert found["killed"] == "Crashed", found
-            assert time.monotonic() - killed > 100
+            while states(environment)["killed"] != "Crashed" and time.monotonic() < until + 60:
+                time.sleep(1)
             assert living.wait(120) == 0
+            time.sleep(2 * SILENCE)  # time for a false alert
         finally:
             dead.kill()
             living.kill()
-        assert states(environment)["living"][0] == "Completed"
-        assert states(environment)["ended"][0] == "Completed"
-        assert [m["text"].split(":")[0] for m in received if "No sign of life" in m["text"]] == ["killed"]
+        assert states(environment) == {**states(environment), "killed": "Crashed", "short": "Completed"}
+        assert states(environment)["living"] == "Completed"
+        [message] = received
+        [text] = message["text"].splitlines()
+        assert text.startswith("killed: no sign of life, so it is marked as crashed; what it delivered is safe")
+
+
+def tags_of(environment: Mapping[str, str], project: Project) -> set[str]:
+    return set(flow_runs(environment, project.path)[0]["tags"])
+
+
+@pytest.mark.timeout(240)
+def test_a_run_whose_process_is_gone_is_settled_by_the_next_who_starts_on_its_host(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    drawn = Drawn(tmp_path / "drawn.log", 0.05)
+    environment = {**prefect_server, **drawn.environment}
+    project = Project.of(tmp_path / "project", products=200, name="settled")
+    killed = start(environment, "render", project.path)
+    drawn.wait_for(4)
+    run = flow_runs(environment, project.path)[0]["id"]
+    elsewhere = call(environment, f"/flow_runs/{run}")
+    found = tags_of(environment, project)
+    assert {"campaign:settled", "engine:proof"} < found
+    other = {
+        "name": "elsewhere",
+        "flow_id": elsewhere["flow_id"],
+        "state": {"type": "RUNNING"},
+        "tags": ["host:another", *(tag for tag in found if tag.startswith("process:"))],
+    }
+    far = call(environment, "/flow_runs/", other)["id"]
+    killed.kill()
+    killed.communicate()
+    assert wait_for_state(environment, run, ["Running"]) == "Running"
+    done = packshot(environment, "deploy", str(project.folder))
+    assert done.returncode == 0, done.stderr
+    assert "settled      settled" in done.stdout
+    assert wait_for_state(environment, run, ["Crashed"]) == "Crashed"
+    assert wait_for_state(environment, far, ["Running"]) == "Running"

@@ -29,11 +29,11 @@ def test_the_table_of_shards_shows_failures_first_and_stays_readable() -> None:
     assert len(rows) == TABLE_ROWS
     assert [row["shard"] for row in rows[:3]] == [3, 999, 998]
     assert rows[0]["why"] == "2 blocked"
-    assert (rows[0]["images/s"], rows[0]["GPU GiB"], rows[1]["GPU GiB"]) == (2.5, "-", 40.0)
+    assert (rows[0]["images/s"], rows[0]["GPU GiB"], rows[1]["GPU GiB"]) == (2.5, "–", 40.0)
 
 
 def test_a_stored_place_becomes_a_link_only_where_an_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.artifacts import link
+    from flows.summary_page import link
 
     assert link("s3://shop/out/runs/1/index.html") == "`s3://shop/out/runs/1/index.html`"
     monkeypatch.setenv("PACKSHOT_LINKS", "s3://other/=https://x/ s3://shop/=https://files.example.com/")
@@ -41,7 +41,8 @@ def test_a_stored_place_becomes_a_link_only_where_an_address_is_known(monkeypatc
 
 
 def test_text_of_a_catalog_is_no_markdown(tmp_path: Path) -> None:
-    from flows.artifacts import contact_sheet, plain
+    from flows.artifacts import contact_sheet
+    from flows.summary_page import plain
 
     assert plain("<img src=x> | [a](b)") == r"\<img src=x\> \| \[a\]\(b\)"
     project = Project.of(tmp_path, products=2)
@@ -74,7 +75,7 @@ def test_a_run_warns_once_that_it_is_late_and_that_assets_fail(
 
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(artifacts, "OVERDUE_LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(artifacts, "emit_event", lambda event, **rest: sent.append((event, rest["payload"]["text"])))
+    monkeypatch.setattr(artifacts, "alert", lambda path, name, kind, text, *rest: sent.append((kind, text)))
 
     @flow(name="late")
     def late() -> str:
@@ -83,14 +84,14 @@ def test_a_run_warns_once_that_it_is_late_and_that_assets_fail(
         store = Store.at(str(tmp_path))
         with artifacts.live_run(store, "r", plan, 3, 100, progress) as live:
             live.shard_done(report(0, assets=49, delivered=47, failed=2))
-            assert [event for event, _ in sent] == ["packshot.run.overdue"], "49 assets are too few to judge"
+            assert [kind for kind, _ in sent] == ["overdue"], "49 assets are too few to judge"
             live.shard_done(report(1, delivered=19, failed=1))
             live.shard_done({})
             return live.line()
 
     line = late()
     assert line.startswith("69 of 100 assets · 3 failed · 3 of 3 shards · ")
-    assert [event for event, _ in sent] == ["packshot.run.overdue", "packshot.run.failing"]
+    assert [kind for kind, _ in sent] == ["overdue", "failing"]
     assert sent[1][1] == "3 of 69 assets failed (4.3%)"
 
 
@@ -131,7 +132,7 @@ def test_lineage_names_the_catalogs(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_for_people() -> None:
-    from flows.artifacts import summary_markdown
+    from flows.summary_page import summary_markdown
 
     summary = json.loads(
         """{"run_id": "r1", "complete": false, "problems": [], "seconds": 6000, "gallery": "s3://b/r/index.html",

@@ -147,7 +147,7 @@ def test_what_a_lost_store_left_over_is_taken_up(
     assert lost.name == "Failed"
     assert "4 missing" in lost.message
     assert "a file is in the place of a folder; move it" in lost.message
-    monkeypatch.setattr(render, "sleep", lambda seconds: obstacle.unlink())
+    monkeypatch.setattr(render.stopping, "wait", lambda seconds: obstacle.unlink())
     summary = render.render_catalog(project.path, tries=2)
     assert summary["complete"]
     assert len(project.view()) == 8

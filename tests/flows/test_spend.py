@@ -20,8 +20,8 @@ from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import OptionError
 from catalogs.money import micro
 from catalogs.plans.file import PlanFile
-from flows.artifacts import summary_markdown
 from flows.cli_output import cost_lines, outcome_lines
+from flows.summary_page import summary_markdown
 from inference.hosted import purchase
 from inference.remote import backoff
 from tasks.collect import collect_paid

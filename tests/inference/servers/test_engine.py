@@ -132,6 +132,21 @@ def test_a_broken_server_costs_no_picture(switches: dict[str, Any]) -> None:
         assert good.seen["made"] >= 80
 
 
+@pytest.mark.parametrize(
+    ("switches", "said"),
+    [({"answer": "html"}, "HTTP 200 without a picture"), ({"error": 1.0}, "an illegal memory access")],
+)
+def test_a_server_that_is_broken_from_the_first_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(fleet, "backoff", lambda *_: 0.01)
+    with image_servers(switches, {}) as (broken, good):
+        rendered(list(engine([broken, good]).render(requests(10))))
+        with pytest.raises(EngineError, match=said) as refused:
+            list(engine([broken]).render(requests(1)))
+    assert "no server can be used" in str(refused.value)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', '{"x": {"at": "never"}}'])
 def test_a_damaged_memory_of_verdicts_is_no_memory(server: ImageServer, tmp_path: Path, content: str) -> None:
     (tmp_path / "cache").mkdir()

@@ -1,0 +1,124 @@
+"""Signs of life of a flow run, so that a dead one is told from one that works on, and what the run list is filtered by.
+
+A run sends `packshot.run.alive` as it begins and every half minute, from a thread of its own, and `packshot.run.ended`
+as the last event of all. An automation marks one as crashed that fell silent before it ended. Prefect's own heartbeat
+(3.8.8) will not do: it has no last word, and the state event that would be one is held back for 15 minutes where a
+schedule made the run.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.runtime import deployment, flow_run
+
+from catalogs.errors import OptionError
+from catalogs.journal.lease import boot_name, is_dead
+
+ALIVE, ENDED = "packshot.run.alive", "packshot.run.ended"
+BEAT_SECONDS = 30.0
+SETTING = "PACKSHOT_BEAT_SECONDS"
+MISSED = 5
+"""Beats that a run misses before it counts as dead."""
+
+
+def beat_seconds() -> float:
+    """Seconds between two signs of life.
+
+    Raises:
+        OptionError: the setting is no such number.
+    """
+    text = os.environ.get(SETTING, "").strip()
+    try:
+        seconds = float(text) if text else BEAT_SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 2 <= seconds <= 3600:
+        raise OptionError(SETTING, text, "is no number of seconds from 2 to 3600", "unset it, or write 30")
+    return seconds
+
+
+@contextmanager
+def alive(tags: Sequence[str] = ()) -> Iterator[None]:
+    """Send signs of life of the flow run while the block runs, and tag it.
+
+    Args:
+        tags: besides those that say where its process is.
+    """
+    seconds, ended = beat_seconds(), threading.Event()
+    send = _sender()
+    _tag(UUID(flow_run.id), [*tags, *process_tags()])
+    send(ALIVE)
+
+    def beat() -> None:
+        while not ended.wait(seconds):
+            send(ALIVE)
+
+    thread = threading.Thread(target=beat, name="alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        send(ENDED)
+
+
+class _Sender:
+    """Sends events of one flow run from whichever thread."""
+
+    def __init__(self) -> None:
+        self._resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"}
+        self._resource["prefect.resource.name"] = str(flow_run.name)
+        made_by = {"prefect.resource.id": f"prefect.deployment.{deployment.id}", "prefect.resource.role": "deployment"}
+        self._related = [made_by] if deployment.id else []
+
+    def __call__(self, event: str) -> None:
+        with suppress(Exception):  # a server that is away hears the next one
+            emit_event(event, resource=self._resource, related=self._related)
+
+
+def _sender() -> _Sender:
+    return _Sender()
+
+
+def process_tags() -> list[str]:
+    """Where a run's process is: its host, and which process of which boot."""
+    return [f"host:{socket.gethostname()}", f"process:{os.getpid()}:{_started(os.getpid())}:{boot_name()}"]
+
+
+def is_gone(tags: Sequence[str]) -> bool:
+    """Whether tags are those of a process of this host that is known to have ended."""
+    if f"host:{socket.gethostname()}" not in tags:
+        return False
+    named = [tag.split(":", 3) for tag in tags if tag.startswith("process:")]
+    return bool(named) and all(_has_ended(*parts[1:]) for parts in named if len(parts) == 4)
+
+
+def _has_ended(pid: str, started: str, boot: str) -> bool:
+    if not pid.isdigit() or not boot or boot != boot_name():
+        # Of another boot or container of a host of this name: it may be a living one.
+        return bool(boot) and boot.split("/")[0] != boot_name().split("/")[0]
+    return is_dead(boot, int(pid)) or _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """When a process began, as its system counts, "" where it does not tell: ids are given again."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _tag(run: UUID, tags: Sequence[str]) -> None:
+    with suppress(Exception), get_client(sync_client=True) as client:
+        known = client.read_flow_run(run).tags
+        client.update_flow_run(run, tags=sorted({*known, *tags}))
