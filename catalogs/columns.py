@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypedDict, cast, get_type_hints
 import pyarrow as pa
 
 from catalogs.identity import MASTER_CHANNEL
+from catalogs.requests import RENDER_SCHEME
 
 
 class SetBy(StrEnum):
@@ -212,6 +213,11 @@ def is_master(row: Row) -> bool:
     """Whether a row is of a master that other shots build on: it is no asset, in no count and on no page."""
     told = row.get("master")
     return row["channel"].startswith(MASTER_CHANNEL) if told is None else told
+
+
+def parents_of(row: Row) -> list[str]:
+    """Render fingerprints of the shots that a row's picture builds on."""
+    return [reference["sha256"] for reference in row["references"] or () if reference["uri"].startswith(RENDER_SCHEME)]
 
 
 def filled(table: pa.Table, names: Iterable[str]) -> pa.Table:

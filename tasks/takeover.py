@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from catalogs.assets.commits import CATALOG
@@ -19,9 +20,10 @@ from catalogs.errors import CampaignError, OptionError
 from catalogs.identity import canonical_json, run_key
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.file import PLAN_NAME, PlanFile, PlanHeader
-from catalogs.storage.store import Store
+from catalogs.storage.store import MissingKey, Store
 
 RETIRING_NAME = "retiring.json"
+SIGNATURE_NAME = "signature.json"
 READERS = 16
 
 Signature = Mapping[str, Any]
@@ -86,7 +88,24 @@ def note_retiring(store: Store, header: PlanHeader, run_id: str) -> None:
     store.write(run_key(run_id, RETIRING_NAME), json.dumps(said).encode())
 
 
-def _another(store: Store, header: PlanHeader, run_id: str) -> tuple[str, PlanHeader] | None:
+@dataclass(frozen=True)
+class Told:
+    """What is known of the plan of a start, also where the plan itself was pruned."""
+
+    campaign: str
+    kind: str
+    source: str
+    signature: Signature
+
+
+def note_signature(store: Store, run_id: str, header: PlanHeader) -> None:
+    """Write down what tells the campaign of a plan from others of its name, before the plan is deleted."""
+    if header.signature:  # a plan without one says as much as none
+        told = Told(header.campaign, header.kind, header.source, header.signature)
+        store.write(run_key(run_id, SIGNATURE_NAME), json.dumps(asdict(told), sort_keys=True).encode())
+
+
+def _another(store: Store, header: PlanHeader, run_id: str) -> tuple[str, Told] | None:
     """The newest start of another campaign, of those since this campaign last retired.
 
     Not the newest plan alone is looked at: this campaign's own, rendered once without --retire, would hide the other's.
@@ -96,8 +115,8 @@ def _another(store: Store, header: PlanHeader, run_id: str) -> tuple[str, PlanHe
     ours: list[Signature] = [header.signature]
     made: set[str] = set(store.folders(CATALOG))
     keys = store.list("runs")
-    starts = [key.split("/")[1] for key in keys if key.endswith(f"/{PLAN_NAME}")]
-    for start, found in _headers(store, sorted(set(starts) - {run_id}, reverse=True)):
+    starts = {key.split("/")[1] for key in keys if key.endswith((f"/{PLAN_NAME}", f"/{SIGNATURE_NAME}"))}
+    for start, found in _all_told(store, sorted(starts - {run_id}, reverse=True)):
         if (found.campaign, found.kind) != (header.campaign, header.kind):
             continue
         if not found.signature:  # a plan of before signatures, and so are all that follow
@@ -112,18 +131,23 @@ def _another(store: Store, header: PlanHeader, run_id: str) -> tuple[str, PlanHe
     return None
 
 
-def _headers(store: Store, starts: list[str]) -> Iterator[tuple[str, PlanHeader]]:
+def _all_told(store: Store, starts: list[str]) -> Iterator[tuple[str, Told]]:
     """What the plans of some starts say of themselves, in this order; what is no plan is passed over."""
     with ThreadPoolExecutor(READERS) as pool:
         for first in range(0, len(starts), READERS):
             window = starts[first : first + READERS]
-            for start, header in zip(window, pool.map(lambda start: _header(store, start), window), strict=True):
-                if header is not None:
-                    yield start, header
+            for start, told in zip(window, pool.map(lambda start: _told(store, start), window), strict=True):
+                if told is not None:
+                    yield start, told
 
 
-def _header(store: Store, start: str) -> PlanHeader | None:
+def _told(store: Store, start: str) -> Told | None:
     try:
-        return PlanFile(store, run_key(start, PLAN_NAME)).header
-    except CampaignError:  # damaged, or of another version: it cannot be judged
-        return None
+        header = PlanFile(store, run_key(start, PLAN_NAME)).header
+        return Told(header.campaign, header.kind, header.source, header.signature)
+    except CampaignError:  # pruned, damaged, or of another version
+        pass
+    try:
+        return Told(**json.loads(store.read(run_key(start, SIGNATURE_NAME))))
+    except (MissingKey, ValueError, TypeError):
+        return None  # it cannot be judged

@@ -58,6 +58,7 @@ class Step(IntEnum):
     RENDER = 3
     RETIRE = 4
     VERIFY = 5
+    PRUNE = 6
 
 
 class UnreadCommit(UserError):

@@ -10,9 +10,9 @@ from catalogs.storage.store import Store
 
 
 class Delivered(History):
-    """The history of one campaign as it grows; shared by the shards of a process."""
+    """The history of one campaign, or of all, as it grows; shared by the shards of a process."""
 
-    def __init__(self, store: Store, campaign: str) -> None:
+    def __init__(self, store: Store, campaign: str | None) -> None:
         super().__init__(campaign)
         self._store = store
         self._read: set[str] = set()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from catalogs.campaigns.channels import Channel, resolve_channels
+from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Finishing, Hosted, ModelChoice, Shot
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
@@ -60,6 +61,7 @@ class Campaign:
     channels: tuple[Channel, ...]
     finishing: Finishing
     schedule: Schedule
+    retention: Retention | None
     references: dict[str, tuple[ShotReference, ...]]
     stages: tuple[tuple[str, ...], ...]
 
@@ -127,6 +129,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         channels=channels,
         finishing=file.finishing,
         schedule=file.schedule,
+        retention=file.retention,
         references=references,
         stages=stages_of(file.shots, references, source),
     )

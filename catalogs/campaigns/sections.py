@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
+from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.section import Section
 
@@ -233,6 +234,7 @@ class CampaignFile(Section):
         channels: names of `packshot channels`, or channels spelled out.
         finishing: what happens between a master and its assets.
         schedule: when the scheduled flow takes the campaign; `packshot render` renders it on any day.
+        retention: how long what nothing needs any more is kept, for `packshot prune`; without it that deletes nothing.
     """
 
     name: str
@@ -259,6 +261,7 @@ class CampaignFile(Section):
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()
     schedule: Schedule = Schedule()
+    retention: Retention | None = None
 
     @field_validator("model", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from catalogs.assets.commits import Pair, identity_of, pair_of, read_commits, rows_of
 from catalogs.assets.history import ORDER_COLUMNS, History, order_of
-from catalogs.columns import ReferenceRow, Row, is_master, with_identity
+from catalogs.columns import ReferenceRow, Row, is_master, parents_of, with_identity
 from catalogs.errors import UserError
 from catalogs.identity import Identity
 from catalogs.inputs import ids
@@ -27,7 +27,6 @@ from catalogs.inputs.reader import Catalog
 from catalogs.plans.decision import UNWANTED
 from catalogs.plans.expansion import photo_problem
 from catalogs.plans.file import PlanFile
-from catalogs.plans.rows import parents_of
 from catalogs.references.book import ReferenceProbe, absolute_photo, rights_problem
 from catalogs.requests import RENDER_SCHEME
 from catalogs.storage.store import Store

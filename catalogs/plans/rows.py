@@ -8,11 +8,11 @@ from typing import cast
 
 from catalogs.assets.commits import Status, covers_hash, identity_of
 from catalogs.assets.history import History, Known
-from catalogs.columns import PLAN, ReferenceRow, Row, is_master
+from catalogs.columns import PLAN, ReferenceRow, Row, is_master, parents_of
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Wanted, Work
 from catalogs.plans.wanted import Estimator, Member, Planned
-from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
+from catalogs.requests import Reference, RenderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,6 @@ def wanted_of_row(row: Row) -> Wanted:
         is_master=is_master(row),
         parents=tuple(parents_of(row)),
     )
-
-
-def parents_of(row: Row) -> list[str]:
-    """Render fingerprints of the shots that a row's picture builds on."""
-    return [reference["sha256"] for reference in row["references"] or () if reference["uri"].startswith(RENDER_SCHEME)]
 
 
 def _identified(identity: Identity) -> Row:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.flows.commands import Packshot, Said, run
+from tests.flows.pruned import Later, clock_of_prune
 
 
 @pytest.fixture
@@ -17,3 +18,9 @@ def packshot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Said(code, out, err)
 
     return call
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """Puts the clock of `packshot prune` forward by some days."""
+    return clock_of_prune(monkeypatch)
