@@ -16,12 +16,11 @@ import click
 from catalogs.errors import PackshotError, one_line
 from flows.cli_fetch import fetch
 from flows.cli_import import import_command
+from flows.cli_models import models
 from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, planning_options
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
 from flows.cli_prune import prune
-
-MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 
 
 def main() -> None:
@@ -75,6 +74,7 @@ def cli() -> None:
 
 
 cli.add_command(import_command)
+cli.add_command(models)
 
 
 @cli.command()
@@ -256,52 +256,6 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_j
 
     list_one = (lambda line: None) if as_json else click.echo
     end(as_json, look_for_leftovers(campaign, grace_hours, do_delete, forget, list_one))
-
-
-@cli.command()
-@click.option(
-    "--check",
-    metavar="NAME|URL",
-    help="Make one small picture with a hosted model, which BFL_API_KEY pays for; or six with an image server.",
-)
-@click.option("--base-url", default="https://api.bfl.ai", help="The API's host for --check.")
-@click.option("--yes", is_flag=True, help="Do not ask before --check pays.")
-@JSON
-def models(check: str | None, base_url: str, yes: bool, as_json: bool) -> None:
-    """The table of models, a paid check of a hosted one, or a test of image servers."""
-    from inference.models.listing import table
-
-    if check and "://" in check:
-        _check_servers(check, as_json)
-        return
-    if check:
-        _check_model(check, base_url, yes, as_json)
-        return
-    rows = table()
-    # What only machines read goes into --json: the table is for a terminal's width.
-    shown = [{name: value for name, value in row.items() if name not in MODEL_DETAILS} for row in rows]
-    _answer(as_json, rows, table_lines(shown))
-
-
-def _check_servers(listed: str, as_json: bool) -> None:
-    from tasks.servers import try_servers
-
-    found = try_servers(listed)
-    lines = [f"{name:<12} {value}" for server in found for name, value in server.items()]
-    _answer(as_json, found, lines)
-
-
-def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
-    from inference.hosted.check import check_model, price_of_check
-    from inference.hosted.client import key_from_environment
-
-    low, high = price_of_check(name)
-    key = key_from_environment()
-    click.echo(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD", err=True)
-    if not yes:
-        click.confirm("pay for it?", abort=True, err=True)
-    found = check_model(name, base_url, key)
-    _answer(as_json, found, [f"{key:<12} {value}" for key, value in found.items()])
 
 
 @cli.command()
