@@ -15,6 +15,7 @@ from flows.cli_import import import_command
 from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, planning_options
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
+from flows.cli_stats import stats
 
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 
@@ -45,7 +46,7 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch])
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch, stats])
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""

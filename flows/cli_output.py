@@ -260,6 +260,12 @@ def say_unread(unread: Sequence[Mapping[str, str]]) -> None:
         click.echo(one_line(line), err=True)
 
 
+def say_problems(problems: Sequence[str]) -> None:
+    """Warn on stderr of what could not be read."""
+    for problem in problems:
+        click.echo(one_line(f"warning: {problem}"), err=True)
+
+
 def answer(as_json: bool, data: object, lines: Sequence[str]) -> None:
     """Answer for machines or for people."""
     text = json.dumps(data, indent=2, default=str) if as_json else "\n".join(map(printable, lines))
