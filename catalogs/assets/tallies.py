@@ -250,10 +250,12 @@ def _ranks(column: pa.ChunkedArray) -> Whole:
 
 def _encoded(column: pa.ChunkedArray) -> tuple[Whole, pa.Array]:
     if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    column = column.unify_dictionaries()
+        # As one: of a column in chunks each would get the whole dictionary.
+        encoded = column.cast(pa.large_string()).combine_chunks().dictionary_encode()
+        return np.asarray(encoded.indices.fill_null(-1).to_numpy(), np.int64) + 1, encoded.dictionary
     if not column.num_chunks:
         return np.zeros(0, np.int64), pa.array([], pa.string())
+    column = column.unify_dictionaries()
     parts = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
     return np.concatenate(parts).astype(np.int64) + 1, column.chunk(0).dictionary
 
