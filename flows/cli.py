@@ -16,6 +16,7 @@ from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, pla
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
 from flows.cli_stats import stats
+from tasks.log_lines import check_log_setting, say, set_up
 
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 
@@ -23,6 +24,8 @@ MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 def main() -> None:
     """Entry point: every error packshot raises on purpose is one line and its exit code."""
     try:
+        check_log_setting()
+        set_up()
         cli.main(standalone_mode=False)
     except PackshotError as error:
         _fail(str(error), error.exit_code)
@@ -39,7 +42,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {one_line(message)}", err=True)
+    say(f"error: {one_line(message)}")
     if "--json" in sys.argv:
         with suppress(OSError):  # which may be the error
             click.echo(json.dumps({"error": message, "exit_code": code}))
@@ -141,7 +144,7 @@ def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, *
     from tasks.profile import profile_lines
 
     chosen = {name: value for name, value in options.items() if value is not None}
-    summary = run_campaign(campaign, chosen, plan_file, lambda line: click.echo(line, err=True))
+    summary = run_campaign(campaign, chosen, plan_file, say)
     _answer(
         as_json,
         summary,
@@ -275,7 +278,7 @@ def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
 
     low, high = price_of_check(name)
     key = key_from_environment()
-    click.echo(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD", err=True)
+    say(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD")
     if not yes:
         click.confirm("pay for it?", abort=True, err=True)
     found = check_model(name, base_url, key)
@@ -338,7 +341,7 @@ def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int
     from flows.serve import Service
     from flows.serve import serve as run
 
-    run(Service(folder, cron, time_zone, every, port, alert_url), lambda line: click.echo(line, err=True))
+    run(Service(folder, cron, time_zone, every, port, alert_url), say)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -369,7 +372,7 @@ def watch(folder: str, every: float) -> None:
 
     refuse_doubles(read_calendar(folder))
     server_url()
-    look(folder, every, threading.Event().wait, lambda line: click.echo(line, err=True))
+    look(folder, every, threading.Event().wait, say)
 
 
 def _no_telemetry() -> None:

@@ -25,6 +25,7 @@ from catalogs.storage.local_files import work_folder
 from catalogs.storage.store import Store, split_uri, write_uri
 from tasks.approved_plan import known_of, take_up
 from tasks.engines import ChosenModel, choose_model
+from tasks.log_lines import know
 from tasks.planning import NothingLeft, Thorough, write_plan
 
 _OPTION_FIELDS = frozenset(f.name for f in fields(PlanOptions))
@@ -69,6 +70,7 @@ def prepare(
         UserError: one line about what is wrong in campaign, catalogs, references or plan.
     """
     campaign = load_campaign(campaign_path)
+    know(campaign=campaign.name)
     store = Store.at(campaign.output)
     store.refuse_files(FOLDERS)  # before anything is made that could not be kept, or committed
     if run_id is not None:
