@@ -159,6 +159,15 @@ def _counted(tallies: Tallies, since: datetime | None, cpu_runs: Sequence[str]) 
     yield _events(tallies.delivered, since, "delivered")
     yield _events(tallies.failed, since, "failed")
     yield _events(tallies.current.filter(pc.equal(tallies.current["status"], "failed")), since, "still_failed")
+    yield rendered_facts(tallies, since, cpu_runs)
+
+
+def rendered_facts(tallies: Tallies, since: datetime | None, cpu_runs: Sequence[str]) -> pa.Table:
+    """Facts of the pictures that were made.
+
+    Args:
+        cpu_runs: starts whose pictures a CPU made.
+    """
     renders = tallies.renders
     is_gpu = pc.and_(
         pc.equal(renders["engine"], "diffusers"),
@@ -166,7 +175,7 @@ def _counted(tallies: Tallies, since: datetime | None, cpu_runs: Sequence[str]) 
     )
     gpu = pc.if_else(pc.fill_null(is_gpu, False), renders["seconds"], 0.0)
     renders = renders.append_column("engine_seconds", renders["seconds"]).append_column("gpu_seconds", gpu)
-    yield _events(renders, since, "rendered")
+    return _events(renders, since, "rendered")
 
 
 def _events(table: pa.Table, since: datetime | None, measure: str) -> pa.Table:
