@@ -8,15 +8,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
 from catalogs.assets.commits import Status, Step, UnreadCommit, commit, pair_of
 from catalogs.assets.history import read_current
 from catalogs.assets.tallies import read_tallies
-from catalogs.columns import is_master
+from catalogs.columns import ASSETS, is_master
 from catalogs.storage.store import Store
-from tests.catalogs.assets.test_commits import ONE, TWO, row
+from tests.catalogs.assets.test_commits import ONE, START, TWO, row
 from tests.catalogs.assets.test_query import NEW, Events, events, rows_of, write
 
 
@@ -91,3 +93,21 @@ def test_a_commit_that_cannot_be_read_is_told(store: Store) -> None:
     unread: list[UnreadCommit] = []
     assert read_tallies(store, unread=unread).delivered.num_rows == 1
     assert len(unread) == 1
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(events)
+def test_rows_of_one_commit_that_no_order_tells_apart_count_as_in_the_history(found: Events) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        rows = rows_of(found, is_new=True)
+        for item in rows:
+            item |= {"created_at": START, "ordered_at": START, "step": 3, "run_id": "new"}
+        target = Path(name, "catalog", "new", "0.parquet")
+        target.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows, schema=ASSETS), target)
+        store = Store.at(name)
+        assert counted(read_tallies(store).current) == counted(read_current(store))
+
+
+def counted(table: pa.Table) -> Counter[tuple[str, str]]:
+    return Counter(zip(table["kind"].to_pylist(), table["status"].to_pylist(), strict=True))
