@@ -21,11 +21,15 @@ from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, pla
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
 from flows.cli_prune import prune
+from flows.cli_stats import stats
+from tasks.log_lines import check_log_setting, say, set_up
 
 
 def main() -> None:
     """Entry point: every error packshot raises on purpose is one line and its exit code."""
     try:
+        check_log_setting()
+        set_up()
         with _term_is_ctrl_c():
             cli.main(standalone_mode=False)
     except PackshotError as error:
@@ -60,14 +64,14 @@ def _term_is_ctrl_c() -> Iterator[None]:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {one_line(message)}", err=True)
+    say(f"error: {one_line(message)}")
     if "--json" in sys.argv:
         with suppress(OSError):  # which may be the error
             click.echo(json.dumps({"error": message, "exit_code": code}))
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch, prune])
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch, prune, stats])
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""
@@ -163,7 +167,7 @@ def render(campaign: str, plan_file: str | None, profile: bool, as_json: bool, *
     from tasks.profile import profile_lines
 
     chosen = {name: value for name, value in options.items() if value is not None}
-    summary = run_campaign(campaign, chosen, plan_file, lambda line: click.echo(line, err=True))
+    summary = run_campaign(campaign, chosen, plan_file, say)
     _answer(
         as_json,
         summary,
@@ -314,7 +318,7 @@ def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int
     from flows.serve import Service
     from flows.serve import serve as run
 
-    run(Service(folder, cron, time_zone, every, port, alert_url), lambda line: click.echo(line, err=True))
+    run(Service(folder, cron, time_zone, every, port, alert_url), say)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -345,7 +349,7 @@ def watch(folder: str, every: float) -> None:
 
     refuse_doubles(read_calendar(folder))
     server_url()
-    look(folder, every, threading.Event().wait, lambda line: click.echo(line, err=True))
+    look(folder, every, threading.Event().wait, say)
 
 
 def _no_telemetry() -> None:

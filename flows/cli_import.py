@@ -8,6 +8,7 @@ from shlex import quote
 import click
 
 from flows.cli_output import answer
+from tasks.log_lines import say
 
 
 @click.command("import")
@@ -37,6 +38,6 @@ def import_command(
     if folder is None:
         raise OptionError("import", source, "needs a folder to write to", f"packshot import {quote(source)} catalog")
     chosen = ImportOptions(dry_run=dry_run, **{name: value or "" for name, value in options.items()})
-    report = import_catalog(source, folder, chosen, lambda line: click.echo(line, err=True))
+    report = import_catalog(source, folder, chosen, say)
     after = [] if dry_run else [f"next: packshot plan {quote(str(Path(folder, 'campaign.yaml')))}"]
     answer(as_json, report.as_dict(), [*report.lines(), *after])

@@ -7,6 +7,7 @@ import click
 from flows.cli_options import JSON
 from flows.cli_output import answer as _answer
 from flows.cli_output import table_lines
+from tasks.log_lines import say
 
 MODEL_DETAILS = ("repository", "revision", "engine", "tokens", "pinned")
 
@@ -50,7 +51,7 @@ def _check_model(name: str, base_url: str, yes: bool, as_json: bool) -> None:
 
     low, high = price_of_check(name)
     key = key_from_environment()
-    click.echo(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD", err=True)
+    say(f"one picture of 256x256 pixels costs {low:.3f} to {high:.3f} USD")
     if not yes:
         click.confirm("pay for it?", abort=True, err=True)
     found = check_model(name, base_url, key)

@@ -15,6 +15,7 @@ import click
 from catalogs.errors import WorkError, one_line, printable
 from catalogs.money import micro, shown
 from catalogs.plans.clock import by_the_clock
+from tasks.log_lines import say
 
 if TYPE_CHECKING:
     from catalogs.inputs.reject_file import Reject
@@ -249,7 +250,7 @@ def end(as_json: bool, found: Answer) -> None:
     """Say what a command found, and end as it says."""
     answer(as_json, found.data, found.lines)
     if found.error:
-        click.echo(f"error: {one_line(found.error)}", err=True)
+        say(f"error: {one_line(found.error)}")
     if found.exit_code:
         sys.exit(found.exit_code)
 
@@ -257,7 +258,13 @@ def end(as_json: bool, found: Answer) -> None:
 def say_unread(unread: Sequence[Mapping[str, str]]) -> None:
     """Warn on stderr of commits that could not be read."""
     if line := unread_line(unread):
-        click.echo(one_line(line), err=True)
+        say(one_line(line))
+
+
+def say_problems(problems: Sequence[str]) -> None:
+    """Warn on stderr of what could not be read."""
+    for problem in problems:
+        say(one_line(f"warning: {problem}"))
 
 
 def answer(as_json: bool, data: object, lines: Sequence[str]) -> None:

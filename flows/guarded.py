@@ -18,6 +18,8 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
+from tasks.log_lines import set_up
+
 _INNER = "--inner"
 
 
@@ -48,6 +50,7 @@ def main() -> None:
 def _run_engine(guard: int) -> None:
     """The engine itself, as `python -m prefect.engine` is."""
     threading.Thread(target=_end_with, args=(guard,), name="guard", daemon=True).start()
+    set_up()  # before Prefect is imported
     sys.argv = ["prefect.engine"]
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 

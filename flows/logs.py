@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 
 from catalogs.errors import PackshotError
+from tasks.log_lines import set_up
 
 _SAID_BY_THE_SHARD = "Finished in state Completed"
 _SAID_BY_THE_STATE = "Unexpected result for failed state"  # a Failed state that carries a summary, no exception
 
 
 def quiet() -> None:
-    """Install the filter on Prefect's run loggers of this process; again is harmless."""
+    """Install the filter on Prefect's run loggers of this process, and JSON where asked for; again is harmless."""
+    set_up()
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(says_something)
 

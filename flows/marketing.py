@@ -27,6 +27,7 @@ from flows.settling import drop_covered_runs, settle_dead_runs
 from flows.stops import MESSAGE, ends_when_told
 from flows.summary_page import plain
 from tasks.engines import engine_of
+from tasks.log_lines import check_log_setting, know
 from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
 from tasks.stopping import ending
 from tasks.takeover import check_take_over
@@ -138,6 +139,7 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         What became of each campaign; the state Failed around it names those that failed.
     """
     try:
+        check_log_setting()
         check_take_over(options.render.retire, options.render.take_over)
         entries = _chosen(read_calendar(folder), options)
     except UserError as error:  # a line in the UI, not a traceback
@@ -194,6 +196,7 @@ def _chosen(entries: Sequence[Entry], options: MarketingOptions) -> list[Entry]:
 
 def _settled(entry: Entry, now: datetime, options: MarketingOptions) -> CampaignResult:
     """What became of one campaign, whatever it met: the others are still to come."""
+    know(campaign=entry.name, run=None)
     if ending.is_set():
         return _line(entry, Result.STOPPED, "the run was told to end before it")
     try:

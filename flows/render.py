@@ -33,6 +33,7 @@ from tasks.before_render import prepare_render, withdrawing_all_the_same
 from tasks.engines import engine_of
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
+from tasks.log_lines import check_log_setting, know
 from tasks.outcome import outcome_of
 from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted, withdraw_ended
 from tasks.prepare import Prepared
@@ -169,6 +170,7 @@ def render_catalog(
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
     """
+    check_log_setting()
     check_take_over(options.retire, options.take_over)
     check_runner(options.runner, options.address)
     check_attention(options.engine.attention)
@@ -191,6 +193,7 @@ def _rendered(campaign: str, options: RenderOptions, plan: str | None, run_id: s
     with withdrawing_all_the_same(campaign, say):
         prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
         header = PlanFile(prepared.store, prepared.plan_key).header
+        know(campaign=header.campaign, run=prepared.run_id)
         if options.runner == "local":  # the key of a cluster is in the environment of its nodes
             check_access(header)
         # Nobody may be there to start again once the lease of a lost machine is over.

@@ -20,6 +20,7 @@ from inference.local.checkpoints import check_attention, check_attention_here
 from tasks.before_render import prepare_render, withdrawing_all_the_same
 from tasks.engines import check_device, choose_model
 from tasks.hosted import check_access
+from tasks.log_lines import know
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
 from tasks.run_summary import costs_of_run, write_summary
@@ -53,6 +54,7 @@ def run_campaign(
         _refuse_early(campaign, options)
         prepared = prepare_render(campaign, options, say, plan_file=plan_file)
         header = PlanFile(prepared.store, prepared.plan_key).header
+        know(campaign=header.campaign, run=prepared.run_id)
         retiring = options.get("retire") and prepared.summary["actions"].get("retired")
         if retiring and not options.get("take_over"):
             refuse_another(prepared.store, header, prepared.run_id)

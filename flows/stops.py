@@ -13,7 +13,6 @@ import atexit
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
 
+from tasks.log_lines import say
 from tasks.settings import stop_seconds
 from tasks.stopping import close_all, end, ending
 
@@ -108,7 +108,7 @@ def _mark_cancelled() -> None:
 
 def _leave() -> None:
     """End the process, whatever its threads do."""
-    print(f"error: {MESSAGE}", file=sys.stderr, flush=True)
+    say(f"error: {MESSAGE}")
     # Prefect's own server of a single run is a child that only its exit function stops.
     last = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
     last.start()

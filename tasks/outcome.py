@@ -21,6 +21,7 @@ from catalogs.inputs.reject_file import called, first_rejects
 from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
+from tasks.log_lines import know
 
 _COLUMNS = with_identity("master", "product_id", "title", "covers", "fingerprint", "action", "work", "reason")
 TOLD = 10  # of what is not there, by name
@@ -145,6 +146,7 @@ def _reason(known: Known | None, row: Row) -> str | None:
 def open_campaign(path: str) -> tuple[Campaign, Store]:
     """A campaign and its output."""
     campaign = load_campaign(path)
+    know(campaign=campaign.name)
     store = Store.at(campaign.output)
     store.refuse_files(FOLDERS)
     return campaign, store

@@ -30,6 +30,7 @@ from tasks.cancel_watch import watch
 from tasks.collect import collect_paid
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
+from tasks.log_lines import knowing, set_up
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
 from tasks.verify import MuchIsGone, is_due, verify
@@ -115,7 +116,13 @@ def withdraw_only(path: str, name: str) -> int:
 def render_shard(job: ShardJob, label: str) -> Any:
     """Render one shard; "Skipped" when all its assets are delivered already."""
     watch(_flow_run())
+    set_up()  # where Ray started the process
     plan = PlanFile(job.store, job.plan)
+    with knowing(campaign=plan.header.campaign, run=job.run_id, shard=job.shard.number):
+        return _rendered(job, plan)
+
+
+def _rendered(job: ShardJob, plan: PlanFile) -> Any:
     try:
         report = run_shard(job, engine_factory(plan.header, job.engine, plan), progress.report).as_dict()
     except DeviceError:

@@ -25,6 +25,8 @@ from catalogs.storage.local_files import work_folder
 from catalogs.storage.store import Store, split_uri, write_uri
 from tasks.approved_plan import known_of, take_up
 from tasks.engines import ChosenModel, choose_model
+from tasks.limits import judge
+from tasks.log_lines import know
 from tasks.planning import NothingLeft, Thorough, write_plan
 
 _OPTION_FIELDS = frozenset(f.name for f in fields(PlanOptions))
@@ -69,6 +71,7 @@ def prepare(
         UserError: one line about what is wrong in campaign, catalogs, references or plan.
     """
     campaign = load_campaign(campaign_path)
+    know(campaign=campaign.name)
     store = Store.at(campaign.output)
     store.refuse_files(FOLDERS)  # before anything is made that could not be kept, or committed
     if run_id is not None:
@@ -92,7 +95,7 @@ def make_plan(
     """
     with work_folder() as folder:
         summary = write_plan(campaign, model, store, options, folder, Thorough())
-        keep_budget(summary, campaign, may_hold)
+        keep_budget(summary, campaign, PlanFile(Store.at(str(folder)), PLAN_NAME), may_hold)
         # The plan last: it makes the start one that others read, and must not be silent of what it leaves out.
         if pq.read_metadata(folder / REJECTS_NAME).num_rows:
             store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
@@ -101,17 +104,23 @@ def make_plan(
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
 
 
-def keep_budget(summary: PlanSummary, campaign: Campaign, may_hold: bool) -> None:
-    """Refuse a plan over its budget, or hold what of it costs more.
+def keep_budget(summary: PlanSummary, campaign: Campaign, plan: PlanFile, may_hold: bool) -> None:
+    """Refuse a plan over its budget or the limits of its folder, or hold what of it costs more.
 
     Raises:
         CampaignError: naming the limit, the estimate and what to do.
     """
-    error = over_cost(summary, campaign)
+    judged = judge(campaign, plan)
+    summary.warnings += judged.warnings
+    if judged.time:
+        raise judged.time
+    error = over_cost(summary, campaign) or judged.money
     if may_hold and error and summary.has_free_work:
         summary.held = str(error)
         return
     check_budget(summary, campaign)
+    if error:
+        raise error
 
 
 def warn_of_clock(summary: PlanSummary, store: Store) -> None:
@@ -125,8 +134,13 @@ def warn_of_clock(summary: PlanSummary, store: Store) -> None:
 
 def _stored(campaign: Campaign, store: Store, run_id: str) -> Prepared:
     key = run_key(run_id, PLAN_NAME)
-    summary = summarise(PlanFile(store, key))
-    summary.held = str(over_cost(summary, campaign) or "")
+    plan = PlanFile(store, key)
+    summary = summarise(plan)
+    judged = judge(campaign, plan)
+    if judged.time:
+        raise judged.time
+    summary.warnings += judged.warnings
+    summary.held = str(over_cost(summary, campaign) or judged.money or "")
     return Prepared(store, run_id, key, summary.as_dict())
 
 
@@ -140,7 +154,7 @@ def _take_plan(campaign: Campaign, store: Store, plan_file: str, options: PlanOp
     with work_folder() as temporary:
         path = temporary / PLAN_NAME
         summary = take_up(PlanFile(Store.at(folder), file), campaign, store, options, path)
-        keep_budget(summary, campaign, may_hold)
+        keep_budget(summary, campaign, PlanFile(Store.at(str(temporary)), PLAN_NAME), may_hold)
         store.write_file(summary.plan_key, str(path))
         warn_of_clock(summary, store)
     return Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())

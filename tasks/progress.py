@@ -11,6 +11,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from tasks.log_lines import is_json, say
+
 LINE_EVERY_SECONDS = 15.0
 
 _current: AssetProgress | None = None
@@ -27,7 +29,9 @@ class AssetProgress:
         self.total, self.unit, self.delivered, self.failed = total, unit, 0, 0
         self._lock = threading.Lock()
         self._stream, self._started, self._last_line = stream, monotonic(), monotonic()
-        self._bar = tqdm(total=total, unit=unit, file=stream, leave=False) if stream.isatty() else None
+        self._bar = (
+            tqdm(total=total, unit=unit, file=stream, leave=False) if stream.isatty() and not is_json() else None
+        )
 
     def add(self, delivered: int, failed: int) -> None:
         with self._lock:
@@ -39,7 +43,7 @@ class AssetProgress:
                     self._bar.set_postfix(failed=self.failed)
             elif monotonic() - self._last_line >= LINE_EVERY_SECONDS:
                 self._last_line = monotonic()
-                print(self.line(), file=self._stream, flush=True)
+                say(self.line(), self._stream)
 
     def line(self) -> str:
         done = self.delivered + self.failed

@@ -89,6 +89,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs",
         "catalogs.assets",
         "catalogs.campaigns",
+        "catalogs.gallery",  # the page of stats
         "catalogs.imports",
         "catalogs.inputs",  # check prints what is wrong with rows
         "catalogs.journal",

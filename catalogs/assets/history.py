@@ -227,8 +227,11 @@ class History:
         return current is not None and current[1].is_delivered and current[0].hex() == fingerprint
 
     def master(self, render_fingerprint: str) -> str | None:
-        """Key of the last committed master of this render."""
-        found = self._masters.get(bytes.fromhex(render_fingerprint))
+        """Key of the last committed master of this render; None for a name that is no fingerprint."""
+        try:
+            found = self._masters.get(bytes.fromhex(render_fingerprint))
+        except ValueError:  # a folder of the journal that somebody made by hand
+            return None
         return found[1] if found else None
 
     def standing(self) -> Iterator[tuple[Identity, str, Known]]:

@@ -83,7 +83,7 @@ def _without_doubles(entries: Sequence[Entry]) -> Iterator[Entry]:
     """Campaigns of one name and output would retire each other's assets, and no file says which is meant: all are
     refused. A proof and a render touch no row of each other."""
     named = [(entry.path, entry.campaign) for entry in entries if entry.campaign]
-    places = {output: _place(output) for output in {campaign.output for _, campaign in named}}
+    places = {output: place_of(output) for output in {campaign.output for _, campaign in named}}
     keys = {path: (c.name, places[c.output], c.model.name == "proof") for path, c in named}
     for entry in entries:
         others = tuple(path for path in keys if path != entry.path and keys[path] == keys.get(entry.path))
@@ -93,7 +93,7 @@ def _without_doubles(entries: Sequence[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-def _place(output: str) -> str:
+def place_of(output: str) -> str:
     """One text for one place; a checked campaign's output is absolute already, and holds no link."""
     if "://" in output:
         return output

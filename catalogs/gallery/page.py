@@ -28,8 +28,8 @@ def index_page(facts: Mapping[str, Any]) -> str:
     # 'strict-dynamic': the one script known by its hash may load data files, nothing else runs. 'self' and
     # file: are for browsers that do not know it; a file:// address is of no origin, so 'self' is not enough.
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}' 'strict-dynamic' 'self' file:; "
-        f"style-src '{_hash(style)}'; img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src '{source_hash(script)}' 'strict-dynamic' 'self' file:; "
+        f"style-src '{source_hash(style)}'; img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
     )
     filling = {
         "policy": policy,
@@ -52,5 +52,6 @@ def _asset(name: str) -> str:
     return files("catalogs.gallery").joinpath(name).read_text("utf-8")
 
 
-def _hash(source: str) -> str:
+def source_hash(source: str) -> str:
+    """Names a script or a style in a content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

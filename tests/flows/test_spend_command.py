@@ -199,3 +199,9 @@ def test_the_view_goes_to_a_bucket(tmp_path: Path, spend: Spend, flaky_s3: Flaky
     (tmp_path / "v.parquet").write_bytes(data)
     table = pq.read_table(tmp_path / "v.parquet")
     assert sum(table["paid"].to_pylist()) == sum(table["possibly_billed"].to_pylist()) == Decimal("0.014")
+
+
+def test_a_folder_of_the_journal_that_is_no_fingerprint_stops_no_plan(tmp_path: Path) -> None:
+    project = Project.of(tmp_path, 1, model="bfl/klein-4b", budget={"max_cost": 1.0})
+    journal(project, mine=(FIRST, "task.spring.14000"))
+    assert project.plan().summary["spent"] == 0.014
