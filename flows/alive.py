@@ -24,6 +24,8 @@ from catalogs.journal.lease import boot_name, is_dead
 from tasks.settings import beat_seconds
 
 ALIVE, ENDED = "packshot.run.alive", "packshot.run.ended"
+PART_ALIVE, PART_ENDED = "packshot.part.alive", "packshot.part.ended"
+"""Of a run within another: the death of both is told once."""
 MISSED = 5
 """Beats that a run misses before it counts as dead."""
 
@@ -36,13 +38,14 @@ def alive(tags: Sequence[str] = ()) -> Iterator[None]:
         tags: besides those that say where its process is.
     """
     seconds, ended = beat_seconds(), threading.Event()
-    send = _sender()
+    send = _Sender()
+    sign, last_word = (PART_ALIVE, PART_ENDED) if flow_run.parent_flow_run_id else (ALIVE, ENDED)
     _tag(UUID(flow_run.id), [*tags, *process_tags()])
-    send(ALIVE)
+    send(sign)
 
     def beat() -> None:
         while not ended.wait(seconds):
-            send(ALIVE)
+            send(sign)
 
     thread = threading.Thread(target=beat, name="alive", daemon=True)
     thread.start()
@@ -51,7 +54,7 @@ def alive(tags: Sequence[str] = ()) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        send(ENDED)
+        send(last_word)
 
 
 class _Sender:
@@ -66,10 +69,6 @@ class _Sender:
     def __call__(self, event: str) -> None:
         with suppress(Exception):  # a server that is away hears the next one
             emit_event(event, resource=self._resource, related=self._related)
-
-
-def _sender() -> _Sender:
-    return _Sender()
 
 
 def process_tags() -> list[str]:

@@ -143,7 +143,7 @@ def test_deploy_may_be_repeated(prefect_server: dict[str, str]) -> None:
     for part in ("automations", "pools", "deployments"):
         assert sorted(before[part]) == sorted(after[part]), "the second deploy has added something"
     assert {"cpu", "gpu"} <= set(after["pools"])
-    assert len(after["automations"]) == 7
+    assert len(after["automations"]) == 8
     for name in ("marketing-run/cpu", "marketing-run/gpu"):
         [[schedule, active]] = after["deployments"][name]["schedules"]
         assert (schedule["cron"], schedule["timezone"], active) == ("0 5 * * 1-5", "Europe/Berlin", True)
