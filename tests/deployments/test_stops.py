@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -108,8 +106,7 @@ def test_a_worker(
     environment = {**prefect_server, **drawn.environment}
     assert packshot(environment, "deploy", str(project.folder)).returncode == 0
     log = tmp_path / "worker.log"
-    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
-    with process({**environment, "PATH": path}, log, *command) as worker:
+    with process(environment, log, *command) as worker:
         start_run(environment, project)
         drawn.wait_for(10)
         worker.send_signal(number)

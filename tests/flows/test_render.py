@@ -62,7 +62,8 @@ def test_a_run_is_readable_in_the_ui(tmp_path: Path, prefect_server: dict[str, s
     assert summary["outcome"]["delivered"] == 24
     seen = seen_by_prefect(prefect_server, f"readable · {summary['run_id']}")
     assert seen["flows"] == ["Completed"]
-    assert seen["artifacts"] == ["contact-sheet", "progress", "shards", "summary"]
+    kinds = ("contact-sheet", "progress", "shards", "summary")
+    assert seen["artifacts"] == [f"{kind}-readable" for kind in kinds]
     shards = [(name, state, tags) for name, state, tags in seen["tasks"] if name.startswith("shard")]
     assert len(shards) == 4
     assert all(state == "Completed" and not tags for _, state, tags in shards)
