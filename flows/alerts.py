@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -82,7 +83,9 @@ class _Memory:
     """
 
     def __init__(self, path: str, kind: Kind) -> None:
-        self._name = f"packshot-told-{kind}-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+        # As the machine sees it: two campaigns are called campaign.yaml in their folders.
+        named = hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:16]
+        self._name = f"packshot-told-{kind}-{named}"
 
     def read(self) -> Any:
         with suppress(Exception), get_client(sync_client=True) as client:
@@ -130,9 +133,7 @@ def send_ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
 
     A run within another leaves the word to that one. The runner of a worker calls it for a process that was killed.
     """
-    if flow_run.parent_task_run_id is not None:
-        return
-    if flow_run.id in told_of:
+    if flow_run.parent_task_run_id is not None or flow_run.id in told_of:
         return
     parameters = flow_run.parameters
     path = str(parameters.get("campaign") or parameters.get("folder") or "")
