@@ -45,6 +45,7 @@ def listener() -> Iterator[Listener]:
         made = Listener(server.getsockname()[1])
         threading.Thread(target=_accept, args=(server, made), daemon=True).start()
         yield made
+        server.shutdown(socket.SHUT_RDWR)  # closing alone would not wake the thread
 
 
 def _accept(server: socket.socket, made: Listener) -> None:

@@ -44,8 +44,15 @@ def victim() -> Iterator[Victim]:
                 except OSError:
                     return
 
-        threading.Thread(target=listen, daemon=True).start()
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
         yield found
+        # Closing alone would not wake it: it would go on to take whoever comes to this port for another test.
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        assert not thread.is_alive()
+        for connection, _ in found.connections:
+            connection.close()
 
 
 def fetcher(victim: Victim, network: Network) -> Fetcher:
