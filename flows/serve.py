@@ -33,7 +33,7 @@ _SERVER_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
-_RUN_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_LOGGING_LEVEL": "WARNING"}
+_RUN_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_WORKER_QUERY_SECONDS": "2"}
 
 
 class ServerError(WorkError):
@@ -69,8 +69,9 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     refuse_doubles(entries)
     _refuse_another_server()
     folder, url = os.path.abspath(service.folder), f"http://127.0.0.1:{service.port}"
-    for name, value in {**_RUN_SETTINGS, "PREFECT_API_URL": f"{url}/api", "PREFECT_UI_URL": url}.items():
-        os.environ[name] = value
+    for name, value in {**_RUN_SETTINGS, "PREFECT_UI_URL": url}.items():
+        os.environ.setdefault(name, value)
+    os.environ["PREFECT_API_URL"] = f"{url}/api"
     # Prefect reads its environment when it is imported.
     from flows.deploy import Plan, check_plan, deploy
 

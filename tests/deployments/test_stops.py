@@ -155,6 +155,9 @@ def test_serve(tmp_path: Path, drawn: Drawn, number: signal.Signals) -> None:
     assert not project.store.list("leases")
     with prefect_at(tmp_path / "home") as history:
         assert run_state(history, project) == "Cancelled"
+        wanted = {"flow_run_id": {"any_": [flow_runs(history, project.path)[0]["id"]]}}
+        lines = [line["message"] for line in call(history, "/logs/filter", {"logs": wanted})]
+        assert any("assets in 4 shards" in line for line in lines), "its page shows what it did"
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float, log: Path) -> None:
