@@ -72,23 +72,35 @@ class _Sender:
 
 
 def process_tags() -> list[str]:
-    """Where a run's process is: its host, and which process of which boot."""
-    return [f"host:{socket.gethostname()}", f"process:{os.getpid()}:{_started(os.getpid())}:{boot_name()}"]
+    """Where a run's process is: its host, and which process of which boot of which machine."""
+    named = f"process:{os.getpid()}:{_started(os.getpid())}:{_machine()}:{boot_name()}"
+    return [f"host:{socket.gethostname()}", named]
 
 
 def is_gone(tags: Sequence[str]) -> bool:
     """Whether tags are those of a process of this host that is known to have ended."""
     if f"host:{socket.gethostname()}" not in tags:
         return False
-    named = [tag.split(":", 3) for tag in tags if tag.startswith("process:")]
-    return bool(named) and all(_has_ended(*parts[1:]) for parts in named if len(parts) == 4)
+    named = [tag.split(":", 4) for tag in tags if tag.startswith("process:")]
+    return bool(named) and all(len(parts) == 5 and _has_ended(*parts[1:]) for parts in named)
 
 
-def _has_ended(pid: str, started: str, boot: str) -> bool:
-    if not pid.isdigit() or not boot or boot != boot_name():
-        # Of another boot or container of a host of this name: it may be a living one.
-        return bool(boot) and boot.split("/")[0] != boot_name().split("/")[0]
+def _has_ended(pid: str, started: str, machine: str, boot: str) -> bool:
+    if not pid.isdigit() or not boot:
+        return False
+    if boot != boot_name():
+        # Of another container of this boot it may live; so may it on another machine that has this one's name.
+        is_rebooted = boot.partition("/")[0] != boot_name().partition("/")[0]
+        return is_rebooted and bool(machine) and machine == _machine()
     return is_dead(boot, int(pid)) or _started(int(pid)) != started
+
+
+def _machine() -> str:
+    """What stays when a machine boots again, "" where it has no such thing, as containers have not."""
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> str:
