@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -22,6 +20,7 @@ from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
 from flows.cli_prune import prune
 from flows.cli_stats import stats
+from flows.signals import handled
 from tasks.log_lines import check_log_setting, say, set_up
 
 
@@ -30,7 +29,7 @@ def main() -> None:
     try:
         check_log_setting()
         set_up()
-        with _term_is_ctrl_c():
+        with handled(_as_ctrl_c, signal.SIGTERM):
             cli.main(standalone_mode=False)
     except PackshotError as error:
         _fail(str(error), error.exit_code)
@@ -46,21 +45,9 @@ def main() -> None:
         sys.exit(1)
 
 
-@contextmanager
-def _term_is_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM unwind a command as Ctrl-C does, so that nothing half-written stays; runs have a way of their own."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Unwind a command, so that nothing half-written stays; runs have a way of their own."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> None:

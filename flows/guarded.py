@@ -18,6 +18,7 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
+from flows.signals import TO_END, handled
 from tasks.log_lines import set_up
 
 _INNER = "--inner"
@@ -36,9 +37,8 @@ def main() -> None:
     def forward(number: int, frame: FrameType | None) -> None:
         engine.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
-    code = engine.wait()
+    with handled(forward, *TO_END):
+        code = engine.wait()
     os.close(theirs)
     if code < 0:  # what killed it is for the worker to say
         with suppress(OSError):  # SIGKILL has no handler

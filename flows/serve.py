@@ -6,7 +6,6 @@ What `packshot deploy` registers with any server, and the workers that it asks f
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from types import FrameType
 from catalogs.campaigns.calendar import read_calendar, refuse_doubles
 from catalogs.errors import OptionError, WorkError
 from flows.only_one import only_one
+from flows.signals import TO_END, handled
 from tasks.settings import check_settings, stop_seconds
 
 LOOK_SECONDS = 1.0
@@ -107,12 +107,8 @@ def _told() -> Iterator[threading.Event]:
     def end(number: int, frame: FrameType | None) -> None:
         told.set()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handled(end, *TO_END):
         yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

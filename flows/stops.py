@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 from uuid import UUID
@@ -23,32 +23,26 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
 
+from flows.signals import TO_END, handled
 from tasks.log_lines import say
 from tasks.settings import stop_seconds
 from tasks.stopping import close_all, end, ending
 
 EXIT_CODE = 130
 MESSAGE = "told to end; what was finished is committed, the next run does the rest"
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 _runs: list[UUID] = []
 
 
 @contextmanager
-def ends_when_told(flow_run: UUID | None) -> Iterator[None]:
+def ends_when_told(flow_run: UUID) -> Iterator[None]:
     """Let SIGTERM and SIGINT end the flow run of the block in order; within another such block it joins that one."""
-    seconds = stop_seconds()
-    if flow_run is not None:
-        _runs.append(flow_run)
+    _runs.append(flow_run)
     try:
-        if threading.current_thread() is not threading.main_thread() or _Handler.is_installed:
+        with nullcontext() if _Handler.is_installed else _Handler(stop_seconds()).installed():
             yield
-        else:
-            with _Handler(seconds).installed():
-                yield
     finally:
-        if flow_run is not None:
-            _runs.remove(flow_run)
+        _runs.remove(flow_run)
 
 
 class _Handler:
@@ -67,16 +61,14 @@ class _Handler:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._told) for number in _SIGNALS}
         _Handler.is_installed = True
         try:
-            yield
+            with handled(self._told, *TO_END):
+                yield
         finally:
             self._left.set()
             self._hurry.set()
             _Handler.is_installed = False
-            for number, handler in before.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
             ending.clear()
 
     def _told(self, number: int, frame: FrameType | None) -> None:

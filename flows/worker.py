@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from flows.signals import TO_END, handled
 from tasks.settings import stop_seconds
 
 TEARDOWN_SECONDS = 10.0
@@ -44,10 +45,9 @@ def work(pool: str, limit: int, more: Sequence[str] = ()) -> int:
     def forward(number: int, frame: FrameType | None) -> None:
         worker.send_signal(signal.SIGTERM)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
-    code = worker.wait()
-    wait_for_children(patience)
+    with handled(forward, *TO_END):
+        code = worker.wait()
+        wait_for_children(patience)
     return 128 - code if code < 0 else code
 
 
