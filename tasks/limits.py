@@ -128,25 +128,31 @@ def _judge(judged: Judged, limits: Limits, limit: Limit, planned: Amounts, spent
     whose = f"by all campaigns of {limits.folder}" + (f" for {limit.brand}" if limit.brand else "")
     more, before = planned.usd_of(limit.brand), spent.usd_of(limit.brand)
     if limit.usd is not None and more:
-        key = f"{limit.where}.usd"
-        if before + more > limit.usd:
-            problem = (
-                f"the plan may cost {shown(more)} USD after {shown(before)} USD spent in {month} {whose}, "
-                f"over the limit of {shown(limit.usd)}"
-            )
-            judged.money = judged.money or CampaignError(limits.path, key, problem, _FIX)
-        elif before + more >= WARN_AT * limit.usd:
-            told = f"{shown(before + more)} of {shown(limit.usd)} USD"
-            judged.warnings.append(f"{limits.path}: {key}: {told} are spent in {month} or planned here, {whose}")
+        problem = (
+            f"the plan may cost {shown(more)} USD after {shown(before)} USD spent in {month} {whose}, "
+            f"over the limit of {shown(limit.usd)}"
+        )
+        near = f"{shown(before + more)} of {shown(limit.usd)} USD are spent in {month} or planned here, {whose}"
+        fault = _compared(judged, limits.path, f"{limit.where}.usd", before + more, limit.usd, problem, near)
+        judged.money = judged.money or fault
     hours, past = planned.hours_of(limit.brand), spent.hours_of(limit.brand)
     if limit.gpu_hours is not None and hours:
-        key = f"{limit.where}.gpu_hours"
-        if past + hours > limit.gpu_hours:
-            problem = (
-                f"the plan needs about {hours:.2f} GPU hours after {past:.2f} in {month} {whose}, "
-                f"over the limit of {limit.gpu_hours:g}"
-            )
-            judged.time = judged.time or CampaignError(limits.path, key, problem, _FIX)
-        elif past + hours >= WARN_AT * limit.gpu_hours:
-            told = f"{past + hours:.2f} of {limit.gpu_hours:g} GPU hours"
-            judged.warnings.append(f"{limits.path}: {key}: {told} are spent in {month} or planned here, {whose}")
+        problem = (
+            f"the plan needs about {hours:.2f} GPU hours after {past:.2f} in {month} {whose}, "
+            f"over the limit of {limit.gpu_hours:g}"
+        )
+        said = f"{past + hours:.2f} of {limit.gpu_hours:g} GPU hours"
+        near = f"{said} are spent in {month} or planned here, {whose}"
+        fault = _compared(judged, limits.path, f"{limit.where}.gpu_hours", past + hours, limit.gpu_hours, problem, near)
+        judged.time = judged.time or fault
+
+
+def _compared(
+    judged: Judged, path: str, key: str, total: float, most: float, problem: str, near: str
+) -> CampaignError | None:
+    """What is over its limit; what comes near it is warned of."""
+    if total > most:
+        return CampaignError(path, key, problem, _FIX)
+    if total >= WARN_AT * most:
+        judged.warnings.append(f"{path}: {key}: {near}")
+    return None
