@@ -78,7 +78,7 @@ class ChosenModel(PricedModel):
 
     @property
     def kind(self) -> Kind:
-        return "proof" if self.spec.engine == "proof" else "render"
+        return kind_of(self.spec.engine)
 
     @property
     def steps(self) -> int:
@@ -126,6 +126,11 @@ def engine_of(campaign: Campaign) -> str:
         return "server"
     spec = MODELS.get(campaign.model.name)
     return spec.engine if spec else "diffusers"
+
+
+def kind_of(engine: str) -> Kind:
+    """What an engine's pictures are."""
+    return "proof" if engine == "proof" else "render"
 
 
 def _counter_of(spec: ModelSpec) -> TokenCounter:

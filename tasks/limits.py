@@ -13,7 +13,8 @@ from catalogs.assets.tallies import read_tallies
 from catalogs.campaigns.calendar import place_of, read_calendar
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.limits import Limit, Limits, limits_of
-from catalogs.errors import CampaignError
+from catalogs.errors import CampaignError, PackshotError, nearest
+from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import entries
 from catalogs.money import Micro, shown
 from catalogs.plans.file import PlanFile
@@ -73,12 +74,39 @@ def judge(campaign: Campaign, plan: PlanFile, now: datetime | None = None) -> Ju
         return judged
     planned, now = _planned(plan), now or datetime.now(UTC)
     for limits in files:
+        judged.warnings += _unknown_brands(limits, planned)
         touched = [one for one in limits.all if _touches(one, planned)]
         if touched:
             spent = _spent(limits, campaign, touched, now)
             for one in touched:
                 _judge(judged, limits, one, planned, spent, f"{now:%B %Y} (UTC)")
     return judged
+
+
+def _unknown_brands(limits: Limits, planned: Amounts) -> list[str]:
+    """A line for each limit of a brand that no catalog of the folder has: it would limit nobody, silently."""
+    named = [one for one in limits.all if one.brand is not None and one.brand not in planned.gpu_seconds]
+    if not named:
+        return []
+    campaigns = [entry.campaign for entry in read_calendar(limits.folder)]
+    try:
+        known = set(planned.gpu_seconds).union(*(_brands(one) for one in campaigns if one))
+    except PackshotError:
+        known = set()
+    if not known or None in campaigns:  # what is broken is told of where it is planned; its brands are not known
+        return []
+    return [
+        f"{limits.path}: {one.where}: no campaign of {limits.folder} has a brand {one.brand!r}: it limits nothing; "
+        f"{nearest(one.brand, sorted(known))}"
+        for one in named
+        if one.brand is not None and one.brand not in known
+    ]
+
+
+def _brands(campaign: Campaign) -> set[str]:
+    """The brands of a campaign's catalog, those that it does not select too."""
+    catalog = Catalog.open(campaign.catalogs.brands, "brands")
+    return {str(row["brand_id"]) for batch in catalog.scan({"brand_id"}) for row in batch.rows}
 
 
 def _touches(limit: Limit, planned: Amounts) -> bool:

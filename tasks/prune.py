@@ -28,6 +28,7 @@ from catalogs.journal.sums import tasked_renders
 from catalogs.plans.decision import UNWANTED
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Entry, MissingKey, Store
+from tasks.engines import engine_of, kind_of
 from tasks.old_plans import Start, delete_plans, newest_starts, old_starts, planned_starts
 
 PLANS, MASTERS = "plans", "masters"
@@ -181,7 +182,7 @@ class Found:
 
 def find(output: Output, campaign: Campaign, retention: Retention) -> Found:
     """What may go of a campaign, of the kind that its model makes, by a retention."""
-    kind = "proof" if campaign.model.name == "proof" else "render"
+    kind = kind_of(engine_of(campaign))
     now = datetime.now(UTC)
     before = {name: None if time is None else now - time for name, time in retention.times().items()}
     found = Found((campaign.name, kind), before, output.store.list(f"assets/{campaign.name}"))

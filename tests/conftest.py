@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,22 @@ import pytest
 
 from catalogs.storage.store import Store
 from tests.ledger.running import LedgerApi, ledger_api
-from tests.prefect_servers import postgres_server, prefect_server
+from tests.prefect_servers import postgres_server
+from tests.prefect_servers import serve as serve_prefect
 from tests.servers import FlakyS3, S3Server, flaky, missing, moto, require
 from tests.swift_server import swift as run_swift
 
-__all__ = ["missing", "postgres_server", "prefect_server", "require"]
+__all__ = ["missing", "postgres_server", "require"]
 
 SCRATCH = pytest.StashKey[str]()
-SERVERS = pytest.StashKey[dict[str, S3Server]]()
+LOGS = pytest.StashKey[dict[str, Callable[[], str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before any library reads it: nothing of the user's, nothing to the network."""
     scratch = tempfile.mkdtemp(prefix="packshot-tests-")
     config.stash[SCRATCH] = scratch
-    config.stash[SERVERS] = {}
+    config.stash[LOGS] = {}
     _let_children_hear_ctrl_c()
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         del os.environ[name]
@@ -63,24 +64,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Show the logs of the servers under the failure of a test that used them."""
     report: Any = yield
     if report.failed:
-        servers = item.config.stash[SERVERS]
+        logs = item.config.stash[LOGS]
         names = " ".join([item.nodeid, *getattr(item, "fixturenames", ())])
-        used = [name for name in servers if name in names]
-        report.sections += [(f"{name} log", servers[name].tail()) for name in used]
+        report.sections += [(f"{name} log", tail()) for name, tail in logs.items() if name in names]
     return report
 
 
 @pytest.fixture(scope="session")
 def swift_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[S3Server]:
     with run_swift(tmp_path_factory.mktemp("swift")) as server:
-        pytestconfig.stash[SERVERS]["swift"] = server
+        pytestconfig.stash[LOGS]["swift"] = server.tail
         yield server
 
 
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[S3Server]:
     with moto(tmp_path_factory.mktemp("moto")) as server:
-        pytestconfig.stash[SERVERS]["moto"] = server
+        pytestconfig.stash[LOGS]["moto"] = server.tail
         yield server
 
 
@@ -124,6 +124,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def chromium() -> str:
     """Path of the browser."""
     return require("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
+    """A real Prefect server on SQLite; the environment that leads to it."""
+    home = tmp_path_factory.mktemp("prefect")
+    with serve_prefect(home) as environment:
+        pytestconfig.stash[LOGS]["prefect_server"] = lambda: (home / "server.log").read_text(errors="replace")[-6000:]
+        yield environment
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,6 @@ START_SECONDS = 120
 CONNECTION = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A real Prefect server on SQLite; the environment that leads to it."""
-    with serve(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
-
-
 @pytest.fixture(scope="module")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A real Prefect server on PostgreSQL; the environment that leads to it."""

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from catalogs.campaigns.campaign import load_campaign
@@ -214,3 +216,20 @@ def test_what_is_paid_for_is_taken_up_all_the_same(shop: Project) -> None:
     assert again.summary["held"] == prepared.summary["held"], "the flow asks again, and buys nothing either"
     with pytest.raises(CampaignError):
         prepare(shop.path, {})
+
+
+def test_a_limit_of_a_brand_that_nobody_has_is_told_of(tmp_path: Path, shop: Project, plan: Plan) -> None:
+    path = limit(shop.folder, "[brand.acmee]\nusd = 0\n[brand.nord]\nusd = 500\n")
+    code, said, _ = plan(shop)
+    assert code == 0
+    told = f"{path}: brand.acmee: no campaign of {shop.folder} has a brand 'acmee': it limits nothing; "
+    assert said.count(told + "did you mean 'acme'?") == 1
+    assert "brand.nord" not in said
+    other = bought(tmp_path / "shop" / "deeper", "autumn")  # a brand that only another campaign has
+    brands = pq.read_table(other.folder / "brands.parquet")
+    renamed = pa.array([f"{name}e" for name in brands["brand_id"].to_pylist()])
+    pq.write_table(brands.set_column(0, brands.schema.field(0), renamed), other.folder / "brands.parquet")
+    assert told not in plan(shop)[1]
+    (other.folder / "brands.parquet").write_bytes(b"no Parquet")
+    code, said, _ = plan(shop)
+    assert (code, "acmee" in said) == (0, False), "what another campaign has is not known"
