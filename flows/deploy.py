@@ -27,6 +27,7 @@ from catalogs.campaigns.calendar import read_calendar, refuse_doubles
 from catalogs.errors import CampaignError, OptionError, WorkError
 from flows.automations import apply_automations, check_alert_url
 from flows.settling import settle_dead_runs
+from tasks.versions import installed
 
 POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
 DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
@@ -142,6 +143,7 @@ async def _make_pools(say: Callable[[str], None]) -> None:
 def _register(plan: Plan) -> None:
     """`prefect deploy --all`, so that prefect.yaml means here what it means to Prefect."""
     words = {"CAMPAIGNS": plan.campaigns, "CRON": plan.cron or NEVER, "TIME_ZONE": plan.time_zone}
+    words["VERSION"] = installed()
     words["BY_CLOCK"] = "true" if plan.cron else "false"
     environment = {**os.environ, **{f"PACKSHOT_{name}": value for name, value in words.items()}}
     with as_file(files("deployments") / "prefect.yaml") as file:

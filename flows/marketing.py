@@ -13,7 +13,7 @@ from uuid import UUID
 
 from prefect import State, flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,7 @@ from tasks.log_lines import check_log_setting, know
 from tasks.prefect_tasks import plan_campaign, verify_daily, withdraw_only
 from tasks.stopping import ending
 from tasks.takeover import check_take_over
+from tasks.versions import check_deployment
 
 
 class EngineChoice(StrEnum):
@@ -139,6 +140,7 @@ def marketing_run(folder: str, options: MarketingOptions = MarketingOptions()) -
         What became of each campaign; the state Failed around it names those that failed.
     """
     try:
+        check_deployment(deployment.version)
         check_log_setting()
         check_take_over(options.render.retire, options.render.take_over)
         entries = _chosen(read_calendar(folder), options)

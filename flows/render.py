@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import State, flow, get_run_logger
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,6 +41,7 @@ from tasks.run_summary import write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import begin, cancelled, closing, stopping
 from tasks.takeover import check_take_over, note_retiring, refuse_another
+from tasks.versions import check_deployment
 
 quiet()
 
@@ -170,6 +171,7 @@ def render_catalog(
     Returns:
         The run's summary; the state Failed around it when not every planned asset was delivered.
     """
+    check_deployment(deployment.version)
     check_log_setting()
     check_take_over(options.retire, options.take_over)
     check_runner(options.runner, options.address)

@@ -34,6 +34,7 @@ from tasks.log_lines import knowing, set_up
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
 from tasks.verify import MuchIsGone, is_due, verify
+from tasks.versions import check_version
 
 RETRY_DELAYS = [5.0, 30.0]
 # What is committed twice counts once, and so is tried again whatever went wrong.
@@ -117,6 +118,7 @@ def render_shard(job: ShardJob, label: str) -> Any:
     """Render one shard; "Skipped" when all its assets are delivered already."""
     watch(_flow_run())
     set_up()  # where Ray started the process
+    check_version(job.version, "the run that sent this shard")
     plan = PlanFile(job.store, job.plan)
     with knowing(campaign=plan.header.campaign, run=job.run_id, shard=job.shard.number):
         return _rendered(job, plan)

@@ -12,6 +12,7 @@ from catalogs.plans.sharding import Shard
 from catalogs.requests import RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import EngineOptions, Profile
+from tasks.versions import installed
 
 Progress = Callable[[int, int], None]
 
@@ -24,6 +25,7 @@ class ShardJob:
         plan: key of the plan file in the store.
         run_id: of this start, which is not the plan's when an approved plan is rendered.
         engine: how a local engine uses the machine.
+        version: of packshot, on the machine that sends it.
     """
 
     plan: str
@@ -31,6 +33,7 @@ class ShardJob:
     run_id: str
     shard: Shard
     engine: EngineOptions = field(default_factory=EngineOptions)
+    version: str = field(default_factory=installed)
 
 
 @dataclass

@@ -47,6 +47,7 @@ EXCEPTIONS = {
     "prefect worker start": LONG,
     "packshot worker": LONG,
     "prefect work-pool create": "needs a Prefect server that stays; tests/deployments/test_files.py makes such a pool",
+    "rsync -a": "tests/deployments/test_backup.py runs the lines of the page",
     "ray start": "tests/flows/test_ray.py starts nodes of its own",
 }
 
