@@ -34,6 +34,9 @@ DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "
 NEVER = "0 5 * * *"
 """Stands in a schedule that is switched off."""
 SCHEDULED = ("marketing-run/cpu", "marketing-run/gpu")
+CONNECT_SECONDS = 10.0
+BUSY_SECONDS = 75.0
+"""A server on SQLite may answer nobody for a minute, while one of its transactions waits for another (3.8.8)."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -88,7 +91,7 @@ def server_url() -> str:
         fix = "start `prefect server start` and set it, for example to http://127.0.0.1:4200/api"
         raise OptionError("PREFECT_API_URL", "", "is not set, so there is no Prefect server to register with", fix)
     try:
-        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+        httpx.get(f"{url}/health", timeout=httpx.Timeout(CONNECT_SECONDS, read=BUSY_SECONDS)).raise_for_status()
     except httpx.HTTPError as error:
         problem = f"no Prefect server answers there ({type(error).__name__})"
         raise OptionError("PREFECT_API_URL", url, problem, "start `prefect server start`, or correct it") from None

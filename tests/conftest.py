@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from catalogs.storage.store import Store
+from tests.flows.postgres import postgres
 from tests.ledger.running import LedgerApi, ledger_api
-from tests.prefect_servers import postgres_server
+from tests.prefect_servers import CONNECTION, sqlite_server
 from tests.prefect_servers import serve as serve_prefect
 from tests.servers import FlakyS3, S3Server, flaky, missing, moto, require
 from tests.swift_server import swift as run_swift
 
-__all__ = ["missing", "postgres_server", "require"]
+__all__ = ["missing", "require", "sqlite_server"]
 
 SCRATCH = pytest.StashKey[str]()
 LOGS = pytest.StashKey[dict[str, Callable[[], str]]]()
@@ -128,9 +129,13 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
-    """A real Prefect server on SQLite; the environment that leads to it."""
+    """A real Prefect server on PostgreSQL; the environment that leads to it.
+
+    On SQLite a busy one (3.8.8) answers nobody for up to a minute: its event loop waits in a collected cursor for a
+    connection that itself waits for the lock of a transaction which only the event loop would end.
+    """
     home = tmp_path_factory.mktemp("prefect")
-    with serve_prefect(home) as environment:
+    with postgres() as url, serve_prefect(home, {CONNECTION: url}) as environment:
         pytestconfig.stash[LOGS]["prefect_server"] = lambda: (home / "server.log").read_text(errors="replace")[-6000:]
         yield environment
 

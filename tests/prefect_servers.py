@@ -14,7 +14,6 @@ from types import MappingProxyType
 
 import pytest
 
-from tests.flows.postgres import postgres
 from tests.servers import free_ports
 
 START_SECONDS = 120
@@ -22,9 +21,9 @@ CONNECTION = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 
 @pytest.fixture(scope="module")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A real Prefect server on PostgreSQL; the environment that leads to it."""
-    with postgres() as url, serve(tmp_path_factory.mktemp("prefect"), {CONNECTION: url}) as environment:
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A real Prefect server on SQLite; the environment that leads to it."""
+    with serve(tmp_path_factory.mktemp("prefect")) as environment:
         yield environment
 
 

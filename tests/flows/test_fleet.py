@@ -91,7 +91,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("database", ["prefect_server", "postgres_server"])
+@pytest.mark.parametrize("database", ["sqlite_server", "prefect_server"])
 def test_a_deployed_run_outlives_a_node_and_its_own_process(
     request: pytest.FixtureRequest, folder: Path, database: str
 ) -> None:
@@ -138,18 +138,18 @@ def test_a_cancel_in_the_ui_drains_a_deployed_run_on_ray(prefect_server: dict[st
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_thousand_shards_stall_nothing_on_postgresql(postgres_server: dict[str, str], tmp_path: Path) -> None:
+def test_a_thousand_shards_stall_nothing_on_postgresql(prefect_server: dict[str, str], tmp_path: Path) -> None:
     shots = {"hero": {"size": "64x64", "prompt": {"scene": "{{ product.title }}"}}}
     channels = [{"name": "square", "width": 48, "height": 48, "format": "jpeg"}]
     project = Project.of(tmp_path, 1000, name="thousand", shots=shots, channels=channels)
-    render(postgres_server, project)
-    run = flow_runs(postgres_server, project.path)[0]
-    shards = [task for task in task_runs(postgres_server, run["id"]) if task["name"].startswith("shard")]
+    render(prefect_server, project)
+    run = flow_runs(prefect_server, project.path)[0]
+    shards = [task for task in task_runs(prefect_server, run["id"]) if task["name"].startswith("shard")]
     assert len(shards) == 1000
     assert {task["state"]["name"] for task in shards} == {"Completed"}
     starts = sorted(datetime.fromisoformat(task["start_time"]) for task in shards)
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
-    following = render(postgres_server, Project.of(tmp_path / "following", 1))
+    following = render(prefect_server, Project.of(tmp_path / "following", 1))
     print(f"1000 shards in {run['total_run_time']:.0f} s, longest gap {max(gaps):.1f} s, next run {following:.1f} s")
     assert max(gaps) < 5
     assert following < 15
