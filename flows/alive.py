@@ -40,7 +40,7 @@ def alive(tags: Sequence[str] = ()) -> Iterator[None]:
     seconds, ended = beat_seconds(), threading.Event()
     send = _Sender()
     sign, last_word = (PART_ALIVE, PART_ENDED) if flow_run.parent_flow_run_id else (ALIVE, ENDED)
-    _tag(UUID(flow_run.id), [*tags, *process_tags()])
+    tag(UUID(flow_run.id), [*tags, *process_tags()])
     send(sign)
 
     def beat() -> None:
@@ -111,7 +111,8 @@ def _started(pid: int) -> str:
         return ""
 
 
-def _tag(run: UUID, tags: Sequence[str]) -> None:
+def tag(run: UUID, tags: Sequence[str]) -> None:
+    """Add tags to a flow run; a server that is away costs them, and not the run."""
     with suppress(Exception), get_client(sync_client=True) as client:
         known = client.read_flow_run(run).tags
         client.update_flow_run(run, tags=sorted({*known, *tags}))

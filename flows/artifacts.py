@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
@@ -31,7 +31,7 @@ from catalogs.inputs.reject_file import called
 from catalogs.plans.clock import by_the_clock
 from catalogs.storage.store import MissingKey, Store
 from flows.alerts import Kind, alert, mended
-from flows.summary_page import artifact_key, duration, plain
+from flows.summary_page import artifact_key, bar, duration, plain
 from tasks.progress import AssetProgress
 
 TICK_SECONDS = 5.0
@@ -78,7 +78,9 @@ class LiveRun:
         self._sheet: UUID | None = None
         with self._optional():
             self._progress = _created(
-                create_progress_artifact(0.0, key=artifact_key("progress", self.campaign), description=self.line())
+                create_markdown_artifact(
+                    self.progress_page(), key=artifact_key("progress", self.campaign), description=self.line()
+                )
             )
 
     def shard_done(self, report: Report) -> None:
@@ -103,11 +105,10 @@ class LiveRun:
 
     def tick(self) -> None:
         """Write the progress and send what an alert may wait for."""
-        done, failed = self.counts()
-        self._warn(done, failed)
+        self._warn(*self.counts())
         if self._progress is not None:
             with self._optional():
-                _patch(self._progress, 100.0 * min(1.0, done / max(1, self.assets)), self.line())
+                _patch(self._progress, self.progress_page(), self.line())
 
     def counts(self) -> tuple[int, int]:
         """Assets done (whether delivered or failed), and failed. Shards in other processes count when they end."""
@@ -126,6 +127,11 @@ class LiveRun:
         if 0 < done < self.assets:
             said.append(f"about {duration((self.assets - done) / rate)} left")
         return " · ".join(said)
+
+    def progress_page(self) -> str:
+        """The run as a bar with its line below."""
+        share = self.counts()[0] / max(1, self.assets)
+        return f"## {plain(self.campaign)}: {min(1.0, share):.0%}\n\n`{bar(share)}`\n\n{self.line()}"
 
     def _warn(self, done: int, failed: int) -> None:
         seconds = monotonic() - self._started

@@ -60,6 +60,8 @@ def engine_options(command: Command) -> Command:
     def wrapped(**options: Any) -> Any:
         names = ("memory", "compile", "attention", "decoder")
         chosen = {name: value for name in names if (value := options.pop(name)) is not None}
+        if "compile" in chosen:
+            chosen["compile"] = "on" if chosen["compile"] else "off"
         return command(**options, engine=chosen or None)
 
     return wrapped  # type: ignore[return-value]

@@ -30,10 +30,12 @@ from flows.settling import settle_dead_runs
 from tasks.versions import installed
 
 POOLS = {"cpu": "Proofs and the hosted API", "gpu": "Models of our own, one run a GPU"}
-DEPLOYMENTS = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
+FORMER = ("marketing-run/cpu", "marketing-run/gpu", "render-catalog/cpu", "render-catalog/gpu")
+"""Names of before 2026-11-23, whose schedules would go on beside the new ones."""
 NEVER = "0 5 * * *"
 """Stands in a schedule that is switched off."""
-SCHEDULED = ("marketing-run/cpu", "marketing-run/gpu")
+SCHEDULED = ("marketing-run/campaigns-cpu", "marketing-run/campaigns-gpu")
+DEPLOYMENTS = (*SCHEDULED, "render-catalog/one-campaign-cpu", "render-catalog/one-campaign-gpu")
 CONNECT_SECONDS = 10.0
 BUSY_SECONDS = 75.0
 """A server on SQLite may answer nobody for a minute, while one of its transactions waits for another (3.8.8)."""
@@ -113,6 +115,8 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
     _register(plan)
     for name in DEPLOYMENTS:
         say(f"deployment   {name}")
+    for name in asyncio.run(_delete_former()):
+        say(f"deleted      deployment {name}, which has another name now")
     for name in asyncio.run(_automate(plan)):
         say(f"automation   {name}")
     if not plan.alert_url:
@@ -159,6 +163,17 @@ def _register(plan: Plan) -> None:
 def _last_words(text: str) -> str:
     lines = [" ".join(_COLOURS.sub("", line).split()) for line in text.splitlines()]
     return " ".join(line for line in lines if line)[-300:]
+
+
+async def _delete_former() -> list[str]:
+    """Delete deployments of names that are used no more; their names."""
+    deleted = []
+    async with get_client() as client:
+        for name in FORMER:
+            with suppress(ObjectNotFound):
+                await client.delete_deployment((await client.read_deployment_by_name(name)).id)
+                deleted.append(name)
+    return deleted
 
 
 async def _automate(plan: Plan) -> list[str]:

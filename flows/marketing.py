@@ -22,7 +22,7 @@ from catalogs.campaigns.schedule import Standing
 from catalogs.errors import OptionError, UserError, nearest
 from flows.alerts import Kind, alert, link, mended, send_ended, told_of
 from flows.alive import alive
-from flows.render import RenderOptions, render_catalog
+from flows.render import RenderOptions, render_catalog, without_nulls
 from flows.settling import drop_covered_runs, settle_dead_runs
 from flows.stops import MESSAGE, ends_when_told
 from flows.summary_page import plain
@@ -46,7 +46,7 @@ class EngineChoice(StrEnum):
 class MarketingOptions(BaseModel):
     """Which campaigns to look at, and how to render those that are due."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Options")
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Options", json_schema_extra=without_nulls)
 
     only: list[str] = Field(
         default_factory=list,
@@ -287,7 +287,7 @@ def _counts(results: Sequence[CampaignResult]) -> str:
 
 def _show(results: Sequence[CampaignResult]) -> None:
     # Markdown and not a table artifact: those show no links.
-    lines = ["| campaign | result | priority | valid | |", "|---|---|---:|---|---|"]
+    lines = ["| campaign | result | priority | valid | what was done, or is wrong |", "|---|---|---:|---|---|"]
     for line in results:
         name = f"[{plain(line.campaign)}]({page})" if (page := line.run and link(line.run)) else plain(line.campaign)
         lines.append(f"| {name} | **{line.result}** | {line.priority} | {line.validity} | {plain(line.detail)} |")

@@ -21,7 +21,7 @@ from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from catalogs.storage.store import Store
 from flows.alerts import send_ended
-from flows.alive import alive
+from flows.alive import alive, tag
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
 from flows.stages import render_stages
@@ -47,12 +47,22 @@ quiet()
 
 # Longer than a shard's own retries wait: time for a store or a network to come back.
 TRY_AGAIN_SECONDS = 60.0
+BRAND_TAGS = 8
+
+
+def without_nulls(schema: dict[str, Any]) -> None:
+    """Let a form ask for a value, and not for a choice between a value and none: none is what is left empty."""
+    for name, asked in schema["properties"].items():
+        kinds = [kind for kind in asked.get("anyOf", ()) if kind.get("type") != "null"]
+        if len(kinds) == 1:
+            kept = {key: value for key, value in asked.items() if key != "anyOf" and (key, value) != ("default", None)}
+            schema["properties"][name] = {**kinds[0], **kept}
 
 
 class RenderOptions(BaseModel):
     """What of a campaign to render, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Options")
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Options", json_schema_extra=without_nulls)
 
     only: list[str] = Field(
         default_factory=list,
@@ -154,8 +164,8 @@ def _run_name() -> str:
 def render_catalog(
     campaign: str,
     options: RenderOptions = RenderOptions(),  # noqa: B008 - frozen
-    plan: str | None = None,
-    run_id: str | None = None,
+    plan: str = "",
+    run_id: str = "",
     tries: Annotated[int, Field(ge=1, le=5)] = 1,
 ) -> Any:
     """Render what a campaign wants and does not have.
@@ -181,21 +191,28 @@ def render_catalog(
 
 
 def run_tags(path: str) -> list[str]:
-    """What the list of runs is filtered by: campaign and engine."""
+    """What the list of runs is filtered by: campaign and engine; its brands when they are known."""
     with suppress(PackshotError):
         campaign = load_campaign(path)
         return [f"campaign:{campaign.name}", f"engine:{engine_of(campaign)}"]
     return []
 
 
-def _rendered(campaign: str, options: RenderOptions, plan: str | None, run_id: str | None, tries: int) -> Any:
+def brand_tags(plan: PlanFile) -> list[str]:
+    """The brands of a plan, where a list of runs has room for them."""
+    brands = {name for table in plan.tables(["brand_id"]) for name in table["brand_id"].unique().to_pylist()}
+    return [f"brand:{name}" for name in sorted(brands)] if len(brands) <= BRAND_TAGS else []
+
+
+def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tries: int) -> Any:
     """The flow between its checks and its end."""
     begin()
     say = get_run_logger().warning
     with withdrawing_all_the_same(campaign, say):
-        prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan, run_id=run_id)
+        prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan or None, run_id=run_id or None)
         header = PlanFile(prepared.store, prepared.plan_key).header
         know(campaign=header.campaign, run=prepared.run_id)
+        tag(UUID(flow_run.id), brand_tags(PlanFile(prepared.store, prepared.plan_key)))
         if options.runner == "local":  # the key of a cluster is in the environment of its nodes
             check_access(header)
         # Nobody may be there to start again once the lease of a lost machine is over.

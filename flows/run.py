@@ -127,7 +127,7 @@ def _run_flow(
         _start_server()
     chosen = RenderOptions(**{**options, "workers": workers})
     flow: Any = render_catalog  # typed as if it might be awaited
-    state: State[Any] = flow(campaign, chosen, plan=None, run_id=prepared.run_id, return_state=True)
+    state: State[Any] = flow(campaign, chosen, run_id=prepared.run_id, return_state=True)
     if state.is_cancelled() or state.is_cancelling():
         raise StoppedError("cancelled; what was finished is committed, run again to go on")
     result = state.result(raise_on_failure=False)

@@ -14,6 +14,7 @@ from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines
 
 LINKS = "PACKSHOT_LINKS"
+BAR_CELLS = 40
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
 
@@ -41,16 +42,18 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     lines = [
         f"## {plan['campaign']}: {verdict.lower()}, {outcome['delivered']} of {outcome['planned']} assets delivered",
         "",
-        *_pairs("what", _numbers(summary)),
+        *_pairs(_numbers(summary)),
         "",
         *_reasons(outcome["reasons"]),
-        *_pairs("where", _places(summary)),
+        *_pairs(_places(summary)),
         "",
         *_speed(summary),
         "Read the asset catalog anywhere:",
         "",
         "```python",
-        f'pyarrow.dataset.dataset("{plan["output"]}/catalog").to_table()',
+        "pyarrow.dataset.dataset(",
+        f'    "{plan["output"]}/catalog"',
+        ").to_table()",
         "```",
     ]
     return "\n".join(lines)
@@ -60,6 +63,7 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
     outcome, plan, work = summary["outcome"], summary["plan"], summary["work"]
     profile = summary.get("profile") or {}
     numbers = {
+        "Delivered": f"{outcome['delivered']} of {outcome['planned']}",
         "Failed": str(outcome["failed"]),
         "Missing": str(outcome["missing"]),
         "Rendered now": f"{work['rendered']}, {work['adopted']} taken over from an earlier start",
@@ -107,8 +111,10 @@ def link(uri: str) -> str:
     return f"`{uri}`"
 
 
-def _pairs(title: str, pairs: Mapping[str, str]) -> list[str]:
-    return [f"| {title} | |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in pairs.items()]]
+def _pairs(pairs: Mapping[str, str]) -> list[str]:
+    """A table of two columns; its head is the first pair, as markdown has no table without one."""
+    first, *rest = pairs.items()
+    return [f"| {first[0]} | {first[1]} |", "|---|---|", *[f"| **{name}** | {said} |" for name, said in rest]]
 
 
 def _reasons(reasons: Mapping[str, int]) -> list[str]:
@@ -116,6 +122,12 @@ def _reasons(reasons: Mapping[str, int]) -> list[str]:
         return []
     rows = sorted(reasons.items(), key=lambda item: -item[1])
     return ["### Why assets failed", "", "| reason | assets |", "|---|---:|", *[f"| {r} | {n} |" for r, n in rows], ""]
+
+
+def bar(share: float) -> str:
+    """A share of 1 as text that looks like a bar; a page of Prefect's second UI draws none."""
+    full = round(BAR_CELLS * min(1.0, max(0.0, share)))
+    return "█" * full + "░" * (BAR_CELLS - full)
 
 
 def duration(seconds: float) -> str:

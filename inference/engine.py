@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -113,25 +113,24 @@ class Profile:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How a local engine uses its machine; none of it is asked of a picture, so none enters a fingerprint.
+    """How a local engine uses its machine; none of it is asked of a picture, so none enters a fingerprint."""
 
-    Attributes:
-        memory: `resident` keeps all parts on the device; `two-phase` streams the text encoder's layers from the
-            host, for a window of prompts at a time; `offload` streams the transformer's too; `auto` takes the first
-            that fits.
-        compile: compile the repeated blocks and the decoder; None lets the engine go over to compiled blocks, the
-            quickest attention and the folded decoder by itself, on a GPU, where a size has pictures enough.
-        attention: a backend name of diffusers, e.g. `_native_cudnn`; "" for torch's own choice.
-        decoder: `folded` merges upsampling and convolution of the VAE decoder, equal but for rounding; `auto` does
-            so where the engine goes over to the quick way.
-        tune: try smaller batch sizes on a GPU once and remember the fastest.
-    """
+    # The form of a run shows what stands below each.
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"use_attribute_docstrings": True}
 
     memory: Literal["auto", "resident", "two-phase", "offload"] = "auto"
-    compile: bool | None = None
+    """`resident` keeps all parts on the device; `two-phase` streams the text encoder's layers from the host, for a
+    window of prompts at a time; `offload` streams the transformer's too; `auto` takes the first that fits."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the repeated blocks and the decoder; `auto` lets the engine go over to compiled blocks, the quickest
+    attention and the folded decoder by itself, on a GPU, where a size has pictures enough."""
     attention: str = ""
+    """A backend of diffusers, for example _native_cudnn; empty for torch's own choice."""
     decoder: Literal["auto", "stock", "folded"] = "auto"
+    """`folded` merges upsampling and convolution of the VAE decoder, equal but for rounding; `auto` does so where the
+    engine goes over to the quick way."""
     tune: bool = True
+    """Try smaller batch sizes on a GPU once and remember the fastest."""
 
 
 class Engine(Protocol):

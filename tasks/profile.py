@@ -60,7 +60,9 @@ def profile_lines(profile: Mapping[str, Any]) -> list[str]:
         lines.append("stages    " + ", ".join(f"{name} {share:.0%}" for name, share in stages))
     if profile["warm_up_seconds"]:
         lines.append(f"warm-up   {profile['warm_up_seconds']:g} s, not counted above")
-    lines.append(f"waiting   {profile['waiting']:.1%} of the engine's time, for references and for finished pictures")
+    if profile["stages"]:  # of an engine with a device; others wait for nothing but themselves
+        waiting = "of the engine's time, for references and for finished pictures"
+        lines.append(f"waiting   {profile['waiting']:.1%} {waiting}")
     host = ", ".join(f"{name} {spent:g} s" for name, spent in profile["host_seconds"].items())
     if host:
         lines.append(f"behind it {host}, over all threads")

@@ -69,7 +69,7 @@ class Acceleration:
         self._blocks_compile = not checkpoint.is_hooked
         self._decoders: dict[tuple[bool, bool], Any] = {(False, False): checkpoint.vae.decoder}
         self._are_compiled = False
-        self.asked = Way(bool(options.compile), options.attention, options.decoder == "folded")
+        self.asked = Way(options.compile == "on", options.attention, options.decoder == "folded")
         self.quick = _quick_way(checkpoint, options)
         self._now = Way()
         self._model = f"{checkpoint.shape.width}x{checkpoint.shape.blocks}|{checkpoint.family}|{self.quick}"
@@ -217,7 +217,7 @@ class Acceleration:
 
 def _quick_way(checkpoint: Checkpoint, options: EngineOptions) -> Way | None:
     """What buckets go over to by themselves; none on a CPU, which compiles longer than it gains."""
-    if checkpoint.device.type != "cuda" or options.compile is not None:
+    if checkpoint.device.type != "cuda" or options.compile != "auto":
         return None
     import torch
 

@@ -79,7 +79,7 @@ def broken_set_up(error: BaseException, options: EngineOptions) -> EngineError |
 def _to_change(options: EngineOptions) -> str:
     """Which options to leave out, of those that were given."""
     given = [f"--attention {options.attention}"] if options.attention else []
-    given += ["--compile"] if options.compile else []
+    given += ["--compile"] if options.compile == "on" else []
     given += ["--decoder folded"] if options.decoder == "folded" else []
     given += [f"--memory {options.memory}"] if options.memory not in ("auto", "resident") else []
     if given:

@@ -124,7 +124,7 @@ def test_automations_are_what_prefect_reads() -> None:
     from flows.automations import _action, _watch_of_schedule, _with_silence
 
     identity = uuid4()
-    for raw in [*definitions(), _watch_of_schedule("marketing-run/cpu", identity, 3600.0)]:
+    for raw in [*definitions(), _watch_of_schedule("marketing-run/campaigns-cpu", identity, 3600.0)]:
         actions = [_action(action, lambda name: identity, identity) for action in raw["actions"]]
         core = AutomationCore.model_validate({**raw, "trigger": _with_silence(raw["trigger"]), "actions": actions})
         assert core.name.startswith("packshot: ")

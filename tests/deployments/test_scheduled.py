@@ -146,7 +146,7 @@ def test_deploy_may_be_repeated(prefect_server: dict[str, str]) -> None:
         assert sorted(before[part]) == sorted(after[part]), "the second deploy has added something"
     assert {"cpu", "gpu"} <= set(after["pools"])
     assert len(after["automations"]) == 8
-    for name in ("marketing-run/cpu", "marketing-run/gpu"):
+    for name in ("marketing-run/campaigns-cpu", "marketing-run/campaigns-gpu"):
         [[schedule, active]] = after["deployments"][name]["schedules"]
         assert (schedule["cron"], schedule["timezone"], active) == ("0 5 * * 1-5", "Europe/Berlin", True)
 
@@ -160,7 +160,7 @@ def test_a_schedule_fires_and_a_change_starts_a_run(tmp_path: Path, prefect_serv
         options = (str(campaigns), "--cron", "0 5 * * 1-5", "--time-zone", "Europe/Berlin", "--alert-url", address)
         first = packshot(prefect_server, "deploy", *options)
         assert first.returncode == 0, first.stderr
-        deployment = state_of(prefect_server)["deployments"]["marketing-run/cpu"]
+        deployment = state_of(prefect_server)["deployments"]["marketing-run/campaigns-cpu"]
         log = tmp_path / "worker.log"
         with process(prefect_server, log, "-m", "prefect", "worker", "start", "--pool", "cpu", "--type", "process"):
             check_the_schedule(prefect_server, deployment["id"], made, log)
@@ -209,14 +209,14 @@ def test_a_run_that_is_late_and_fails_sends_each_alert_once(tmp_path: Path, pref
 
 def check_the_schedule(environment: dict[str, str], deployment: str, made: dict[str, Project], log: Path) -> None:
     """A scheduled run, created by the server and by nobody else, delivers what is due."""
-    prefect(environment, "deployment", "schedule", "create", "marketing-run/cpu", "--interval", "15")
+    prefect(environment, "deployment", "schedule", "create", "marketing-run/campaigns-cpu", "--interval", "15")
     runs = until(
         environment,
         log,
         90,
         lambda state: [r for r in state["runs"] if r["deployment"] == deployment and r["auto"] and ended(r)],
     )
-    prefect(environment, "deployment", "schedule", "clear", "marketing-run/cpu", "--accept-yes")
+    prefect(environment, "deployment", "schedule", "clear", "marketing-run/campaigns-cpu", "--accept-yes")
     run = runs[0]
     assert run["state"] == "Failed"
     assert run["message"].startswith("1 of 3 campaigns failed. ")

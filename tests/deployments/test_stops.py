@@ -18,7 +18,7 @@ from tests.prefect_servers import serve as prefect_at
 from tests.servers import free_ports
 
 BOUND = 25.0
-DEPLOYMENT = "render-catalog/cpu"
+DEPLOYMENT = "render-catalog/one-campaign-cpu"
 
 
 @pytest.fixture

@@ -40,7 +40,10 @@ def run_of(environment: dict[str, str], name: str, parameters: dict[str, Any]) -
 def test_a_run_of_a_deployment_of_another_version(tmp_path: Path, prefect_server: dict[str, str]) -> None:
     project = Project.of(tmp_path / "campaigns" / "spring", products=1, name="versions")
     folder = str(tmp_path / "campaigns")
-    runs = {"marketing-run/cpu": {"folder": folder}, "render-catalog/cpu": {"campaign": project.path}}
+    runs = {
+        "marketing-run/campaigns-cpu": {"folder": folder},
+        "render-catalog/one-campaign-cpu": {"campaign": project.path},
+    }
     assert packshot(prefect_server, "deploy", folder).returncode == 0
     for name in runs:
         found = call(prefect_server, f"/deployments/name/{name}")
@@ -55,8 +58,14 @@ def test_a_run_of_a_deployment_of_another_version(tmp_path: Path, prefect_server
             "install one version on every machine, then repeat `packshot deploy`"
         ) in state["message"]
     assert not project.store.list()
-    assert packshot(prefect_server, "deploy", folder).returncode == 0, "as the line advises"
-    assert run_of(prefect_server, "marketing-run/cpu", {"folder": folder})["type"] == "COMPLETED"
+    flow = call(prefect_server, "/flows/", {"name": "marketing-run"})["id"]
+    former = call(prefect_server, "/deployments/", {"name": "cpu", "flow_id": flow, "paused": True})["id"]
+    again = packshot(prefect_server, "deploy", folder)
+    assert again.returncode == 0, "as the line advises"
+    assert "deleted      deployment marketing-run/cpu, which has another name now" in again.stdout
+    asked = {"deployments": {"id": {"any_": [former]}}}
+    assert call(prefect_server, "/deployments/filter", asked) == []
+    assert run_of(prefect_server, "marketing-run/campaigns-cpu", {"folder": folder})["type"] == "COMPLETED"
     assert len(project.view()) == 4
 
 

@@ -21,7 +21,7 @@ def test_one_run_stands_for_those_that_are_due(tmp_path: Path, prefect_server: d
     folder = tmp_path / "campaigns"
     project = Project.of(folder / "spring", products=1, name="spring")
     assert packshot(prefect_server, "deploy", str(folder)).returncode == 0
-    deployment = call(prefect_server, "/deployments/name/marketing-run/cpu")
+    deployment = call(prefect_server, "/deployments/name/marketing-run/campaigns-cpu")
 
     def due(hours: float, **options: Any) -> str:
         moment = datetime.now(UTC) - timedelta(hours=hours)

@@ -78,7 +78,7 @@ def test_a_run_warns_once_that_it_is_late_and_that_assets_fail(
     monkeypatch.setattr(artifacts, "alert", lambda path, name, kind, text, *rest: sent.append((kind, text)))
 
     @flow(name="late")
-    def late() -> str:
+    def late() -> tuple[str, str]:
         progress = AssetProgress(100, StringIO())
         plan = {"campaign": "spring", "seconds": 1e-6}
         store = Store.at(str(tmp_path))
@@ -87,9 +87,10 @@ def test_a_run_warns_once_that_it_is_late_and_that_assets_fail(
             assert [kind for kind, _ in sent] == ["overdue"], "49 assets are too few to judge"
             live.shard_done(report(1, delivered=19, failed=1))
             live.shard_done({})
-            return live.line()
+            return live.line(), live.progress_page()
 
-    line = late()
+    line, page = late()
+    assert page.startswith("## spring: 69%\n\n`" + "█" * 28 + "░" * 12 + "`\n\n69 of 100 assets")
     assert line.startswith("69 of 100 assets · 3 failed · 3 of 3 shards · ")
     assert [kind for kind, _ in sent] == ["overdue", "failing"]
     assert sent[1][1] == "3 of 69 assets failed (4.3%)"
@@ -155,8 +156,20 @@ def test_the_summary_is_for_people() -> None:
         "1 h 40 min",
         "H200, 40.1 GiB at most",
         "`s3://b/r/index.html`",
+        "| Delivered | 8 of 10 |\n|---|---|\n| **Failed** | 2 |",
+        "waiting   1.0% of the engine's time",
     ):
         assert words in text, words
+    assert "| |" not in text, "no head is empty"
+    proofs = {**summary["profile"], "device": "", "device_images_per_second": None, "stages": {}, "waiting": 1.0}
+    assert "waiting" not in summary_markdown({**summary, "profile": proofs})
+
+
+@pytest.mark.parametrize(("share", "full"), [(0, 0), (0.5, 20), (0.999, 40), (1.2, 40)])
+def test_a_bar_is_as_full_as_the_share(share: float, full: int) -> None:
+    from flows.summary_page import BAR_CELLS, bar
+
+    assert bar(share) == "█" * full + "░" * (BAR_CELLS - full)
 
 
 def test_a_sheet_shows_no_masters(tmp_path: Path) -> None:

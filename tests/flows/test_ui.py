@@ -34,7 +34,7 @@ async def main():
         runs = {run.name.split(" ")[0]: str(run.id) for run in read}
         ours = FlowRunFilter(id={"any_": [runs["marketing"], runs["spring-launch"]]})
         artifacts = {found.key: str(found.id) for found in await client.read_artifacts(flow_run_filter=ours)}
-        deployment = await client.read_deployment_by_name("marketing-run/cpu")
+        deployment = await client.read_deployment_by_name("marketing-run/campaigns-cpu")
         print(json.dumps({"runs": runs, "artifacts": artifacts, "deployment": str(deployment.id)}))
 asyncio.run(main())
 """

@@ -28,7 +28,7 @@ from tests.gpu.idle import idle_share
 from tests.gpu.pictures import drawn, load, request
 from tests.gpu.weights import Subject, build, least_layers
 
-OPTIONS = EngineOptions(memory="resident", compile=False, tune=False)
+OPTIONS = EngineOptions(memory="resident", compile="off", tune=False)
 IDLE_GOAL = 0.03
 LATENTS = 3e-2
 """Largest relative difference (of the norms) of latents made in bfloat16 on the device and in float32 on the host."""

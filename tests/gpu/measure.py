@@ -176,7 +176,7 @@ def _batches(
 def _packshot(now: Measuring, checkpoint: Checkpoint, requests: Sequence[RenderRequest]) -> Iterator[Row]:
     case, single = now.bench.case, now.bench.case.of(now.images("single", 2), 1).after(SINGLE)
     # The eager engine first and alone: both switch the same modules.
-    eager = DiffusersEngine(checkpoint, load, EngineOptions(compile=False, decoder="stock"))
+    eager = DiffusersEngine(checkpoint, load, EngineOptions(compile="off", decoder="stock"))
     row = _packshot_row(now, "packshot, eager", eager, case.of(now.images("eager")))
     now.eager_rate = row["images/s"]
     yield row

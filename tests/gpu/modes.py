@@ -48,10 +48,10 @@ VARIANTS = (
     Variant("attention _native_flash", {"attention": "_native_flash"}, only_on_gpu=_CARD),
     Variant("attention _native_efficient", {"attention": "_native_efficient"}, only_on_gpu=_CARD),
     Variant("attention _native_cudnn", {"attention": "_native_cudnn"}, only_on_gpu=_CARD),
-    Variant("compile", {"compile": True}, only_on_gpu="compiling on a CPU takes minutes: the slow suite has it"),
+    Variant("compile", {"compile": "on"}, only_on_gpu="compiling on a CPU takes minutes: the slow suite has it"),
     Variant(
         "compile, cuDNN attention, folded",
-        {"compile": True, "attention": "_native_cudnn", "decoder": "folded"},
+        {"compile": "on", "attention": "_native_cudnn", "decoder": "folded"},
         only_on_gpu=_CARD,
     ),
     Variant("float8", precision="float8", is_other=True),
@@ -92,7 +92,7 @@ def _replayed(subject: Subject, setting: Setting) -> Found:
 
 
 def _made(subject: Subject, setting: Setting, asked: list[RenderRequest], variant: Variant) -> Made:
-    options = EngineOptions(**{"memory": "resident", "compile": False, "tune": False, **variant.options})
+    options = EngineOptions(**{"memory": "resident", "compile": "off", "tune": False, **variant.options})
     pipe = build(subject, setting.device)
     if variant.precision and subject.is_tiny:
         pipe.to(torch.bfloat16)  # 8 bits are computed with in bfloat16

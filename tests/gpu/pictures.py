@@ -79,7 +79,7 @@ def engine_of(
     pipe: Any, subject: Subject, device: torch.device, options: EngineOptions | None = None, precision: str = ""
 ) -> DiffusersEngine:
     """packshot's engine on the modules of a pipeline, which gives up its text encoder (`tests.gpu.weights.lent`)."""
-    options = options or EngineOptions(compile=False, tune=False)
+    options = options or EngineOptions(compile="off", tune=False)
     checkpoint = placed(pipe, subject.family, precision or subject.precision, options, device)
     return DiffusersEngine(checkpoint, load, options)
 

@@ -19,7 +19,7 @@ from tests.gpu.pictures import delivered, load, rendered, request
 from tests.gpu.weights import Subject, build, least_layers
 
 PICTURES = 6
-OPTIONS = EngineOptions(memory="resident", compile=False, tune=False)
+OPTIONS = EngineOptions(memory="resident", compile="off", tune=False)
 
 
 def checks(setting: Setting) -> Iterator[Check]:

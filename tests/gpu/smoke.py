@@ -35,7 +35,7 @@ def _smoke(name: str, setting: Setting) -> Found:
         return skipped(choice)
     resident = choice.mode == "resident"
     pipe = build(subject, setting.device, setting.device if resident else torch.device("cpu"))
-    options = EngineOptions(memory=choice.mode, compile=False, tune=False)
+    options = EngineOptions(memory=choice.mode, compile="off", tune=False)
     engine = engine_of(pipe, subject, setting.device, options)
     sides = TINY_SIDES if setting.tiny else SIDES
     asked = [request(subject, n, photos, side) for n, photos in enumerate(PHOTOS) for side in sides]

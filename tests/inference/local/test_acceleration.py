@@ -174,12 +174,12 @@ def test_compiled_blocks_are_gone_to_and_back(model: Model) -> None:
     ("options", "way"),
     [
         ({}, ""),
-        ({"compile": True}, "compile"),
-        ({"compile": False}, ""),
+        ({"compile": "on"}, "compile"),
+        ({"compile": "off"}, ""),
         ({"decoder": "folded"}, "folded"),
         ({"decoder": "stock"}, ""),
         ({"attention": "native"}, "native"),
-        ({"attention": "native", "decoder": "folded", "compile": True}, "compile native folded"),
+        ({"attention": "native", "decoder": "folded", "compile": "on"}, "compile native folded"),
     ],
 )
 def test_what_is_asked_for_is_done_from_the_first_picture(klein: Model, options: Any, way: str) -> None:

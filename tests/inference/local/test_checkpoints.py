@@ -48,7 +48,7 @@ def test_the_folded_decoder_differs_by_rounding_only(klein: Model) -> None:
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.slow
 def test_what_cannot_be_compiled_is_left_as_it_is(klein: Model, precision: str, memory: Any) -> None:
-    compiled = new_engine(klein.folder, EngineOptions(compile=True, memory=memory), weight_precision=precision)
+    compiled = new_engine(klein.folder, EngineOptions(compile="on", memory=memory), weight_precision=precision)
     assert isinstance(next(iter(compiled.render([request("p", ["a"])]))), Rendered)
 
 
@@ -62,7 +62,7 @@ def test_an_attention_backend_that_is_not_here_is_told(klein: Model) -> None:
 def test_compiled_blocks_differ_by_rounding_only(model: Model) -> None:
     asked = [model.request(f"p{i}", ["a"] if i % 2 else [], i) for i in range(4)]
     expected = all_pixels(model.engine, asked)
-    compiled = new_engine(model.folder, EngineOptions(compile=True))
+    compiled = new_engine(model.folder, EngineOptions(compile="on"))
     made = all_pixels(compiled, asked)
     assert all(np.abs(made[one] - expected[one]).max() <= 2 for one in asked)
     profile = compiled.take_profile()

@@ -53,9 +53,9 @@ def test_an_error_is_taken_for_what_it_is(error: BaseException, kind: str | None
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        ({"compile": True}, "without --compile"),
+        ({"compile": "on"}, "without --compile"),
         ({"attention": "_native_cudnn"}, "without --attention _native_cudnn"),
-        ({"attention": "flash", "compile": True}, "without --attention flash and without --compile"),
+        ({"attention": "flash", "compile": "on"}, "without --attention flash and without --compile"),
         ({"memory": "offload"}, "without --memory offload"),
         ({"memory": "resident"}, "check that torch is a build for this device"),
     ],
@@ -81,6 +81,6 @@ def test_a_compiler_that_fails_is_blamed_on_no_picture(klein: Model, monkeypatch
     monkeypatch.setenv("CXX", "/bin/false")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("/bin/false",))
-    engine = new_engine(klein.folder, EngineOptions(compile=True))
+    engine = new_engine(klein.folder, EngineOptions(compile="on"))
     with pytest.raises(EngineError, match=r"the compiler failed: .*--no-compile"):
         list(engine.render([request()]))

@@ -314,7 +314,7 @@ def test_compiled_blocks_make_like_pictures(klein: Model) -> None:
     """Not within rounding: what a fused kernel does not round to bfloat16 may fall to the next 8-bit number."""
     asked = [klein.request(f"p{i}", ["a"] if i % 2 else [], i) for i in range(2)]
     expected = all_pixels(new_engine(klein.folder, weight_precision=DYNAMIC), asked)
-    compiled = new_engine(klein.folder, EngineOptions(compile=True), weight_precision=DYNAMIC)
+    compiled = new_engine(klein.folder, EngineOptions(compile="on"), weight_precision=DYNAMIC)
     blocks = [*compiled._checkpoint.transformer.transformer_blocks]
     assert all(block._compiled_call_impl is not None for block in blocks)
     made = all_pixels(compiled, asked)
