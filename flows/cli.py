@@ -298,14 +298,27 @@ def deploy(folder: str, cron: str, time_zone: str, alert_url: str | None) -> Non
     type=click.IntRange(1, 65535),
     help="Of its Prefect server.",
 )
+@click.option(
+    "--gallery-port",
+    type=click.IntRange(0, 65535),
+    help="Of the galleries of its campaigns, 0 for none; the one after --port when left out.",
+)
 @ALERT_URL
-def serve(folder: str, cron: str | None, time_zone: str, every: float, port: int, alert_url: str | None) -> None:
+def serve(
+    folder: str,
+    cron: str | None,
+    time_zone: str,
+    every: float,
+    port: int,
+    gallery_port: int | None,
+    alert_url: str | None,
+) -> None:
     """Everything on this machine until Ctrl-C: server, workers, schedule, and a look for changes."""
     _no_telemetry()
     from flows.serve import Service
     from flows.serve import serve as run
 
-    run(Service(folder, cron, time_zone, every, port, alert_url), say)
+    run(Service(folder, cron, time_zone, every, port, alert_url, gallery_port), say)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -48,6 +48,7 @@ class Service:
         cron: when to render what is due; never by the clock when None.
         every: seconds between two looks for changes; none when 0.
         port: of its server.
+        gallery_port: of the galleries; none are served when 0, and that after `port` when None.
     """
 
     folder: str
@@ -56,6 +57,7 @@ class Service:
     every: float
     port: int
     alert_url: str | None = None
+    gallery_port: int | None = None
 
 
 def serve(service: Service, say: Callable[[str], None]) -> None:
@@ -79,7 +81,7 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     check_plan(plan)
     check_settings()
     alone = only_one(f"port {service.port}", "--port"), only_one(folder, "FOLDER")
-    with alone[0], alone[1], _told() as told, _server(service.port, say) as server:
+    with alone[0], alone[1], _told() as told, _galleries(service, say), _server(service.port, say) as server:
         say(f"campaigns    {len(entries)} in {service.folder}")
         deploy(plan, lambda line: None)
         say(f"schedule     {f'{service.cron} {service.time_zone}' if service.cron else 'none'}")
@@ -109,6 +111,29 @@ def _told() -> Iterator[threading.Event]:
 
     with handled(end, *TO_END):
         yield told
+
+
+@contextmanager
+def _galleries(service: Service, say: Callable[[str], None]) -> Iterator[None]:
+    """The galleries on a port of their own, and runs that know of it, while the block runs.
+
+    Raises:
+        OptionError: the port that was asked for is taken; where none was, there are no galleries then.
+    """
+    from flows.gallery_server import serve_galleries
+    from flows.summary_page import GALLERIES
+
+    port = service.port + 1 if service.gallery_port is None else service.gallery_port
+    with ExitStack() as stack:
+        try:
+            if port:
+                os.environ[GALLERIES] = stack.enter_context(serve_galleries(service.folder, port))
+                say(f"galleries    {os.environ[GALLERIES]}")
+        except OptionError as error:
+            if service.gallery_port is not None:
+                raise
+            say(f"galleries    none: {error}")
+        yield
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from flows.cli_output import cost_line, left_out_line
 from tasks.profile import profile_lines
 
 LINKS = "PACKSHOT_LINKS"
+GALLERIES = "PACKSHOT_GALLERIES"
+"""Address of the server of galleries (`flows.gallery_server`); `packshot serve` sets it for its workers."""
 BAR_CELLS = 40
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
 
@@ -84,7 +87,7 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
 def _places(summary: Mapping[str, Any]) -> dict[str, str]:
     plan, run_id = summary["plan"], summary["run_id"]
     root = plan["output"].rstrip("/")
-    gallery = {"Gallery": link(summary["gallery"])} if summary["gallery"] else {}
+    gallery = {"Gallery": _gallery(root, summary["gallery"])} if summary["gallery"] else {}
     return {
         **gallery,
         "Asset catalog": link(f"{root}/catalog"),
@@ -97,6 +100,17 @@ def _speed(summary: Mapping[str, Any]) -> list[str]:
     if not summary.get("profile") or not summary["work"]["rendered"]:
         return []
     return ["### How fast", "", "```", *profile_lines(summary["profile"]), "```", ""]
+
+
+def _gallery(root: str, uri: str) -> str:
+    base = os.environ.get(GALLERIES)
+    key = uri.removeprefix(root).lstrip("/")
+    return f"[open it]({base}/{slug(root)}/{quote(key)})" if base else link(uri)
+
+
+def slug(output: str) -> str:
+    """Names an output in an address of the server of galleries, without telling its path."""
+    return hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
 
 
 def link(uri: str) -> str:

@@ -14,6 +14,7 @@ from catalogs.assets.starts import latest_start
 from catalogs.errors import PackshotError
 from catalogs.identity import run_key
 from catalogs.storage.store import Store
+from tasks.run_summary import SUMMARY_NAME
 
 READERS = 16
 ON_A_CPU = "cpu"
@@ -64,7 +65,7 @@ def _counts(moment: datetime | None, since: datetime | None) -> bool:
 
 def _read(store: Store, run_id: str) -> dict[str, Any] | str | None:
     """The numbers of a run, None where it wrote none, or what is wrong with them."""
-    key = run_key(run_id, "summary.json")
+    key = run_key(run_id, SUMMARY_NAME)
     try:
         data = store.read_or_none(key)
         return None if data is None else _numbers(json.loads(data))

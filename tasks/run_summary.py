@@ -14,6 +14,8 @@ from catalogs.storage.store import Store
 from tasks.outcome import Outcome
 from tasks.profile import profile_of
 
+SUMMARY_NAME = "summary.json"
+
 
 def write_summary(
     store: Store,
@@ -48,7 +50,7 @@ def write_summary(
         "costs": costs_of_run(store, run_id, plan),
         "seconds": round(seconds, 3),
     }
-    store.write(run_key(run_id, "summary.json"), json.dumps(summary, indent=2, default=str).encode())
+    store.write(run_key(run_id, SUMMARY_NAME), json.dumps(summary, indent=2, default=str).encode())
     return summary
 
 

@@ -15,6 +15,7 @@ from catalogs.errors import PackshotError
 from catalogs.identity import run_key
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import MissingKey, Store
+from tasks.run_summary import SUMMARY_NAME
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def _held(store: Store, key: str) -> dict[str, Any]:
             "campaign": plan.header.campaign,
             "planned": sum(table.num_rows for table in plan.tables(["shot"])),
         }
-        summary = json.loads(store.read_or_none(run_key(run_id, "summary.json")) or b"{}")
+        summary = json.loads(store.read_or_none(run_key(run_id, SUMMARY_NAME)) or b"{}")
         held["run"]["delivered"] = summary["outcome"]["delivered"]
     except (PackshotError, ValueError, TypeError, LookupError):
         pass  # as much as is known

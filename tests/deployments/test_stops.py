@@ -133,9 +133,9 @@ def run_state(environment: dict[str, str], project: Project) -> str:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_serve(tmp_path: Path, drawn: Drawn, number: signal.Signals) -> None:
     project = Project.of(tmp_path / "campaigns" / "spring", products=400, name="served")
-    port = free_ports(1)[0]
+    port, taken = free_ports(2)
     environment = {**drawn.environment, "PREFECT_HOME": str(tmp_path / "home"), "PACKSHOT_CACHE": str(tmp_path)}
-    asked = ("serve", str(tmp_path / "campaigns"), "--every", "0", "--port", str(port))
+    asked = ("serve", str(tmp_path / "campaigns"), "--every", "0", "--port", str(port), "--gallery-port", str(taken))
     log = tmp_path / "serve.log"
     with process(environment, log, "-c", "from flows.cli import main; main()", *asked) as served:
         api = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}

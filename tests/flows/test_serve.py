@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.flows.prefect_client import call
 from tests.flows.projects import Project
 from tests.flows.test_marketing import SUMMER
 from tests.servers import free_ports
@@ -39,15 +41,31 @@ def _listening(processes: list[psutil.Process]) -> set[str]:
     return found
 
 
+def check_galleries(address: str, api: str) -> None:
+    """The list of galleries, and the summary of a run on the Prefect server, lead to a gallery."""
+    until, found = time.monotonic() + 60, ""
+    while not found and time.monotonic() < until:
+        asked = {"artifacts": {"key": {"like_": "summary-"}}, "sort": "CREATED_DESC"}
+        summaries = call({"PREFECT_API_URL": api}, "/artifacts/filter", asked)
+        found = "".join(re.findall(r"\[open it\]\((.*?)\)", summaries[0]["data"])) if summaries else ""
+        time.sleep(0.5)
+    assert found.startswith(address)
+    with urllib.request.urlopen(found, timeout=20) as page:
+        assert b"packshot report" in page.read()
+    with urllib.request.urlopen(address, timeout=20) as page:
+        assert found.rpartition("/runs/")[0].removeprefix(address) in page.read().decode()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_serve_is_all_it_needs(tmp_path: Path) -> None:
     project = Project.of(tmp_path / "campaigns" / "spring", products=1)
     Project.of(tmp_path / "campaigns" / "summer", products=1, name="summer", schedule=SUMMER)
-    port = free_ports(1)[0]
+    port, galleries = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment["PREFECT_HOME"] = str(tmp_path / "home")
     options = ["--cron", "0 5 * * *", "--time-zone", "Europe/Berlin", "--every", "1", "--port", str(port)]
+    options += ["--gallery-port", str(galleries)]
     command = [
         sys.executable,
         "-c",
@@ -64,6 +82,7 @@ def test_serve_is_all_it_needs(tmp_path: Path) -> None:
         project.products[0]["title"] = "Bowl 7"
         project.write()
         wait(said, process, project, "Bowl 7", 60)
+        check_galleries(f"http://127.0.0.1:{galleries}", f"http://127.0.0.1:{port}/api")
         children = psutil.Process(process.pid).children(recursive=True)
         assert _listening([psutil.Process(process.pid), *children]) == {"127.0.0.1"}
         process.send_signal(signal.SIGINT)
