@@ -32,6 +32,9 @@ _SERVER_SETTINGS = {
     "PREFECT_UI_API_URL": "/api",  # else the page asks port 4200, whatever port the server has
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # Runs with their logs and artifacts, which Prefect keeps for ever by itself; events go after a week.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 24 * 3600),
 }
 _RUN_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_WORKER_QUERY_SECONDS": "2"}
 

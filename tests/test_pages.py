@@ -35,6 +35,7 @@ EXCEPTIONS = {
     "export AWS_": "needs an account of a store; tests/catalogs/storage run against servers of two kinds",
     "export BFL_API_KEY": "a real key",
     "export PREFECT_API_URL": "names a server of the reader's",
+    "export PREFECT_SERVER_SERVICES_DB_VACUUM": "tests/deployments/test_files.py reads it as Prefect does",
     "packshot models --check": "a real key, and money; tests/flows/test_hosted.py runs it against a server of our own",
     "packshot plan campaign.yaml": "a GPU, or a real key",
     "packshot render campaign.yaml": "a GPU, a real key, or a Ray cluster",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +171,18 @@ def test_deploy_needs_a_server(tmp_path: Path) -> None:
         )
         assert done.returncode == 2
         assert f"{option}: {value}" in done.stderr
+
+
+def test_prefect_deletes_old_runs_as_the_page_and_serve_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
+
+    from flows.serve import _SERVER_SETTINGS
+
+    page = re.findall(r"export (PREFECT_SERVER_SERVICES_DB_VACUUM_\w+)=(\S+)", (FOLDER / "README.md").read_text())
+    assert set(page) == {(name, value) for name, value in _SERVER_SETTINGS.items() if "VACUUM" in name}
+    assert ServerServicesDBVacuumSettings().enabled_vacuum_types == {"events"}
+    for name, value in page:
+        monkeypatch.setenv(name, value)
+    told = ServerServicesDBVacuumSettings()
+    assert told.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
+    assert told.retention_period == timedelta(days=90)
