@@ -23,6 +23,7 @@ FIELDS = (
 )
 LISTS = ("pictures", "options", "attributes")
 NEEDED = ("product_id", "title")
+COLUMNS_NAMED = 20
 _COLUMN = re.compile(r"\{([^{}]+)\}")
 _OFF = frozenset({"0", "false", "no", "n", "inactive", "disabled", "draft", "archived", "nein", "non", "off"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
@@ -64,7 +65,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "active": ("active", "published", "status", "aktiv", "enabled"),
 }
 _PICTURE_NAMES = re.compile(r"image|picture|photo|bild|foto|img", re.IGNORECASE)
-_NO_PICTURE = re.compile(r"count|alt|width|height|id$|anzahl|position", re.IGNORECASE)
+_NO_PICTURE = re.compile(
+    r"count|alt|width|height|id$|anzahl|position|role|licence|license|territor|reason|credit|quelle", re.IGNORECASE
+)
 _OPTION_NAMES = frozenset(
     (
         *("color", "colour", "farbe", "couleur", "color1", "colore", "kleur", "size", "groesse", "taille", "talla"),
@@ -121,9 +124,9 @@ class ColumnMap:
             )
 
     def as_json(self) -> str:
-        """As it is written to be edited."""
+        """As it is written to be edited; what is needed and not known is there to be filled in."""
         lists = {name: list(columns) for name, columns in self.lists.items()}
-        return json.dumps({**self.fields, **lists}, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({**dict.fromkeys(NEEDED, ""), **self.fields, **lists}, indent=2, ensure_ascii=False) + "\n"
 
     def _one(self, line: Line, name: str) -> str:
         return _filled(self.fields.get(name, ""), line)
@@ -184,9 +187,14 @@ def _as_list(value: Any, source: str, name: str) -> list[Any]:
     raise CatalogError(source, name, "is no list of columns", 'write ["column", "column"]')
 
 
+def _some(header: Sequence[str]) -> str:
+    more = [f"and {len(header) - COLUMNS_NAMED} more"] if len(header) > COLUMNS_NAMED else []
+    return ", ".join([*header[:COLUMNS_NAMED], *more])
+
+
 def _template(value: Any, source: str, name: str, header: Sequence[str]) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise CatalogError(source, name, "is no column's name", "write one of the table's columns in quotes")
+        raise CatalogError(source, name, "is no column's name", f"write one of the table's, in quotes: {_some(header)}")
     template = value if _COLUMN.search(value) else "{" + value + "}"
     for column in _COLUMN.findall(template):
         if column not in header:

@@ -30,7 +30,7 @@ from tests.flows.test_render import packshot
 from tests.ledger.running import LedgerApi
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-PRODUCTS = {"proof": 600, "tiny": 400, "hosted": 600}
+PRODUCTS = {"proof": 600, "tiny": 160, "hosted": 600}
 STORED_BEFORE = 12
 
 

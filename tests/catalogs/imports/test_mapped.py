@@ -134,7 +134,8 @@ def test_maps_that_are_refused(text: str, said: str) -> None:
         (["id", "name", "Größe", "Matière"], {"options": ["Größe", "Matière"]}),
         (["id", "name", "image_1", "image_count", "Foto"], {"pictures": ["image_1", "Foto"]}),
         (["product-id", "Product Name"], {"product_id": "product-id", "title": "Product Name"}),
-        (["a", "b"], {}),
+        (["a", "b"], {"product_id": "", "title": ""}),
+        (["id", "name", "photo.uri", "photo.role", "image_licence_end"], {"pictures": ["photo.uri"]}),
     ],
 )
 def test_proposals(columns: list[str], wanted: dict[str, object]) -> None:
@@ -144,7 +145,12 @@ def test_proposals(columns: list[str], wanted: dict[str, object]) -> None:
         for name, value in found.items()
     }
     assert {name: bare[name] for name in wanted} == wanted
-    assert set(bare) == set() or wanted
+
+
+def test_a_proposal_that_was_not_filled_in_names_the_columns() -> None:
+    header = ["a", "b", *map(str, range(30))]
+    with pytest.raises(CatalogError, match=r"product_id: is no column's name; .* in quotes: a, b, 0, .*, and 12 more"):
+        read_map(propose(header).as_json(), "shop.map.json", header)
 
 
 def test_a_proposed_map_is_one_that_is_read() -> None:
