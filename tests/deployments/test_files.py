@@ -63,7 +63,8 @@ def test_compose() -> None:
         assert dockerfile is None or (ROOT / dockerfile).exists()
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
-            assert source.startswith("$") or source in compose["volumes"], volume
+            beside = source.startswith("./") and (FOLDER / source).exists()
+            assert beside or source.startswith("$") or source in compose["volumes"], volume
 
 
 def test_every_word_of_compose_is_in_the_example_environment() -> None:
