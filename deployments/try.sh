@@ -45,8 +45,8 @@ installation() {
     "${tool[@]}" build
     "${tool[@]}" run --rm --no-deps --no-TTY --user "$(id -u):$(id -g)" --env HOME=/tmp --volume "$folder:/try" \
         worker-cpu packshot init /try/campaigns/sample --output s3://packshot/try
-    # Enough pictures to be killed amid them, and the tiny model wants a worker with torch.
-    sed -i "s/^variations: 1 .*/variations: ${VARIATIONS:-40}/" "$file"
+    # Enough pictures, and small ones, to be killed amid them; the tiny model wants a worker with torch.
+    sed -i -e "s/^variations: 1 .*/variations: ${VARIATIONS:-40}/" -e "s/^megapixels: 4/megapixels: 1/" "$file"
     rm "$folder/campaigns/sample/campaign-tiny.yaml"
     step "starts"
     "${tool[@]}" up --detach --wait --wait-timeout 600
