@@ -117,7 +117,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         write_sample(tmp_path / "taken")
 
 
-@pytest.mark.parametrize("output", ["s3://packshot/sample", "../out", "C:out #2", "é 😀", 'a "b"', "true"])
+@pytest.mark.parametrize("output", ["true", 'C:é 😀 #2 "b"'])
 def test_its_campaigns_write_to_a_place_of_ones_choice(tmp_path: Path, output: str) -> None:
     write_sample(tmp_path, output)
     for name in (CAMPAIGN, TINY_CAMPAIGN):
