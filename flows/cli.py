@@ -71,8 +71,9 @@ cli.add_command(models)
 @cli.command()
 @click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--exist-ok", is_flag=True, help="Do nothing when the folder holds a campaign already.")
+@click.option("--output", metavar="URI", callback=named, help="Where its campaigns write to: a folder, s3://...")
 @JSON
-def init(folder: str, exist_ok: bool, as_json: bool) -> None:
+def init(folder: str, exist_ok: bool, output: str | None, as_json: bool) -> None:
     """Write a sample: catalogs, drawn product photos and campaign files."""
     from pathlib import Path
 
@@ -83,7 +84,7 @@ def init(folder: str, exist_ok: bool, as_json: bool) -> None:
         raise OptionError("init", folder, "the sample is written to a local folder", "name one")
     if exist_ok and (Path(folder) / "campaign.yaml").exists():
         return
-    written = [str(path) for path in write_sample(Path(folder))]
+    written = [str(path) for path in write_sample(Path(folder), output)]
     _answer(as_json, {"files": written}, [f"wrote {len(written)} files to {folder}", _next(folder)])
 
 

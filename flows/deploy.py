@@ -24,6 +24,7 @@ from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
 from catalogs.campaigns.calendar import read_calendar, refuse_doubles
+from catalogs.campaigns.outputs import refuse_read_only
 from catalogs.errors import CampaignError, OptionError, WorkError
 from flows.automations import apply_automations, check_alert_url
 from flows.settling import settle_dead_runs
@@ -105,7 +106,7 @@ def deploy(plan: Plan, say: Callable[[str], None]) -> None:
 
     Raises:
         OptionError: a setting is wrong, or no server answers.
-        CampaignError: two campaigns of the folder have one name and output.
+        CampaignError: two campaigns of the folder have one name and output, or one writes into a read-only folder.
         DeployError: the server refused.
     """
     check_plan(plan)
@@ -132,6 +133,9 @@ def _check_campaigns(folder: str) -> None:
     except CampaignError:  # no campaign in it
         return
     refuse_doubles(entries)
+    for entry in entries:
+        if entry.campaign:
+            refuse_read_only(entry.campaign, folder)
 
 
 async def _make_pools(say: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from catalogs.assets.commits import unread_commits
 from catalogs.campaigns.campaign import Campaign, load_campaign
+from catalogs.campaigns.outputs import refuse_read_only
 from catalogs.errors import OptionError
 from catalogs.identity import FOLDERS, run_key
 from catalogs.inputs.ids import normal_form
@@ -193,8 +194,12 @@ def check_catalogs(campaign_path: str, all_references: bool) -> Checked:
 
     Args:
         all_references: read also the pictures that no shot uses.
+
+    Raises:
+        UserError: the campaign, its catalogs or its output cannot be used at all.
     """
     campaign = load_campaign(campaign_path)
+    refuse_read_only(campaign)
     thorough = Thorough(columns=True, references=all_references, fetch=False)
     with work_folder() as folder:
         warnings: list[str] = []

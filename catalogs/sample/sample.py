@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -23,6 +24,8 @@ TINY_CAMPAIGN = "campaign-tiny.yaml"
 
 # A column of our own, read by the lifestyle shot. Not an attribute: sizes of one look may differ there.
 SAMPLE_PRODUCTS = PRODUCTS.append(pa.field("setting", pa.string()))
+
+_OUTPUT = b"output: output\n"
 
 Window = tuple[float, float, float]
 
@@ -52,15 +55,18 @@ PHOTOS: Mapping[str, Photo] = {
 }
 
 
-def write_sample(folder: Path) -> list[Path]:
+def write_sample(folder: Path, output: str | None = None) -> list[Path]:
     """Write the sample into a folder, made if need be; the same bytes every time.
 
     Returns the files written, the campaign first.
 
+    Args:
+        output: where its campaigns write to, a folder or s3://bucket/prefix; beside them when None.
+
     Raises:
         OptionError: a file of the sample is there already, or the folder cannot be written to.
     """
-    makers = _makers()
+    makers = _makers(output)
     for name in makers:
         if (folder / name).exists():
             fix = "choose another folder, or move the file away"
@@ -78,11 +84,11 @@ def write_sample(folder: Path) -> list[Path]:
     return written
 
 
-def _makers() -> dict[str, Callable[[], bytes]]:
+def _makers(output: str | None) -> dict[str, Callable[[], bytes]]:
     """Every file of the sample with what makes its bytes."""
     makers: dict[str, Callable[[], bytes]] = {
-        CAMPAIGN: lambda: _shipped("campaign.yaml"),
-        TINY_CAMPAIGN: lambda: _shipped("tiny.yaml"),
+        CAMPAIGN: lambda: _shipped("campaign.yaml", output),
+        TINY_CAMPAIGN: lambda: _shipped("tiny.yaml", output),
         "brands.parquet": lambda: _parquet(_brands(), BRANDS),
         "products.parquet": lambda: _parquet(_products(), SAMPLE_PRODUCTS),
         "logos/halden-moss.png": lambda: _logo(drawing.leaf, "HALDEN & MOSS", "#3F5B45"),
@@ -93,8 +99,12 @@ def _makers() -> dict[str, Callable[[], bytes]]:
     return makers
 
 
-def _shipped(name: str) -> bytes:
-    return files("catalogs.sample").joinpath(name).read_bytes()
+def _shipped(name: str, output: str | None) -> bytes:
+    shipped = files("catalogs.sample").joinpath(name).read_bytes()
+    if output is None:
+        return shipped
+    text = json.dumps(output, ensure_ascii=False)  # which is YAML too, whatever stands in it
+    return shipped.replace(_OUTPUT, f"output: {text}\n".encode(errors="backslashreplace"), 1)
 
 
 def _photo(photo: Photo) -> bytes:

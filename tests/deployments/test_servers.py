@@ -26,6 +26,7 @@ from tests.image_server import ImageServer, image_servers
 
 TRY = FOLDER / "try.sh"
 MANIFESTS = FOLDER / "kubernetes-servers.yaml"
+INSTALLATION = FOLDER / "kubernetes.yaml"
 Manifest = dict[str, Any]
 
 
@@ -46,7 +47,15 @@ def image_services() -> dict[str, Any]:
 
 
 def manifests() -> dict[str, Manifest]:
-    return {one["kind"]: one for one in yaml.safe_load_all(MANIFESTS.read_text())}
+    """The image servers, and the worker of the installation that asks them."""
+    found = {one["kind"]: one for one in yaml.safe_load_all(MANIFESTS.read_text())}
+    assert "Deployment" not in found
+    [found["Deployment"]] = [
+        one
+        for one in yaml.safe_load_all(INSTALLATION.read_text())
+        if (one["kind"], one["metadata"]["name"]) == ("Deployment", "packshot-worker")
+    ]
+    return found
 
 
 def container(kind: str) -> dict[str, Any]:
@@ -75,7 +84,7 @@ def test_the_worker_of_the_servers_has_no_card() -> None:
     worker = services()["worker-cpu"]
     assert "devices" not in str(worker)
     assert worker["deploy"]["resources"]["limits"]["memory"]
-    assert "args" not in worker["build"]
+    assert worker["build"]["target"] == "cpu"
     assert "ARG EXTRAS=s3\n" in (FOLDER / "worker.Dockerfile").read_text()
     assert "PACKSHOT_SERVER_KEY" in worker["environment"]
 
@@ -228,12 +237,13 @@ def test_try_fails_where_the_server_serves_another_model(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "one of: compose, kubernetes, render"),
+        ((), "one of: compose, servers, kubernetes, render"),
         (("render",), "one of:"),
         (("render", "http://127.0.0.1:9"), "one of:"),
         (("compose", "now"), "one of:"),
         (("delete",), "one of:"),
-        (("compose",), "SGLANG_IMAGE is not set"),
+        (("servers", "now"), "one of:"),
+        (("servers",), "SGLANG_IMAGE is not set"),
     ],
 )
 def test_try_says_what_it_wants_in_one_line(arguments: tuple[str, ...], words: str) -> None:
@@ -247,8 +257,9 @@ def test_try_says_what_it_wants_in_one_line(arguments: tuple[str, ...], words: s
 
 def test_try_names_what_compose_and_kubernetes_have() -> None:
     text = TRY.read_text()
-    for name in (*image_services(), "worker-cpu"):
+    for name in (*image_services(), "worker-cpu", "watch", "deploy"):
         assert name in services()
         assert name in text
-    for kind in ("StatefulSet", "Deployment"):
-        assert f"{kind.lower()}/{manifests()[kind]['metadata']['name']}" in text
+    assert f"deployment/{manifests()['Deployment']['metadata']['name']}" in text
+    assert f"host={manifests()['StatefulSet']['metadata']['name']}\n" in text
+    assert "statefulset/$host" in text

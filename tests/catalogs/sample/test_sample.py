@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from click.testing import CliRunner
 from PIL import Image
 
 from catalogs.campaigns.campaign import load_campaign
@@ -15,6 +17,7 @@ from catalogs.inputs.reader import Catalog
 from catalogs.inputs.schemas import BRANDS, PRODUCTS
 from catalogs.plans.looks import Looks
 from catalogs.sample.sample import CAMPAIGN, TINY_CAMPAIGN, write_sample
+from flows.cli import cli
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +115,20 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(OptionError, match="cannot be written to"):
         write_sample(tmp_path / "taken")
+
+
+@pytest.mark.parametrize("output", ["true", 'C:é 😀 #2 "b"'])
+def test_its_campaigns_write_to_a_place_of_ones_choice(tmp_path: Path, output: str) -> None:
+    write_sample(tmp_path, output)
+    for name in (CAMPAIGN, TINY_CAMPAIGN):
+        assert yaml.safe_load((tmp_path / name).read_text("utf-8"))["output"] == output
+        assert "# " in (tmp_path / name).read_text("utf-8"), "its comments stay"
+
+
+def test_init_takes_the_output(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["init", str(tmp_path / "sample"), "--output", "s3://packshot/sample"])
+    assert done.exit_code == 0, done.output
+    assert load_campaign(str(tmp_path / "sample" / CAMPAIGN)).output == "s3://packshot/sample"
+    refused = CliRunner().invoke(cli, ["init", str(tmp_path / "other"), "--output", " "])
+    assert refused.exit_code == 2
+    assert not (tmp_path / "other").exists()
