@@ -53,7 +53,7 @@ installation() {
     "${tool[@]}" run --rm --no-TTY deploy
     "${tool[@]}" exec --no-TTY worker-cpu packshot check "$campaign"
     step "renders"
-    "${tool[@]}" exec --no-TTY watch prefect deployment run marketing-run/cpu
+    "${tool[@]}" exec --no-TTY watch prefect deployment run marketing-run/campaigns-cpu
     until_it is_begun "$campaign" "the run has delivered nothing"
     step "kills the worker"
     "${tool[@]}" kill worker-cpu
@@ -62,7 +62,7 @@ installation() {
     fi
     "${tool[@]}" up --detach --wait --wait-timeout 600 worker-cpu
     step "renders the rest, once the dead run is known to be dead (some three minutes)"
-    "${tool[@]}" exec --no-TTY watch prefect deployment run marketing-run/cpu
+    "${tool[@]}" exec --no-TTY watch prefect deployment run marketing-run/campaigns-cpu
     until_it is_complete "$campaign" "not every picture was delivered"
     step "looks at what is there"
     "${tool[@]}" exec --no-TTY worker-cpu packshot verify --deep "$campaign"

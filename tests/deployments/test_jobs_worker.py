@@ -62,7 +62,7 @@ def worker_environment(server: dict[str, str], kubeconfig: Path) -> dict[str, st
 
 
 def begin(server: dict[str, str], project: Project) -> str:
-    deployment = call(server, "/deployments/name/render-catalog/gpu")["id"]
+    deployment = call(server, "/deployments/name/render-catalog/one-campaign-gpu")["id"]
     asked = {"campaign": project.path, "options": {"workers": 1, "shard_assets": 600}}
     return str(call(server, f"/deployments/{deployment}/create_flow_run", {"parameters": asked})["id"])
 

@@ -31,7 +31,7 @@ def test_what_lies_in_the_working_folder_is_left_alone(
         (tmp_path / "temporary").mkdir()
         deployed = packshot(environment, "deploy", str(tmp_path / "campaigns"))
         assert deployed.returncode == 0, deployed.stderr
-        deployment = call(prefect_server, "/deployments/name/render-catalog/cpu")
+        deployment = call(prefect_server, "/deployments/name/render-catalog/one-campaign-cpu")
         assert not deployment["pull_steps"], "nothing is pulled"
         assert ":" not in deployment["entrypoint"], "a module, not a file of a folder"
         log = tmp_path / "worker.log"
