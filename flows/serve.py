@@ -48,6 +48,7 @@ class Service:
         cron: when to render what is due; never by the clock when None.
         every: seconds between two looks for changes; none when 0.
         port: of its server.
+        metrics: host and port of the numbers for Prometheus; no port, none.
     """
 
     folder: str
@@ -56,6 +57,7 @@ class Service:
     every: float
     port: int
     alert_url: str | None = None
+    metrics: tuple[str, int | None] = ("127.0.0.1", None)
 
 
 def serve(service: Service, say: Callable[[str], None]) -> None:
@@ -74,12 +76,14 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     os.environ["PREFECT_API_URL"] = f"{url}/api"
     # Prefect reads its environment when it is imported.
     from flows.deploy import Plan, check_plan, deploy
+    from flows.metrics_page import metrics_page
 
     plan = Plan(folder, service.cron, service.time_zone, service.alert_url)
     check_plan(plan)
     check_settings()
     alone = only_one(f"port {service.port}", "--port"), only_one(folder, "FOLDER")
-    with alone[0], alone[1], _told() as told, _server(service.port, say) as server:
+    page = metrics_page(*service.metrics, say)
+    with alone[0], alone[1], _told() as told, page, _server(service.port, say) as server:
         say(f"campaigns    {len(entries)} in {service.folder}")
         deploy(plan, lambda line: None)
         say(f"schedule     {f'{service.cron} {service.time_zone}' if service.cron else 'none'}")
