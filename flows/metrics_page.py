@@ -30,6 +30,7 @@ from catalogs.errors import OptionError
 from flows.schedule_numbers import OF_THE_SERVER, ScheduleNumbers
 from tasks.metrics import (
     ENDED,
+    FILE_BYTES,
     KILLED,
     LEASE,
     OF_RUNS,
@@ -125,10 +126,12 @@ class RunNumbers(Collector):
         counting = []
         for path in sorted(self._folder.glob("*.db")):
             kind, process = path.stem.split("_")[0], path.stem.rpartition("_")[2]
+            is_whole = path.stat().st_size >= FILE_BYTES  # else it is about to be, or its process died before
             if process == ENDED or is_running(process):
-                counting.append(str(path))
+                counting += [str(path)] if is_whole else []
                 continue
-            self._take_over(kind, path)
+            if is_whole:
+                self._take_over(kind, path)
             path.unlink()
         return counting
 

@@ -179,7 +179,7 @@ class _Files:
     """The files of this process, made when first there is something to write."""
 
     def __init__(self) -> None:
-        self._open: dict[str, NumberFile] = {}
+        self._open: dict[tuple[str, str, int], NumberFile] = {}
         self._lock = threading.Lock()
         self._is_broken = False
 
@@ -188,10 +188,8 @@ class _Files:
         if not folder or self._is_broken:
             return
         try:
-            file, key = (
-                self._file(folder, metric),
-                key_of(metric, tuple(labels.get(name, "") for name in metric.labels)),
-            )
+            key = key_of(metric, tuple(labels.get(name, "") for name in metric.labels))
+            file = self._file(folder, metric)
             (file.add if is_added else file.put)(key, value)
         except OSError as error:
             self._is_broken = True
@@ -205,12 +203,12 @@ class _Files:
             self._open.clear()
 
     def _file(self, folder: str, metric: Metric) -> NumberFile:
-        name = "_".join(filter(None, (metric.kind, metric.mode, process_name())))
-        path = str(Path(folder, f"{name}.db"))
+        kind = "_".join(filter(None, (metric.kind, metric.mode)))
+        place = folder, kind, os.getpid()  # a process that was forked has files of its own
         with self._lock:
-            if path not in self._open:
-                self._open[path] = NumberFile(Path(path))
-            return self._open[path]
+            if place not in self._open:
+                self._open[place] = NumberFile(Path(folder, f"{kind}_{process_name()}.db"))
+            return self._open[place]
 
 
 files = _Files()

@@ -80,7 +80,6 @@ def test_a_worker_shows_its_runs_as_they_work_are_killed_and_end(
         seen = page("packshot_pictures_total", **of_run, source="rendered") or 0
         assert seen >= rendered
         run = flow_runs(environment, project.path)[0]["id"]
-        wait_for_state(environment, run, ["Crashed"])
         start_run(environment, project)
         wait_until(lambda: flow_runs(environment, project.path)[0]["id"] != run, 40, log)
         again = flow_runs(environment, project.path)[0]["id"]
@@ -103,3 +102,34 @@ def test_a_worker_shows_its_runs_as_they_work_are_killed_and_end(
         assert worker.wait(60) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
     assert call(environment, f"/flow_runs/{again}")["state"]["name"] == "Completed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_serve_shows_its_schedule_and_a_page_that_starts_again_counts_anew(tmp_path: Path) -> None:
+    project = Project.of(tmp_path / "campaigns" / "spring", products=2, name="shown")
+    ports = free_ports(2)
+    environment = {"PREFECT_HOME": str(tmp_path / "home"), "PACKSHOT_CACHE": str(tmp_path)}
+    of_schedule, of_run = {"deployment": "marketing-run/cpu"}, {"campaign": "shown", "engine": "proof"}
+    asked = ["serve", str(tmp_path / "campaigns"), "--every", "0", "--cron", "* * * * *"]
+    asked += ["--port", str(ports[0]), "--metrics-port", str(ports[1])]
+    page, command = Page(ports[1]), ("-c", "from flows.cli import main; main()", *asked)
+    log = tmp_path / "serve.log"
+    with process(environment, log, *command) as served:
+        wait_until(lambda: "are taken up" in log.read_text(), 120, log)
+        wait_until(lambda: page("packshot_assets_total", **of_run, state="delivered") == 8, 120, log)
+        assert read_tallies(project.store).delivered.num_rows == 8
+        wait_until(lambda: page("packshot_schedule_last_run_timestamp_seconds", **of_schedule) is not None, 60, log)
+        last = page("packshot_schedule_last_run_timestamp_seconds", **of_schedule) or 0
+        assert 0 <= time.time() - last < 120
+        assert page("packshot_schedule_longest_pause_seconds", **of_schedule) == 60
+        wait_until(lambda: (page("packshot_assets_total", **of_run, state="unchanged") or 0) >= 8, 120, log)
+        assert page("packshot_assets_total", **of_run, state="delivered") == 8
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(60) == 0, log.read_text()
+    with process(environment, log, *command) as served:
+        wait_until(lambda: "are taken up" in log.read_text(), 120, log)
+        assert not page("packshot_assets_total", **of_run, state="delivered")
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(60) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()

@@ -128,6 +128,17 @@ def test_an_id_that_is_given_again_is_another_process(port: int) -> None:
     assert (of_run(page, RUNS), of_run(page, KILLED)) == (None, 1)
 
 
+def test_a_file_that_is_not_whole_breaks_no_page(port: int) -> None:
+    """One that is being made, and one whose process died while it made it."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    folder = Path(os.environ[SETTING])
+    for name in (process_name(), f"{gone.pid}-17"):
+        (folder / f"counter_{name}.db").touch()
+    assert page_of(port)
+    assert {path.name for path in folder.iterdir()} == {"counter_ended.db", f"counter_{process_name()}.db"}
+
+
 def test_a_run_that_ends_while_the_page_is_read_is_counted_once(port: int) -> None:
     process = started()
     process.kill()

@@ -12,9 +12,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from catalogs.assets.tallies import read_tallies
 from catalogs.errors import EngineError
+from catalogs.journal.sums import entries
+from catalogs.money import usd
 from tasks import metrics
-from tasks.metrics import ASSETS, ENGINE_SECONDS, PICTURES, SETTING, SHARDS, STAGE_SECONDS, Meter, Metric
-from tests.flows.projects import Project, make
+from tasks.metrics import ASSETS, COST, ENGINE_SECONDS, PICTURES, SETTING, SHARDS, STAGE_SECONDS, Meter, Metric
+from tasks.stopping import stopping
+from tests.flows.projects import Project, hosted, make
+from tests.ledger.rules import Rules
+from tests.ledger.running import LedgerApi
 from tests.tasks.test_shard import Poisoned, shards, work
 
 Numbers = Callable[..., dict[tuple[str, ...], float]]
@@ -162,3 +167,27 @@ def test_what_a_plan_leaves_unchanged_counts_but_for_what_has_failed_for_good(tm
     assert numbers(ASSETS, "state")[("unchanged",)] == actions["unchanged"] == 8
     metrics.count_unchanged(prepared.store, prepared.plan_key, {**prepared.summary, "failed_before": 3})
     assert numbers(ASSETS, "state")[("unchanged",)] == 8 + 5
+
+
+@pytest.mark.timeout(120)
+def test_what_was_paid_is_what_the_journal_has_also_of_pictures_that_failed(
+    tmp_path: Path, numbers: Numbers, ledger_server: LedgerApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BFL_API_KEY", "a-key-of-the-ledger")
+    ledger_server.forget()
+    ledger_server.rules(p_content_moderated=0.5, seed=next(filter(_fails_some, range(100))))
+    stopping.clear()
+    project = hosted(ledger_server, tmp_path / "project", products=5)
+    reports = make(project.plan())
+    assert sum(report.failed for report in reports) > 0
+    assert sum(report.delivered for report in reports) > 0
+    paid = sum(entry.paid for entry in entries(project.store))
+    assert paid == ledger_server.billed() == 5 * 14_000
+    assert numbers(COST, "campaign", "engine") == {("spring", "bfl"): pytest.approx(usd(paid))}
+    make(project.plan())
+    assert numbers(COST) == {(): pytest.approx(usd(paid))}, "nothing is paid for twice"
+
+
+def _fails_some(seed: int) -> bool:
+    rules = Rules(seed=seed, p_content_moderated=0.5)
+    return len({rules.happens("p_content_moderated", n) for n in range(1, 6)}) == 2
