@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from catalogs.assets.tallies import read_tallies
 from flows.metrics_page import METRICS
 from tests.deployments.test_scheduled import process
-from tests.deployments.test_stops import DEPLOYMENT, start_run, wait_until
+from tests.deployments.test_stops import DEPLOYMENT, wait_until
 from tests.flows.drawn import Drawn
 from tests.flows.prefect_client import call, flow_runs, wait_for_state
 from tests.flows.projects import Project
@@ -23,6 +24,7 @@ from tests.flows.test_render import packshot
 from tests.servers import free_ports
 
 WORKER = ("-c", "from flows.cli import main; main()", "worker", "--pool", "cpu")
+ASSETS = "packshot_assets_total"
 NAMED = {metric.name: metric for metric in METRICS}
 
 
@@ -46,66 +48,110 @@ class Page:
         return sum(found) if found else None
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.of(tmp_path / "project", products=48, name="measured")
+
+
+OF_RUN = {"campaign": "measured", "engine": "proof"}
+
+
+def begin(environment: dict[str, str], project: Project) -> None:
+    """A run of a few shards."""
+    asked = {"campaign": project.path, "options": {"workers": 1, "shard_assets": 64}}
+    deployment = call(environment, f"/deployments/name/{DEPLOYMENT}")["id"]
+    call(environment, f"/deployments/{deployment}/create_flow_run", {"parameters": asked})
+
+
+def kill_in_a_shard(page: Page, drawn: Drawn) -> float:
+    """Kill the run when a shard has been committed and the next is being drawn; what it had delivered."""
+    until = time.monotonic() + 90
+    while not (delivered := page(ASSETS, **OF_RUN, state="delivered")) and time.monotonic() < until:
+        time.sleep(0.02)
+    drawn.wait_for(len(drawn.lines()) + 2)
+    os.kill(drawn.lines()[0][0], signal.SIGKILL)
+    assert delivered
+    return delivered
+
+
 @pytest.mark.timeout(240)
-def test_a_worker_shows_its_runs_as_they_work_are_killed_and_end(
-    tmp_path: Path, prefect_server: dict[str, str]
+def test_a_worker_shows_its_run_as_it_works_and_when_it_is_killed(
+    tmp_path: Path, prefect_server: dict[str, str], project: Project
 ) -> None:
-    drawn = Drawn(tmp_path / "drawn.log", 0.05)
-    project = Project.of(tmp_path / "project", products=48, name="measured")
-    environment = {**prefect_server, **drawn.environment, "PREFECT_LOGGING_LEVEL": "INFO"}
+    drawn = Drawn(tmp_path / "drawn.log", 0.1)
+    environment = {**prefect_server, **drawn.environment}
     assert packshot(environment, "deploy", str(project.folder), "--cron", "0 5 * * *").returncode == 0
     [port] = free_ports(1)
     log, page = tmp_path / "worker.log", Page(port)
-    of_run = {"campaign": "measured", "engine": "proof"}
-    start_run(environment, project)
+    begin(environment, project)
     with process({**environment, "PACKSHOT_METRICS_PORT": str(port)}, log, *WORKER) as worker:
-        wait_until(lambda: "metrics  " in log.read_text(), 30, log)
-        wait_until(lambda: page("packshot_prefect_runs", deployment=DEPLOYMENT) == 1, 10, log)
-        drawn.wait_for(24)
-        assert f"metrics      http://127.0.0.1:{port}/metrics" in log.read_text()
-        assert page("packshot_runs_rendering", **of_run) == 1
-        assert page("packshot_shards_rendering", **of_run) == 1
-        waiting = page("packshot_assets_waiting", **of_run) or 0
-        assert 0 < waiting < 192
-        assert time.time() - (page("packshot_lease_renewed_timestamp_seconds", **of_run) or 0) < 30
-        assert (page("packshot_engine_seconds_total", **of_run) or 0) > 0.3
-        rendered = page("packshot_pictures_total", **of_run, source="rendered") or 0
-        assert rendered > 0
-        assert page("packshot_assets_total", **of_run, state="delivered") == 0, "nothing is committed yet"
-        os.kill(drawn.lines()[0][0], signal.SIGKILL)
-        wait_until(lambda: page("packshot_runs_killed_total", **of_run) == 1, 40, log)
-        for gauge in ("packshot_runs_rendering", "packshot_shards_rendering", "packshot_assets_waiting"):
-            assert not page(gauge, **of_run), gauge
-        assert page("packshot_lease_renewed_timestamp_seconds", **of_run) is None
-        seen = page("packshot_pictures_total", **of_run, source="rendered") or 0
-        assert seen >= rendered
-        run = flow_runs(environment, project.path)[0]["id"]
-        start_run(environment, project)
-        wait_until(lambda: flow_runs(environment, project.path)[0]["id"] != run, 40, log)
-        again = flow_runs(environment, project.path)[0]["id"]
-        wait_for_state(environment, again, ["Completed"], 90)
-        delivered = read_tallies(project.store).delivered.num_rows
-        assert page("packshot_assets_total", **of_run, state="delivered") == delivered == 192
-        assert page("packshot_assets_total", **of_run, state="failed") == 0
-        made = page("packshot_pictures_total", **of_run) or 0
-        assert made - seen == 96, "what the killed run had stored is taken over, the rest is rendered"
-        assert page("packshot_pictures_total", **of_run, source="adopted") != 0
-        assert page("packshot_runs_killed_total", **of_run) == 1
-        wait_until(lambda: page("packshot_runs_rendering", **of_run) == 0, 40, log)
+        wait_until(lambda: f"metrics      http://127.0.0.1:{port}/metrics" in log.read_text(), 30, log)
+        wait_until(lambda: (page("packshot_prefect_runs", deployment=DEPLOYMENT) or 0) >= 1, 10, log)
         due = page("packshot_schedule_next_run_timestamp_seconds", deployment="marketing-run/cpu") or 0
         assert 0 < due - time.time() <= 86_400
         assert datetime.fromtimestamp(due, UTC).hour == 5
         assert page("packshot_schedule_longest_pause_seconds", deployment="marketing-run/cpu") == 86_400
-        assert page("packshot_schedule_last_run_timestamp_seconds", deployment="marketing-run/cpu") is None
         assert page("packshot_prefect_up") == 1
+        drawn.wait_for(18)
+        assert page(ASSETS, **OF_RUN, state="delivered") == 0, "nothing is committed yet"
+        assert page("packshot_runs_rendering", **OF_RUN) == 1
+        assert page("packshot_shards_rendering", **OF_RUN) == 1
+        assert 0 < (page("packshot_assets_waiting", **OF_RUN) or 0) < 192
+        assert time.time() - (page("packshot_lease_renewed_timestamp_seconds", **OF_RUN) or 0) < 30
+        assert (page("packshot_engine_seconds_total", **OF_RUN) or 0) > 0.5
+        assert page("packshot_pictures_total", **OF_RUN, source="rendered")
+        delivered = kill_in_a_shard(page, drawn)
+        wait_until(lambda: page("packshot_runs_killed_total", **OF_RUN) == 1, 40, log)
+        for gauge in ("packshot_runs_rendering", "packshot_shards_rendering", "packshot_assets_waiting"):
+            assert not page(gauge, **OF_RUN), gauge
+        assert page("packshot_lease_renewed_timestamp_seconds", **OF_RUN) is None
+        assert page(ASSETS, **OF_RUN, state="delivered") == delivered == gained(project)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
-    assert call(environment, f"/flow_runs/{again}")["state"]["name"] == "Completed"
+
+
+def gained(project: Project) -> int:
+    """Assets that the asset catalog calls delivered."""
+    return int(read_tallies(project.store).delivered.num_rows)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(240)
+def test_runs_of_a_worker_add_up_whatever_ends_them(
+    tmp_path: Path, prefect_server: dict[str, str], project: Project
+) -> None:
+    drawn = Drawn(tmp_path / "drawn.log", 0.1)
+    environment = {**prefect_server, **drawn.environment}
+    assert packshot(environment, "deploy", str(project.folder)).returncode == 0
+    [port] = free_ports(1)
+    log, page = tmp_path / "worker.log", Page(port)
+    with process({**environment, "PACKSHOT_METRICS_PORT": str(port)}, log, *WORKER):
+        wait_until(lambda: "metrics  " in log.read_text(), 30, log)
+        begin(environment, project)
+        kill_in_a_shard(page, drawn)
+        wait_until(lambda: page("packshot_runs_killed_total", **OF_RUN) == 1, 40, log)
+        before = page("packshot_pictures_total", **OF_RUN) or 0
+        killed = flow_runs(environment, project.path)[0]["id"]
+        begin(environment, project)
+        again = flow_runs(environment, project.path)[0]["id"]
+        assert again != killed
+        wait_for_state(environment, again, ["Completed"], 120)
+        assert page(ASSETS, **OF_RUN, state="delivered") == gained(project) == 192
+        assert page(ASSETS, **OF_RUN, state="failed") == 0
+        [summary] = [
+            json.loads(project.store.read(key)) for key in project.store.list("runs") if key.endswith("summary.json")
+        ]
+        made = summary["work"]["rendered"] + summary["work"]["adopted"]
+        assert (page("packshot_pictures_total", **OF_RUN) or 0) - before == made > 0
+        assert page("packshot_pictures_total", **OF_RUN, source="adopted") == summary["work"]["adopted"]
+        assert page("packshot_runs_killed_total", **OF_RUN) == 1
+        wait_until(lambda: page("packshot_runs_rendering", **OF_RUN) == 0, 40, log)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(480)
 def test_serve_shows_its_schedule_and_a_page_that_starts_again_counts_anew(tmp_path: Path) -> None:
     project = Project.of(tmp_path / "campaigns" / "spring", products=2, name="shown")
     ports = free_ports(2)
