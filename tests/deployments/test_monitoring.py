@@ -6,14 +6,23 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 import yaml
 
-from flows.metrics_page import METRICS
-from tests.servers import require
+from flows import schedule_numbers
+from flows.metrics_page import METRICS, metrics_page
+from tasks import metrics
+from tasks.metrics import Meter
+from tests.deployments.test_stops import wait_until
+from tests.servers import free_ports, require
+from tests.test_pages import blocks
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deployments" / "alert-rules.yaml"
@@ -43,6 +52,11 @@ def panels() -> list[dict[str, Any]]:
 
 def queries() -> list[str]:
     return [target["expr"] for panel in panels() for target in panel["targets"]]
+
+
+def filled(expr: str) -> str:
+    """A query of the dashboard as Grafana sends it."""
+    return expr.replace("$__rate_interval", "5m").replace("$campaign", ".*")
 
 
 def check_names(expr: str) -> None:
@@ -124,9 +138,6 @@ def test_the_dashboard_asks_for_what_is_shown() -> None:
 
 
 def test_promtool_takes_every_query_of_the_dashboard(tmp_path: Path) -> None:
-    def filled(expr: str) -> str:
-        return expr.replace("$__rate_interval", "5m").replace("$campaign", ".*")
-
     recorded = [{"record": f"panel:{number}", "expr": filled(expr)} for number, expr in enumerate(queries())]
     file = tmp_path / "queries.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": recorded}]}))
@@ -134,6 +145,60 @@ def test_promtool_takes_every_query_of_the_dashboard(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(recorded)} rules found" in done.stdout
     assert "$" not in file.read_text()
+
+
+def ask(port: int, path: str, **asked: str) -> Any:
+    """What a running Prometheus answers, None while it does not."""
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/api/v1/{path}?{urlencode(asked)}", timeout=10) as answer:
+        return json.load(answer)["data"]
+    return None
+
+
+def up(port: int) -> bool:
+    found = ask(port, "query", query="packshot_runs_rendering")
+    return bool(found and found["result"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_running_prometheus_reads_the_page_the_rules_and_every_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page says: the scrape configuration of the page, with other addresses and a shorter interval."""
+    monkeypatch.setattr(schedule_numbers, "numbers", dict)
+    monkeypatch.setattr(metrics, "files", metrics._Files())
+    page, port = free_ports(2)
+    said = next(block.text for block in blocks("deployments/README.md") if "scrape_configs" in block.text)
+    config = tmp_path / "prometheus.yml"
+    targets = said.replace('"gpu-a:9464", "gpu-b:9464"', f'"127.0.0.1:{page}"')
+    config.write_text(f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n{targets}")
+    copyfile(RULES, tmp_path / RULES.name)
+    arguments = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+    command = [require("prometheus"), *arguments, f"--web.listen-address=127.0.0.1:{port}"]
+    page_of_a_run = closing(metrics.files), metrics_page("127.0.0.1", page, print), Meter("spring", "proof").run()
+    with ExitStack() as stack:
+        for one in page_of_a_run:
+            stack.enter_context(one)
+        with prometheus(command, tmp_path / "log"):
+            wait_until(lambda: up(port), 60, tmp_path / "log")
+            [group] = ask(port, "rules")["groups"]
+            assert {rule["name"] for rule in group["rules"]} == {rule["alert"] for rule in rules()}
+            for expr in map(filled, queries()):
+                assert ask(port, "query", query=expr) is not None, expr
+            wait_until(
+                lambda: {r["health"] for r in ask(port, "rules")["groups"][0]["rules"]} == {"ok"}, 30, tmp_path / "log"
+            )
+
+
+@contextmanager
+def prometheus(command: list[str], log: Path) -> Iterator[None]:
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 def _overlaps() -> Iterator[tuple[str, str]]:
