@@ -14,7 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from catalogs.assets.tallies import read_tallies
-from flows.metrics_page import METRICS
+from flows.metrics_page import METRICS, RunNumbers
+from tasks.metrics import SETTING
 from tests.deployments.test_scheduled import process
 from tests.deployments.test_stops import DEPLOYMENT, wait_until
 from tests.flows.drawn import Drawn
@@ -148,6 +149,26 @@ def test_runs_of_a_worker_add_up_whatever_ends_them(
         assert page("packshot_runs_killed_total", **OF_RUN) == 1
         wait_until(lambda: page("packshot_runs_rendering", **OF_RUN) == 0, 40, log)
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_shards_on_a_cluster_count_once_by_their_reports(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    """Its processes may be anywhere, and count nothing themselves, though they are here and know the folder."""
+    folder, project = tmp_path / "numbers", Project.of(tmp_path / "project", products=6, name="spread")
+    folder.mkdir()
+    arguments = ("render", project.path, "--runner", "ray", "--shard-assets", "8", "--json")
+    done = packshot({**prefect_server, SETTING: str(folder)}, *arguments)
+    assert done.returncode == 0, done.stderr
+    numbers = RunNumbers(folder)
+    found = {(s.name, *sorted(s.labels.items())): s.value for family in numbers.collect() for s in family.samples}
+    numbers.close()
+    labels = {"campaign": "spread", "engine": "proof"}
+    delivered = {**labels, "state": "delivered", "reason": ""}
+    assert found[ASSETS, *sorted(delivered.items())] == gained(project) == 24
+    rendered = {**labels, "source": "rendered"}
+    assert found["packshot_pictures_total", *sorted(rendered.items())] == json.loads(done.stdout)["work"]["rendered"]
+    assert found["packshot_runs_killed_total", *sorted(labels.items())] == 0
 
 
 @pytest.mark.slow
