@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
-from catalogs.journal.lease import boot_name, is_dead
+from catalogs.journal.lease import boot_name, is_dead, started
 from tasks.settings import beat_seconds
 
 ALIVE, ENDED = "packshot.run.alive", "packshot.run.ended"
@@ -73,7 +73,7 @@ class _Sender:
 
 def process_tags() -> list[str]:
     """Where a run's process is: its host, and which process of which boot of which machine."""
-    named = f"process:{os.getpid()}:{_started(os.getpid())}:{_machine()}:{boot_name()}"
+    named = f"process:{os.getpid()}:{started(os.getpid())}:{_machine()}:{boot_name()}"
     return [f"host:{socket.gethostname()}", named]
 
 
@@ -85,14 +85,14 @@ def is_gone(tags: Sequence[str]) -> bool:
     return bool(named) and all(len(parts) == 5 and _has_ended(*parts[1:]) for parts in named)
 
 
-def _has_ended(pid: str, started: str, machine: str, boot: str) -> bool:
+def _has_ended(pid: str, begun: str, machine: str, boot: str) -> bool:
     if not pid.isdigit() or not boot:
         return False
     if boot != boot_name():
         # Of another container of this boot it may live; so may it on another machine that has this one's name.
         is_rebooted = boot.partition("/")[0] != boot_name().partition("/")[0]
         return is_rebooted and bool(machine) and machine == _machine()
-    return is_dead(boot, int(pid)) or _started(int(pid)) != started
+    return is_dead(boot, int(pid)) or started(int(pid)) != begun
 
 
 def _machine() -> str:
@@ -100,14 +100,6 @@ def _machine() -> str:
     try:
         return Path("/etc/machine-id").read_text().strip()
     except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When a process began, as its system counts, "" where it does not tell: ids are given again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
         return ""
 
 

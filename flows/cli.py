@@ -15,7 +15,7 @@ from catalogs.errors import PackshotError, one_line
 from flows.cli_fetch import fetch
 from flows.cli_import import import_command
 from flows.cli_models import models
-from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, named, planning_options
+from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, metrics_options, named, planning_options
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
 from flows.cli_prune import prune
@@ -305,6 +305,7 @@ def deploy(folder: str, cron: str, time_zone: str, alert_url: str | None) -> Non
     help="Of the galleries of its campaigns, 0 for none; the one after --port when left out.",
 )
 @ALERT_URL
+@metrics_options
 def serve(
     folder: str,
     cron: str | None,
@@ -313,27 +314,34 @@ def serve(
     port: int,
     gallery_port: int | None,
     alert_url: str | None,
+    metrics_host: str,
+    metrics_port: int | None,
 ) -> None:
     """Everything on this machine until Ctrl-C: server, workers, schedule, and a look for changes."""
     _no_telemetry()
     from flows.serve import Service
     from flows.serve import serve as run
 
-    run(Service(folder, cron, time_zone, every, port, alert_url, gallery_port), say)
+    metrics = metrics_host, metrics_port
+    run(Service(folder, cron, time_zone, every, port, alert_url, gallery_port, metrics), say)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.option("--pool", default="cpu", show_default=True, help="Work pool: cpu or gpu, or one of yours.")
 @click.option("--limit", default=1, show_default=True, type=click.IntRange(1, 1000), help="Runs at once.")
+@metrics_options
 @click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF prefect worker start]...")
-def worker(pool: str, limit: int, more: tuple[str, ...]) -> None:
+def worker(pool: str, limit: int, metrics_host: str, metrics_port: int | None, more: tuple[str, ...]) -> None:
     """A Prefect worker that, told to end, waits until its runs have committed what they finished."""
     _no_telemetry()
     from flows.deploy import server_url
+    from flows.metrics_page import metrics_page
     from flows.worker import work
 
     server_url()
-    sys.exit(work(pool, limit, more))
+    with metrics_page(metrics_host, metrics_port, say):
+        code = work(pool, limit, more)
+    sys.exit(code)
 
 
 @cli.command()

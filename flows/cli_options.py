@@ -65,3 +65,28 @@ def engine_options(command: Command) -> Command:
         return command(**options, engine=chosen or None)
 
     return wrapped  # type: ignore[return-value]
+
+
+def metrics_options(command: Command) -> Command:
+    """Where the numbers for Prometheus are shown; the environment says it for containers."""
+
+    @click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        envvar="PACKSHOT_METRICS_PORT",
+        show_envvar=True,
+        help="Show numbers for Prometheus at /metrics of this port; not when left out.",
+    )
+    @click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        envvar="PACKSHOT_METRICS_HOST",
+        show_envvar=True,
+        help="The address for that; nobody is asked for a password there.",
+    )
+    @wraps(command)
+    def wrapped(**options: Any) -> Any:
+        return command(**options)
+
+    return wrapped  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from tasks.engines import engine_of
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
 from tasks.log_lines import check_log_setting, know
+from tasks.metrics import ASSETS, Meter, count_unchanged
 from tasks.outcome import outcome_of
 from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted, withdraw_ended
 from tasks.prepare import Prepared
@@ -217,15 +219,26 @@ def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tri
             check_access(header)
         # Nobody may be there to start again once the lease of a lost machine is over.
         patience, kind = 1.5 * LEASE_SECONDS, prepared.summary["kind"]
-        claim = hold(prepared.store, header.campaign, kind, prepared.run_id, options.force, patience)
-        with claim as lease, closing(partial(let_go, prepared.store, header.campaign, kind, lease)):
+        meter = Meter(header.campaign, header.engine)
+        claim = hold(
+            prepared.store, header.campaign, kind, prepared.run_id, options.force, patience, renewed=meter.beat
+        )
+        with meter.run(), claim as lease, closing(partial(let_go, prepared.store, header.campaign, kind, lease)):
+            count_unchanged(prepared.store, prepared.plan_key, prepared.summary)
             if options.retire and prepared.summary["actions"].get("retired"):
                 if not options.take_over:  # asked once the lease is held: till then another campaign may have gone on
                     refuse_another(prepared.store, header, prepared.run_id)
                 note_retiring(prepared.store, header, prepared.run_id)
             summary = _tried(prepared, options, tries)
+            _count_ended(meter, prepared.summary["actions"], options.retire and not cancelled.is_set())
     record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
+
+
+def _count_ended(meter: Meter, actions: Mapping[str, int], is_retiring: bool) -> None:
+    meter.count(ASSETS, actions.get("withdraw", 0), state="withdrawn")
+    if is_retiring:
+        meter.count(ASSETS, actions.get("retired", 0), state="retired")
 
 
 def _tried(prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, Any]:
@@ -259,7 +272,8 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     logger.info("%d assets in %d shards, %d rows restated", total, sum(map(len, stages)), restated)
     runner = (options.runner, options.address, options.workers)
     make_job = partial(ShardJob, prepared.plan_key, store, run_id, engine=options.engine)
-    reports, problems = render_stages(prepared, stages, make_job, runner, plan.header.engine)
+    meter = Meter(plan.header.campaign, plan.header.engine)
+    reports, problems = render_stages(prepared, stages, make_job, runner, meter)
     problems = [f"{held}; what costs nothing more was done", *problems] if held else problems
     # Somebody waits for the end of a run that was cancelled, and may not wait long.
     is_cancelled = cancelled.is_set()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from catalogs.errors import EngineError, OptionError, PackshotError
+from tasks import metrics
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -139,7 +140,8 @@ def _ray(address: str | None) -> Iterator[TaskRunner[Any]]:
     from prefect_ray import RayTaskRunner
 
     # The address only: what is secret belongs in the environment of each node.
-    variables = {"PREFECT_API_URL": str(get_current_settings().api.url)}
+    # Its processes count nothing: they may be anywhere, and their reports are counted here.
+    variables = {"PREFECT_API_URL": str(get_current_settings().api.url), metrics.SETTING: ""}
     runner = RayTaskRunner(address, {"log_to_driver": False, "runtime_env": {"env_vars": variables}})
     # Ray tells of lost nodes on the output, which is the command's answer.
     with redirect_stdout(sys.stderr):

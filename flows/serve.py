@@ -52,6 +52,7 @@ class Service:
         every: seconds between two looks for changes; none when 0.
         port: of its server.
         gallery_port: of the galleries; none are served when 0, and that after `port` when None.
+        metrics: host and port of the numbers for Prometheus; no port, none.
     """
 
     folder: str
@@ -61,6 +62,7 @@ class Service:
     port: int
     alert_url: str | None = None
     gallery_port: int | None = None
+    metrics: tuple[str, int | None] = ("127.0.0.1", None)
 
 
 def serve(service: Service, say: Callable[[str], None]) -> None:
@@ -79,12 +81,14 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     os.environ["PREFECT_API_URL"] = f"{url}/api"
     # Prefect reads its environment when it is imported.
     from flows.deploy import Plan, check_plan, deploy
+    from flows.metrics_page import metrics_page
 
     plan = Plan(folder, service.cron, service.time_zone, service.alert_url)
     check_plan(plan)
     check_settings()
     alone = only_one(f"port {service.port}", "--port"), only_one(folder, "FOLDER")
-    with alone[0], alone[1], _told() as told, _galleries(service, say), _server(service.port, say) as server:
+    page, galleries = metrics_page(*service.metrics, say), _galleries(service, say)
+    with alone[0], alone[1], _told() as told, page, galleries, _server(service.port, say) as server:
         say(f"campaigns    {len(entries)} in {service.folder}")
         deploy(plan, lambda line: None)
         say(f"schedule     {f'{service.cron} {service.time_zone}' if service.cron else 'none'}")

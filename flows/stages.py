@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -23,6 +24,7 @@ from flows.artifacts import live_run
 from flows.runners import Runner, RunnerName, open_runner, result_of
 from tasks import progress
 from tasks.cancel_watch import watching
+from tasks.metrics import WAITING, Meter
 from tasks.prefect_tasks import collect, render_shard
 from tasks.prepare import Prepared
 from tasks.progress import asset_progress
@@ -44,29 +46,30 @@ def render_stages(
     stages: Sequence[Sequence[Shard]],
     make_job: Callable[[Shard], ShardJob],
     runner: tuple[RunnerName, str | None, int],
-    engine: str,
+    meter: Meter,
 ) -> tuple[list[Report], list[str]]:
     """Every shard of a stage, then the next: a shot is made before the shots that build on it.
 
     Args:
         runner: its name, a Ray cluster's address, threads of the local one.
-        engine: what the shards render with.
+        meter: counts; it names the engine that the shards render with.
 
     Returns:
         The reports of the shards that came to an end, and what those said that failed as a whole; after a cancel
         `stopping` is set and some are in neither.
     """
+    engine = meter.engine
     total, shards = sum(s.assets for stage in stages for s in stage), sum(map(len, stages))
     if not shards and engine != "bfl":
         return [], []
     reports: list[Report] = []
     with (
-        asset_progress(total, sys.stderr) as counted,
+        asset_progress(total, sys.stderr, partial(meter.put, WAITING)) as counted,
         live_run(prepared.store, prepared.run_id, prepared.summary, shards, total, counted) as live,
         watching(_flow_run()),
         open_runner(*runner, engine) as opened,
     ):
-        work = _Work(make_job, opened)
+        work = _Work(make_job, opened, meter)
         try:
             if engine == "bfl":
                 work.collect(prepared.store, prepared.plan_key)
@@ -82,8 +85,8 @@ def render_stages(
 class _Work:
     """What is submitted and not ended."""
 
-    def __init__(self, make_job: Callable[[Shard], ShardJob], runner: Runner) -> None:
-        self._make_job, self._runner = make_job, runner
+    def __init__(self, make_job: Callable[[Shard], ShardJob], runner: Runner, meter: Meter) -> None:
+        self._make_job, self._runner, self._meter = make_job, runner, meter
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._running = 0
         self._is_told = False
@@ -151,6 +154,7 @@ class _Work:
             self.problems.append(problem)
         if self._runner.is_remote:
             progress.report(report["skipped"] + report["delivered"], report["failed"])
+            self._meter.report(report)
         return report
 
 

@@ -17,6 +17,8 @@ from catalogs.errors import PackshotError, UserError
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
+from tasks.engines import engine_of
+from tasks.metrics import ASSETS, Meter
 from tasks.photos import web_photos
 from tasks.plan_inputs import book_of
 from tasks.prepare import Prepared, prepare
@@ -115,4 +117,6 @@ def _withdraw(campaign: Campaign, store: Store) -> int:
     wanted: dict[Pair, Row] = {(i.digest(), bytes.fromhex(f)): {} for i, f in ended.items()}
     run_id = new_start(store, history.latest)
     commit_again(store, campaign.name, run_id, Step.WITHDRAW, Status.WITHDRAWN, wanted)
-    return sum(not identity.is_master for identity in ended)
+    count = sum(not identity.is_master for identity in ended)
+    Meter(campaign.name, engine_of(campaign)).count(ASSETS, count, state="withdrawn")
+    return count

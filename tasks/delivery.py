@@ -24,6 +24,7 @@ from inference.finishing.finish import finish
 from inference.finishing.metadata import AssetMetadata
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
 from tasks.finishers import Finishers
+from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.shard_job import Render
 
@@ -36,8 +37,11 @@ class Delivery:
         adopted: masters of an earlier start taken into use.
     """
 
-    def __init__(self, store: Store, header: PlanHeader, finishers: Finishers, outcomes: OutcomeRows) -> None:
+    def __init__(
+        self, store: Store, header: PlanHeader, finishers: Finishers, outcomes: OutcomeRows, meter: Meter
+    ) -> None:
         self._store, self._header, self._finishers, self._outcomes = store, header, finishers, outcomes
+        self.meter = meter
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._lock = threading.Lock()
         self.rendered = self.adopted = 0
@@ -56,6 +60,7 @@ class Delivery:
                 master = store_master(self._store, render.fingerprint, data, master.record)
         with self._lock:
             self.rendered += 1
+        self.meter.count(PICTURES, source="rendered")
         self._deliver_rows(render, master, result.pixels)
 
     def deliver_master(self, render: Render, master: Master) -> None:
@@ -67,6 +72,7 @@ class Delivery:
         if not render.rows[0]["render_key"]:
             with self._lock:
                 self.adopted += 1
+            self.meter.count(PICTURES, source="adopted")
         self._deliver_rows(render, master, decode_master(master.data))
 
     def _keeps_master(self, render: Render) -> bool:

@@ -13,12 +13,13 @@ from catalogs.errors import OptionError
 from catalogs.identity import canonical_json
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import Spent, read_spent
-from catalogs.money import micro_down
+from catalogs.money import Micro, micro_down, usd
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.storage.store import Store
 from inference.engine import LoadReference
 from inference.models.specs import ModelSpec
+from tasks.metrics import COST, Meter
 from tasks.stopping import stopping
 
 if TYPE_CHECKING:
@@ -140,12 +141,18 @@ def hosted_engine(header: PlanHeader, load: LoadReference) -> BflEngine:
     return BflEngine(
         header.model,
         settings,
-        Journal(store, header.campaign, header.run_id),
+        Journal(
+            store, header.campaign, header.run_id, paid=partial(_count_paid, Meter(header.campaign, header.engine))
+        ),
         load,
         _key(hosted["secret_block"]),
         stopping,
         slot=_slot(hosted["concurrency_limit"]),
     )
+
+
+def _count_paid(meter: Meter, amount: Micro) -> None:
+    meter.count(COST, usd(amount))
 
 
 def _key(block: str) -> ApiKey:

@@ -31,6 +31,7 @@ from tasks.collect import collect_paid
 from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
 from tasks.log_lines import knowing, set_up
+from tasks.metrics import count_unchanged
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
 from tasks.verify import MuchIsGone, is_due, verify
@@ -79,7 +80,10 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
         "renders": summary["renders"],
         "failed": summary["failed_before"],
     }
-    return plan if plan["work"] else Completed(name="Unchanged", message="everything is delivered", data=plan)
+    if plan["work"]:
+        return plan
+    count_unchanged(prepared.store, prepared.plan_key, summary)
+    return Completed(name="Unchanged", message="everything is delivered", data=plan)
 
 
 @task(name="verify", task_run_name="verify {name}", cache_policy=NO_CACHE, persist_result=False)

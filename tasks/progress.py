@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import TextIO
@@ -23,20 +23,30 @@ class AssetProgress:
 
     Args:
         total: None where nobody knows.
+        waiting: told how many are still to come, of a known total.
     """
 
-    def __init__(self, total: int | None, stream: TextIO, unit: str = "asset") -> None:
+    def __init__(
+        self,
+        total: int | None,
+        stream: TextIO,
+        unit: str = "asset",
+        waiting: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._waiting = waiting
         self.total, self.unit, self.delivered, self.failed = total, unit, 0, 0
         self._lock = threading.Lock()
         self._stream, self._started, self._last_line = stream, monotonic(), monotonic()
         self._bar = (
             tqdm(total=total, unit=unit, file=stream, leave=False) if stream.isatty() and not is_json() else None
         )
+        self._tell_waiting()
 
     def add(self, delivered: int, failed: int) -> None:
         with self._lock:
             self.delivered += delivered
             self.failed += failed
+            self._tell_waiting()
             if self._bar is not None:
                 self._bar.update(delivered + failed)
                 if failed:
@@ -44,6 +54,10 @@ class AssetProgress:
             elif monotonic() - self._last_line >= LINE_EVERY_SECONDS:
                 self._last_line = monotonic()
                 say(self.line(), self._stream)
+
+    def _tell_waiting(self) -> None:
+        if self.total is not None:
+            self._waiting(max(0, self.total - self.delivered - self.failed))
 
     def line(self) -> str:
         done = self.delivered + self.failed
@@ -62,15 +76,22 @@ class AssetProgress:
 
 
 @contextmanager
-def asset_progress(total: int, stream: TextIO = sys.stderr) -> Iterator[AssetProgress]:
-    """Show the progress of `total` assets while the block runs."""
+def asset_progress(
+    total: int, stream: TextIO = sys.stderr, waiting: Callable[[int], None] = lambda count: None
+) -> Iterator[AssetProgress]:
+    """Show the progress of `total` assets while the block runs.
+
+    Args:
+        waiting: told how many are still to come, 0 at the end.
+    """
     global _current
-    _current = progress = AssetProgress(total, stream)
+    _current = progress = AssetProgress(total, stream, waiting=waiting)
     try:
         yield progress
     finally:
         _current = None
         progress.close()
+        waiting(0)
 
 
 def report(delivered: int, failed: int) -> None:

@@ -33,6 +33,7 @@ from inference.finishing.pixels import decode_master
 from inference.local.batching import batches
 from tasks.delivery import Delivery
 from tasks.finishers import THREADS, Finishers
+from tasks.metrics import ENGINE_SECONDS, CommittedRows, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.shard_job import Progress, Render, ShardJob, ShardReport, renders_of
 from tasks.stopping import closing, stopping
@@ -58,12 +59,13 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
         return ShardReport(job.shard.number, job.shard.stage, job.shard.assets, skipped=skipped)
     progress(skipped, 0)
     outcomes = OutcomeRows(job.shard.number, progress, is_paid=plan.header.engine == "bfl")
-    with committing(job, outcomes, index), Finishers() as finishers:
-        delivery = Delivery(store, plan.header, finishers, outcomes)
+    finishers, meter = Finishers(), Meter(plan.header.campaign, plan.header.engine)
+    with committing(job, outcomes, index, meter), meter.shard(finishers.seconds), finishers:
+        delivery = Delivery(store, plan.header, finishers, outcomes, meter)
         missing = adopt(renders_of(wanted), store, index, finishers, delivery)
         ready = with_parents(missing, index, outcomes)
         load = partial(load_picture, store, plan.header, index)
-        work = render(ready, make_engine, load, finishers, delivery, outcomes) if ready else EngineWork()
+        work = render(ready, make_engine, load, finishers, delivery, outcomes) if ready else EngineWork(meter)
         finishers.drain()
     return report_of(job, skipped, outcomes, delivery, work, finishers, perf_counter() - started)
 
@@ -145,6 +147,7 @@ class EngineWork:
         problem: why nothing more is bought, "" where nothing says so.
     """
 
+    meter: Meter
     seconds: float = 0.0
     problem: str = ""
     profile: Profile = field(default_factory=Profile)
@@ -153,10 +156,14 @@ class EngineWork:
         """The engine's answers as they come, counting the time spent waiting for them."""
         started = perf_counter()
         for result in results:
-            self.seconds += perf_counter() - started
+            self._waited(perf_counter() - started)
             yield result
             started = perf_counter()
-        self.seconds += perf_counter() - started
+        self._waited(perf_counter() - started)
+
+    def _waited(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.meter.count(ENGINE_SECONDS, seconds)
 
 
 def render(
@@ -172,7 +179,7 @@ def render(
     Raises:
         EngineError: the engine failed as a whole.
     """
-    work, engine = EngineWork(), make_engine(load)
+    work, engine = EngineWork(delivery.meter), make_engine(load)
     engine.take_profile()  # what it did for others
     # One request can stand for several rows, and two looks can ask for the very same picture.
     by_request = {render.request: render for render in renders}
@@ -189,6 +196,7 @@ def render(
         work.problem = str(error)
     finally:
         work.profile = engine.take_profile()
+        work.meter.stages("device", work.profile.seconds)
     return work
 
 
@@ -233,11 +241,15 @@ def load_picture(store: Store, header: PlanHeader, index: Delivered, reference: 
 
 
 @contextmanager
-def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered) -> Iterator[None]:
+def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered, meter: Meter) -> Iterator[None]:
     """Commit the outcomes at the end. Whatever broke, or a cancel: what is stored counts."""
+    counted = CommittedRows(meter)
 
     def commit() -> bool:
-        return bool(commit_all(job.store, job.run_id, Step.RENDER, outcomes.rows()))
+        rows = outcomes.rows()
+        commit_all(job.store, job.run_id, Step.RENDER, rows)
+        counted.count(rows)
+        return bool(rows)
 
     try:
         with closing(commit):

@@ -23,6 +23,7 @@ from catalogs.inputs.reject_file import Code
 from catalogs.inputs.schemas import BRAND_COLUMNS, PRODUCT_COLUMNS, InputColumn, describe
 from catalogs.requests import Reason
 from flows.cli import cli
+from flows.metrics_page import METRICS
 from inference.prompts.structured import Camera, Lettering, StructuredPrompt, Subject
 
 ROOT = Path(__file__).parents[1]
@@ -161,7 +162,13 @@ def reject_codes() -> str:
     return ", ".join(f"`{code}`" for code in Code)
 
 
+def metrics() -> str:
+    rows = ((f"`{m.name}`", m.kind, ", ".join(f"`{name}`" for name in m.labels), m.meaning) for m in METRICS)
+    return table(("metric", "type", "labels", "meaning"), rows)
+
+
 BLOCKS = {
+    "metrics": metrics,
     "reasons": reasons,
     "reject-codes": reject_codes,
     "commands": commands,

@@ -16,7 +16,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -154,6 +154,7 @@ def hold(
     force: bool = False,
     patience: float = 0.0,
     seconds: float = LEASE_SECONDS,
+    renewed: Callable[[], object] = lambda: None,
 ) -> Iterator[Lease]:
     """Hold the lease while the block runs.
 
@@ -162,6 +163,7 @@ def hold(
         patience: seconds to wait for another's lease to run out, as that of a killed machine does; one that is
             renewed meanwhile is refused at once.
         seconds: how long the claim stands without renewal.
+        renewed: called when it was taken, and after every renewal.
 
     Raises:
         OptionError: another run holds it.
@@ -173,8 +175,10 @@ def hold(
         if over is not None and stands:
             raise _held(store, campaign, over)
     lease = _take(store, key, campaign, Lease.of_this_process(run_id, seconds), force, over)
+    renewed()
     ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(store, key, lease, ended, seconds), name="lease", daemon=True)
+    arguments = (store, key, lease, ended, seconds, renewed)
+    renewing = threading.Thread(target=_renew, args=arguments, name="lease", daemon=True)
     renewing.start()
     try:
         yield lease
@@ -214,13 +218,16 @@ def _take(store: Store, key: str, campaign: str, wanted: Lease, force: bool, ove
     return wanted
 
 
-def _renew(store: Store, key: str, lease: Lease, ended: threading.Event, seconds: float) -> None:
+def _renew(
+    store: Store, key: str, lease: Lease, ended: threading.Event, seconds: float, renewed: Callable[[], object]
+) -> None:
     while not ended.wait(seconds / RENEWALS_A_LEASE):
         try:
             found = Lease.read(store, key)
             if found is not None and found.token != lease.token:
                 return  # taken by force; both go on
             store.write(key, Lease(**{**asdict(lease), "until": _in(seconds)}).as_json())
+            renewed()
         except StorageError:
             continue  # the run itself finds out whether the store is gone
 
@@ -271,3 +278,12 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def started(pid: int) -> str:
+    """When a process began, as its system counts: ids are given again. "" where it has ended or nobody tells."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]  # one whose end nobody took note of runs no more
+    except (OSError, IndexError):
+        return ""

@@ -55,11 +55,16 @@ _in_the_air: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal of one run in an output store; safe to share between threads."""
+    """The journal of one run in an output store; safe to share between threads.
+
+    Attributes:
+        paid: called with the price of a task once it is written down.
+    """
 
     store: Store
     campaign: str
     run_id: str
+    paid: Callable[[Micro], object] = field(default=lambda amount: None, compare=False)
     clock: StoreClock = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +117,7 @@ class Journal:
         """Record a task. Tried again and again: without it, its money is lost."""
         key, data = task_key(fingerprint, number, self.campaign, task.cost), task.encode(_now())
         _insist(lambda: self.store.write(key, data))
+        self.paid(task.cost)
 
     def end(self, fingerprint: str, number: int, ending: Ending, detail: str = "") -> None:
         key, data = record_key(fingerprint, number, f"end.{ending}"), encode_end(detail, _now(), self.run_id)
