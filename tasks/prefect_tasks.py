@@ -32,6 +32,8 @@ from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
 from tasks.log_lines import knowing, set_up
 from tasks.metrics import count_unchanged
+from tasks.outcome import outcome_of
+from tasks.run_summary import write_summary
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
 from tasks.verify import MuchIsGone, is_due, verify
@@ -67,7 +69,7 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
         `renders` to make for them; `failed`, the assets that failed for good.
     """
     try:
-        prepared = prepare_render(path, options, get_run_logger().warning)
+        prepared = prepare_render(path, {**options, "may_rest": True}, get_run_logger().warning)
     except UserError as error:  # the files are wrong: a line for who wrote them, not a traceback
         return Failed(message=str(error), data={})
     summary = prepared.summary
@@ -83,6 +85,8 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
     if plan["work"]:
         return plan
     count_unchanged(prepared.store, prepared.plan_key, summary)
+    outcome = outcome_of(prepared.store, PlanFile(prepared.store, prepared.plan_key))
+    write_summary(prepared.store, prepared.run_id, summary, outcome)
     return Completed(name="Unchanged", message="everything is delivered", data=plan)
 
 

@@ -29,6 +29,7 @@ from tasks.engines import ChosenModel, choose_model
 from tasks.limits import judge
 from tasks.log_lines import know
 from tasks.planning import NothingLeft, Thorough, write_plan
+from tasks.quiet import keys_of, plan_before
 
 _OPTION_FIELDS = frozenset(f.name for f in fields(PlanOptions))
 
@@ -51,6 +52,11 @@ class Prepared:
         return bool(self.summary["masters"]) or any(
             count for work, count in self.summary["work"].items() if work != Work.NONE
         )
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a run of it would do nothing at all."""
+        return not self.has_work and not self.summary["actions"].get("retired")
 
 
 def prepare(
@@ -83,13 +89,21 @@ def prepare(
         asked = replace(asked, beside=bool(live_leases(store, campaign.name)))
     if plan_file is not None:
         return _take_plan(campaign, store, plan_file, asked, may_hold)
-    return make_plan(campaign, choose_model(campaign), store, asked, may_hold)
+    return make_plan(campaign, choose_model(campaign), store, asked, may_hold, bool(options.get("may_rest")))
 
 
 def make_plan(
-    campaign: Campaign, model: ChosenModel, store: Store, options: PlanOptions, may_hold: bool = False
+    campaign: Campaign,
+    model: ChosenModel,
+    store: Store,
+    options: PlanOptions,
+    may_hold: bool = False,
+    may_rest: bool = False,
 ) -> Prepared:
     """Plan a campaign against its output and store the plan and the rejected rows.
+
+    Args:
+        may_rest: a plan that asks for nothing and says what the one before it said is not stored a second time.
 
     Raises:
         UserError: as `prepare`; the plan may also be over its budget.
@@ -98,6 +112,9 @@ def make_plan(
         summary = write_plan(campaign, model, store, options, folder, Thorough())
         keep_budget(summary, campaign, PlanFile(Store.at(str(folder)), PLAN_NAME), may_hold)
         # The plan last: it makes the start one that others read, and must not be silent of what it leaves out.
+        prepared = Prepared(store, summary.run_id, summary.plan_key, summary.as_dict())
+        if may_rest and prepared.is_quiet and (known := plan_before(store, folder)):
+            return Prepared(store, summary.run_id, known, {**prepared.summary, **keys_of(known)})
         if pq.read_metadata(folder / REJECTS_NAME).num_rows:
             store.write_file(summary.rejects_key, str(folder / REJECTS_NAME))
         store.write_file(summary.plan_key, str(folder / PLAN_NAME))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from tasks.outcome import newest_outcome
 from tests.flows.projects import Project
 
 SUMMER = {"valid_from": "2099-06-01", "valid_to": "2099-08-31", "time_zone": "Europe/Berlin"}
@@ -60,6 +64,42 @@ def test_only_what_changed_is_rendered(tmp_path: Path, prefect_harness: None) ->
     assert lines["spring"]["detail"] == "2 renders for 4 assets"
     after = made["spring"].view()
     assert {key[1] for key in before if before[key]["asset_key"] != after[key]["asset_key"]} == {"p000"}
+
+
+def test_quiet_nights_keep_one_plan(tmp_path: Path, prefect_harness: None) -> None:
+    project = Project.of(tmp_path / "spring", products=2, name="spring")
+    project.products.append({**project.products[0], "product_id": "bad", "brand_id": "nobody"})
+    project.write()
+
+    def night(result: str = "unchanged") -> tuple[list[str], dict[str, Any]]:
+        """The plans that are kept, and what the run of a night says of itself."""
+        assert results(settled(tmp_path)[1]) == {"spring": result}
+        kept = [key for key in project.store.list("runs") if key.endswith("/plan.parquet")]
+        newest = max(project.store.folders("runs"))
+        return kept, json.loads(project.store.read(f"runs/{newest}/summary.json"))
+
+    night("delivered")
+    second, said = night()
+    assert len(second) == 2, "what is unchanged now was new before"
+    assert said["plan"]["plan_key"] == second[-1]
+    third, said = night()
+    assert third == second
+    assert said["run_id"] not in second[-1], "a run of its own"
+    assert said["plan"]["plan_key"] == second[-1]
+    assert (said["complete"], said["outcome"]["delivered"], said["plan"]["rejected"]) == (True, 8, 1)
+    rejects = said["plan"]["rejects_key"]
+    assert [row["row"] for row in pq.read_table(project.store.path(rejects)).to_pylist()] == [3]
+
+    project.products[-1]["brand_id"] = "another"  # the same assets, and another reason why a row is left out
+    project.write()
+    fourth, said = night()
+    assert len(fourth) == 3
+    assert said["plan"]["plan_key"] == fourth[-1]
+    assert night()[0] == fourth
+    project.products[0]["title"] = "another mug"
+    project.write()
+    assert len(night("delivered")[0]) == 4
+    assert newest_outcome(project.path)["complete"]
 
 
 def test_next_years_schedule_can_be_tried_without_rendering(tmp_path: Path, prefect_harness: None) -> None:
