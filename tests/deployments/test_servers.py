@@ -182,11 +182,7 @@ def test_both_start_servers_in_the_same_way() -> None:
 def test_the_cpu_pool_takes_all_that_needs_no_card() -> None:
     without = set(EngineChoice) - {EngineChoice.LOCAL}
     prefect = yaml.safe_load((FOLDER / "prefect.yaml").read_text())
-    [scheduled] = [
-        one
-        for one in prefect["deployments"]
-        if one["name"] == "cpu" and one["entrypoint"] == "flows.marketing.marketing_run"
-    ]
+    [scheduled] = [one for one in prefect["deployments"] if one["name"] == "campaigns-cpu"]
     assert set(scheduled["parameters"]["options"]["engines"]) == without
     [changed] = [raw for raw in definitions() if raw["name"] == "packshot: a changed campaign is rendered (cpu)"]
     assert set(changed["trigger"]["match"]["packshot.engine"]) == without
