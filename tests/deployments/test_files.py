@@ -77,7 +77,6 @@ def test_compose() -> None:
 
 
 def test_every_word_of_compose_is_in_the_example_environment() -> None:
-    import re
 
     text = (FOLDER / "compose.yaml").read_text()
     words = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
@@ -196,6 +195,12 @@ def test_prefect_deletes_old_runs_as_the_page_and_serve_say(monkeypatch: pytest.
 
     page = re.findall(r"export (PREFECT_SERVER_SERVICES_DB_VACUUM_\w+)=(\S+)", (FOLDER / "README.md").read_text())
     assert set(page) == {(name, value) for name, value in _SERVER_SETTINGS.items() if "VACUUM" in name}
+    compose = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]["server"]["environment"]
+    assert set(page) < set(compose.items())
+    pods = re.findall(
+        r"name: (PREFECT_SERVER_SERVICES_DB_VACUUM_\w+), value: \"(.*?)\"", (FOLDER / "kubernetes.yaml").read_text()
+    )
+    assert set(page) == set(pods)
     assert ServerServicesDBVacuumSettings().enabled_vacuum_types == {"events"}
     for name, value in page:
         monkeypatch.setenv(name, value)
