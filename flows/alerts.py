@@ -41,6 +41,7 @@ class Kind(StrEnum):
     RUN = "run"
     OVERDUE = "overdue"
     FAILING = "failing"
+    LIMIT = "limit"
 
 
 def alert(path: str, name: str, kind: Kind, problem: str, advice: str, flow_run: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from catalogs.journal.lease import LEASE_SECONDS, hold, let_go
 from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
 from catalogs.storage.store import Store
-from flows.alerts import send_ended
+from flows.alerts import Kind, alert, mended, send_ended
 from flows.alive import alive, tag
 from flows.logs import quiet
 from flows.runners import RunnerName, check_runner
@@ -200,6 +200,15 @@ def run_tags(path: str) -> list[str]:
     return []
 
 
+def tell_of_limits(path: str, name: str, near: Sequence[str]) -> None:
+    """Alert of limits of the month that are nearly reached, while there is time to raise them."""
+    if near:
+        advice = "raise it before it ends the nights, or make less"
+        alert(path, name, Kind.LIMIT, " | ".join(near), advice, flow_run.id)
+    else:
+        mended(path, name, Kind.LIMIT, flow_run.id)
+
+
 def brand_tags(plan: PlanFile) -> list[str]:
     """The brands of a plan, where a list of runs has room for them."""
     brands = {name for table in plan.tables(["brand_id"]) for name in table["brand_id"].unique().to_pylist()}
@@ -214,6 +223,7 @@ def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tri
         prepared = prepare_render(campaign, options.model_dump(), say, plan_file=plan or None, run_id=run_id or None)
         header = PlanFile(prepared.store, prepared.plan_key).header
         know(campaign=header.campaign, run=prepared.run_id)
+        tell_of_limits(campaign, header.campaign, prepared.summary["near_limits"])
         tag(UUID(flow_run.id), brand_tags(PlanFile(prepared.store, prepared.plan_key)))
         if options.runner == "local":  # the key of a cluster is in the environment of its nodes
             check_access(header)

@@ -55,12 +55,19 @@ class Judged:
     Attributes:
         money: why it may not be paid for, None where it may.
         time: why no GPU may work for it.
-        warnings: limits that are nearly reached.
+        near: limits that are nearly reached.
+        unknown: limits of brands that nobody has.
     """
 
     money: CampaignError | None = None
     time: CampaignError | None = None
-    warnings: list[str] = field(default_factory=list)
+    near: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """All that is to be told and refuses nothing."""
+        return [*self.unknown, *self.near]
 
 
 def judge(campaign: Campaign, plan: PlanFile, now: datetime | None = None) -> Judged:
@@ -74,7 +81,7 @@ def judge(campaign: Campaign, plan: PlanFile, now: datetime | None = None) -> Ju
         return judged
     planned, now = _planned(plan), now or datetime.now(UTC)
     for limits in files:
-        judged.warnings += _unknown_brands(limits, planned)
+        judged.unknown += _unknown_brands(limits, planned)
         touched = [one for one in limits.all if _touches(one, planned)]
         if touched:
             spent = _spent(limits, campaign, touched, now)
@@ -182,5 +189,5 @@ def _compared(
     if total > most:
         return CampaignError(path, key, problem, _FIX)
     if total >= WARN_AT * most:
-        judged.warnings.append(f"{path}: {key}: {near}")
+        judged.near.append(f"{path}: {key}: {near}")
     return None

@@ -130,6 +130,7 @@ def keep_budget(summary: PlanSummary, campaign: Campaign, plan: PlanFile, may_ho
     """
     judged = judge(campaign, plan)
     summary.warnings += judged.warnings
+    summary.near_limits = judged.near
     if judged.time:
         raise judged.time
     error = over_cost(summary, campaign) or judged.money
@@ -158,6 +159,7 @@ def _stored(campaign: Campaign, store: Store, run_id: str) -> Prepared:
     if judged.time:
         raise judged.time
     summary.warnings += judged.warnings
+    summary.near_limits = judged.near
     summary.held = str(over_cost(summary, campaign) or judged.money or "")
     return Prepared(store, run_id, key, summary.as_dict())
 

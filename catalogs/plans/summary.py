@@ -62,6 +62,7 @@ class PlanSummary:
         uncollected: paid pictures of the campaign that no commit names yet, whether this plan wants them or not.
         held: why nothing is bought of it, "" where that is allowed: only what costs nothing more is done.
         warnings: lines for people.
+        near_limits: those of the warnings that tell of a month's limit which is nearly reached.
         rejected: catalog rows left out for a mistake in them.
         refused: product rows none of whose assets a right covers.
         not_selected: product rows that the campaign's selection leaves aside.
@@ -93,6 +94,7 @@ class PlanSummary:
     uncollected: int = 0
     held: str = ""
     warnings: list[str] = field(default_factory=list)
+    near_limits: list[str] = field(default_factory=list)
     products: int = 0
     looks: int = 0
     rejected: int = 0

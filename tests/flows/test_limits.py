@@ -16,13 +16,16 @@ import pytest
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.campaigns.limits import limits_of
 from catalogs.errors import CampaignError
+from catalogs.journal.sums import entries
 from catalogs.plans.file import PlanFile
 from tasks.limits import judge
 from tasks.prepare import prepare
+from tests.bfl_server import KEY
 from tests.catalogs.assets.test_commits import put, row
 from tests.flows.commands import run as in_process
 from tests.flows.journals import FIRST, journal
-from tests.flows.projects import HOSTED_SHOT, SQUARE, Project, plan_rows
+from tests.flows.projects import HOSTED_SHOT, SQUARE, Project, hosted, plan_rows
+from tests.ledger.running import LedgerApi
 
 Plan = Callable[..., tuple[int, str, str]]
 NOW = datetime.now(UTC)
@@ -117,6 +120,29 @@ def test_from_four_fifths_on_it_warns(shop: Project, plan: Plan) -> None:
     assert "limits.toml" not in plan(shop)[1]
     limit(shop.folder, f"[month]\nusd = {whole / 0.81:.6f}\n")
     assert f"limits.toml: month.usd: {whole:g} of" in plan(shop)[1]
+
+
+def test_a_run_that_comes_near_a_limit_alerts(
+    tmp_path: Path, prefect_harness: None, ledger_server: LedgerApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import render
+
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(render, "alert", lambda path, name, kind, text, *rest: sent.append((kind, text)))
+    monkeypatch.setattr(render, "mended", lambda path, name, kind, run: sent.append((kind, "")))
+    monkeypatch.setenv("BFL_API_KEY", KEY)
+    ledger_server.forget()
+    project = hosted(ledger_server, tmp_path, 2)
+    path = limit(tmp_path, "[month]\nusd = 100\n")
+    assert render.render_catalog(project.path)["complete"]
+    assert sent == [("limit", "")]
+    spent = sum(entry.paid for entry in entries(project.store)) / 1e6
+    project.products.append({**project.products[0], "product_id": "p9", "title": "Mug 9"})
+    project.write()
+    limit(tmp_path, f"[month]\nusd = {1.5 * spent / 0.9:.6f}\n")
+    assert render.render_catalog(project.path)["complete"]
+    [(kind, text)] = sent[1:]
+    assert (kind, text.startswith(f"{path}: month.usd: ")) == ("limit", True)
 
 
 def hours(project: Project, needed: float) -> Any:
