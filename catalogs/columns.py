@@ -152,7 +152,7 @@ class Row(TypedDict, total=False):
     batch_size: Annotated[int | None, _outcome(_WHOLE, "how many pictures shared the engine's call")]
     seconds: Annotated[float | None, _outcome(_NUMBER, "engine time of the whole render, in every row of it")]
     cost: Annotated[float | None, _outcome(_NUMBER, "USD of the whole render, in every row of it")]
-    quality: Annotated[Mapping[str, float], _outcome(pa.map_(_TEXT, _NUMBER), "scores; empty for now")]
+    quality: Annotated[Mapping[str, float], _outcome(pa.map_(_TEXT, _NUMBER), "measured of the file: `fill`, `ssim`")]
     ai_label_required: Annotated[bool, _carried(_FLAG, "whether it must be labelled as made by AI")]
     has_person: Annotated[bool | None, _outcome(_FLAG, "whether it shows a person; unknown for now")]
     run_id: Annotated[str, _outcome(_TEXT, "the start that committed the row")]

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NON_FINITE = "non_finite"
     BLANK_IMAGE = "blank_image"
     OVER_BYTE_LIMIT = "over_byte_limit"
+    BACKGROUND_NOT_WHITE = "background_not_white"
     ENCODE_ERROR = "encode_error"
     MODERATED = "moderated"
     POSSIBLY_BILLED = "possibly_billed"

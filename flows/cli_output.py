@@ -123,6 +123,7 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     for reason, count in outcome["reasons"].items():
         said = summary["details"].get(reason)
         lines.append(f"  {count} failed: {reason}" + (f", for example: {said}" if said else ""))
+    lines += [f"  {count} delivered, but {remark}" for remark, count in summary["remarks"].items()]
     if outcome["missing"]:
         lines.append(f"  {outcome['missing']} missing" + ("" if summary["problems"] else "; run again to go on"))
     lines += [f"  {problem}" for problem in summary["problems"]]

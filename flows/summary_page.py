@@ -48,6 +48,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
         *_pairs(_numbers(summary)),
         "",
         *_reasons(outcome["reasons"]),
+        *_remarks(summary["remarks"]),
         *_pairs(_places(summary)),
         "",
         *_speed(summary),
@@ -136,6 +137,13 @@ def _reasons(reasons: Mapping[str, int]) -> list[str]:
         return []
     rows = sorted(reasons.items(), key=lambda item: -item[1])
     return ["### Why assets failed", "", "| reason | assets |", "|---|---:|", *[f"| {r} | {n} |" for r, n in rows], ""]
+
+
+def _remarks(remarks: Mapping[str, int]) -> list[str]:
+    if not remarks:
+        return []
+    rows = [f"| {remark} | {count} |" for remark, count in remarks.items()]
+    return ["### Delivered, but", "", "| remark | assets |", "|---|---:|", *rows, ""]
 
 
 def bar(share: float) -> str:

@@ -93,9 +93,10 @@ class Delivery:
                 # A picture that no codec takes must not take the shard with it.
                 self._outcomes.fail(row, Reason.ENCODE_ERROR, f"{type(error).__name__}: {error}", final=False)
             else:
-                detail = _other_picture(row, kept) or master.record.note or None
-                made: Row = {**_made(row, master.record), "render_key": kept, "detail": detail}
-                self._outcomes.deliver(row, {**made, **stored})
+                said = (_other_picture(row, kept) or master.record.note, stored["detail"])
+                detail = "; ".join(filter(None, said)) or None
+                made: Row = {**_made(row, master.record), **stored, "render_key": kept, "detail": detail}
+                self._outcomes.deliver(row, made)
 
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
         """Store one asset and its thumbnail; what its row must say of the bytes."""
@@ -108,10 +109,12 @@ class Delivery:
                 "sha256": record.sha256,
                 "pixel_sha256": record.pixel_sha256,
                 "bytes": len(master.data),
+                "detail": None,
             }
         with self._finishers.stage("finish"):
             finished = finish(pixels, self._channels[row["channel"]], _metadata(row))
             small = thumbnail(finished.picture)
+        self._outcomes.remark(remark.what for remark in finished.remarks)
         key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
         with self._finishers.stage("store"):
             self._store.write(key, finished.data, finished.mime)
@@ -121,6 +124,8 @@ class Delivery:
             "sha256": finished.sha256,
             "pixel_sha256": finished.pixel_sha256,
             "bytes": len(finished.data),
+            "quality": finished.measures,
+            "detail": "; ".join(map(str, finished.remarks)) or None,
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Iterable
 
 from catalogs.assets.commits import Status
 from catalogs.columns import CARRIED, Row, is_master, part
@@ -25,6 +26,7 @@ class OutcomeRows:
     Attributes:
         reasons: of the failures.
         details: of each reason, what was said of the first.
+        remarks: on what is delivered, each with how many assets it is of.
     """
 
     def __init__(self, shard: int, progress: Progress, is_paid: bool = False) -> None:
@@ -35,6 +37,7 @@ class OutcomeRows:
         self.delivered = self.failed = 0
         self.reasons: Counter[str] = Counter()
         self.details: dict[str, str] = {}
+        self.remarks: Counter[str] = Counter()
 
     def deliver(self, row: Row, made: Row) -> None:
         """An asset that is stored.
@@ -76,6 +79,11 @@ class OutcomeRows:
         """Every asset of a render that came to nothing."""
         for row in render.rows:
             self.fail(row, reason, detail, final, cost)
+
+    def remark(self, remarks: Iterable[str]) -> None:
+        """Count what is to be known of an asset that is delivered."""
+        with self._lock:
+            self.remarks.update(remarks)
 
     def rows(self) -> list[Row]:
         """The rows so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +46,7 @@ def write_summary(
         "shards": len(reports),
         "problems": list(problems),
         "details": {reason: said for report in reversed(reports) for reason, said in report["details"].items()},
+        "remarks": dict(sum((Counter(report["remarks"]) for report in reports), Counter())),
         "work": totals,
         "profile": profile_of(reports, seconds),
         "costs": costs_of_run(store, run_id, plan),

@@ -283,6 +283,7 @@ def report_of(
         problem=work.problem,
         reasons=dict(outcomes.reasons),
         details=outcomes.details,
+        remarks=dict(outcomes.remarks),
         host_seconds=dict(finishers.seconds),
         profile=work.profile.as_dict(),
     )

@@ -46,6 +46,7 @@ class ShardReport:
         adopted: masters of an earlier start taken into use.
         engine_seconds: time spent waiting for the engine.
         details: of each reason, what was said of its first failure.
+        remarks: on what was delivered, each with how many assets it is of.
         problem: why it ended before its time, "" where it did not.
         host_seconds: by stage, of the threads behind the engine; see `tasks.finishers`.
         profile: `inference.engine.Profile` of what the engine did.
@@ -64,6 +65,7 @@ class ShardReport:
     problem: str = ""
     reasons: dict[str, int] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, int] = field(default_factory=dict)
     host_seconds: dict[str, float] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=lambda: Profile().as_dict())
 

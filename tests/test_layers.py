@@ -65,7 +65,9 @@ ARROWS: dict[str, set[str]] = {
     "inference.servers": {*PICTURES, "inference.remote"},
     "inference.proofs": {"catalogs", "inference"},
     # A file is finished as its channel says.
-    "inference.finishing": {"catalogs", "catalogs.campaigns", "inference"},
+    "inference.finishing": {"catalogs", "catalogs.campaigns", "inference", "inference.quality"},
+    # What a picture shows, measured.
+    "inference.quality": {"inference"},
     "tasks": {
         "catalogs",
         "catalogs.assets",

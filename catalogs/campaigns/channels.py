@@ -39,7 +39,10 @@ from catalogs.errors import CampaignError, nearest
 FINISHING_RECIPE = "1"
 """Enters every asset fingerprint: raise it when `inference.finishing.finish` makes other bytes on purpose."""
 
-Format = Literal["jpeg", "png", "webp"]
+CROP_RECIPE = WHITE_RECIPE = ENCODE_RECIPE = 1
+"""Each enters the fingerprints of those assets alone whose channel asks for the step: raise it as the one above."""
+
+Format = Literal["jpeg", "png", "webp", "avif"]
 Background = Literal["white", "light", "any"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -59,6 +62,7 @@ FORMATS: Mapping[str, FileFormat] = MappingProxyType(
         "jpeg": FileFormat("JPEG", "jpg", "image/jpeg"),
         "png": FileFormat("PNG", "png", "image/png"),
         "webp": FileFormat("WEBP", "webp", "image/webp"),
+        "avif": FileFormat("AVIF", "avif", "image/avif"),
     }
 )
 
@@ -72,6 +76,16 @@ def _bytes(value: object) -> object:
     return value
 
 
+class MadeBackground(Section):
+    """A background that finishing makes, where the render has about that one.
+
+    Attributes:
+        make: white snaps a light and even ground to 255 and leaves subject and shadow; what cannot be made so fails.
+    """
+
+    make: Literal["white"]
+
+
 class Channel(Section):
     """A delivery target. Sizes are in pixels, `max_bytes` in bytes (a file says 5MB or 300kB too).
 
@@ -82,7 +96,11 @@ class Channel(Section):
         format: of the delivered file.
         max_bytes: the platform's limit, as a number or as 400kB, 5MB; a file that cannot keep it is a failure.
         quality: JPEG and WebP quality to start from; finishing lowers it to keep `max_bytes`.
-        background: what the platform demands behind the product; recorded, not made or checked yet.
+        background: what the platform demands behind the product; `{make: white}` makes it, and delivers nothing else.
+        crop: what is kept where the render has another shape: its centre, or its subject, whole and as large as `fill`
+            says; where no subject can be told, the centre, and the row says so.
+        fill: least and most share of the picture that the subject takes, by its longer side; for `crop: subject`.
+        encode: best takes the highest quality that keeps `max_bytes`, and fails what would look worse than a floor.
         text: whether the platform allows text and logos; not checked yet.
         scene: whether the platform takes the product in a scene; `plan` warns of shots that show it in one where it
             wants the product alone.
@@ -100,7 +118,10 @@ class Channel(Section):
     format: Format = "jpeg"
     quality: int = Field(default=92, ge=40, le=100)
     max_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=1_000)] | None = None
-    background: Background = "any"
+    background: Background | MadeBackground = "any"
+    crop: Literal["centre", "subject"] = "centre"
+    fill: tuple[float, float] | None = None
+    encode: Literal["best"] | None = None
     text: bool = True
     scene: bool = True
     territory: str | None = None
@@ -134,6 +155,13 @@ class Channel(Section):
             raise ValueError(f"{limit}, at most {MAX_PIXELS:,} pixels in all")
         return value
 
+    @field_validator("fill")
+    @classmethod
+    def _share(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 < value[0] < value[1] <= 1:
+            raise ValueError("write the least and the most share, for example [0.75, 0.9]")
+        return value
+
     @model_validator(mode="after")
     def _not_too_long(self) -> Channel:
         if max(self.width, self.height) > MAX_RATIO * min(self.width, self.height):
@@ -153,18 +181,39 @@ class Channel(Section):
             return master_size(self.width, self.height)
         return shared_master_size(self.width, self.height, megapixels)
 
+    @property
+    def ground(self) -> Background:
+        """What the platform demands behind the product."""
+        return self.background.make if isinstance(self.background, MadeBackground) else self.background
+
+    @property
+    def makes_white(self) -> bool:
+        return isinstance(self.background, MadeBackground)
+
+    @property
+    def encodes_best(self) -> bool:
+        """Whether a quality is searched for; PNG has none."""
+        return self.encode == "best" and self.format != "png"
+
     def finishing_spec(self) -> dict[str, Any]:
-        """All of this channel that enters an asset's fingerprint: closed, sorted, JSON-able."""
-        return {
-            "background": self.background,
+        """All of this channel that enters an asset's fingerprint: closed, JSON-able, steps only where asked for."""
+        spec: dict[str, Any] = {
+            "background": self.ground,
             "format": self.format,
             "height": self.height,
             "max_bytes": self.max_bytes,
             # PNG knows no quality: two spellings of one file must not differ.
-            "quality": None if self.format == "png" else self.quality,
+            "quality": None if self.format == "png" or self.encodes_best else self.quality,
             "recipe": FINISHING_RECIPE,
             "width": self.width,
         }
+        if self.crop == "subject":
+            spec["crop"] = {"fill": list(self.fill) if self.fill else None, "recipe": CROP_RECIPE, "to": "subject"}
+        if self.makes_white:
+            spec["make"] = {"background": "white", "recipe": WHITE_RECIPE}
+        if self.encodes_best:
+            spec["encode"] = {"recipe": ENCODE_RECIPE, "to": "best"}
+        return spec
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -190,7 +239,7 @@ def table() -> list[dict[str, Any]]:
     """The built-in channels as JSON-able rows for people, with the master each is cut from."""
     rows = []
     for channel in _builtin().values():
-        row = channel.model_dump(mode="json", exclude={"territory", "master"})
+        row = channel.model_dump(mode="json", exclude={"territory", "master", "crop", "encode"})
         row["master"] = "{}x{}".format(*channel.master_size)
         rows.append(row)
     return rows

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 from PIL import Image
+
+from inference.quality.subject import Box, Subject, find_subject
+
+Fill = tuple[float, float]
+
+WHOLE = (0.0, 0.96)
+"""Fill where a channel has no rule: the subject is whole, with a little air."""
+
+MOST_ENLARGED = 2.0
+"""A subject is enlarged at most so much beyond what the centre crop would show: more is blur."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """A picture of a channel's size.
+
+    Attributes:
+        problem: why it is the centre and not the subject that was asked for, "" where it is that.
+    """
+
+    picture: Image.Image
+    problem: str = ""
 
 
 def cropped(image: Image.Image, width: int, height: int) -> Image.Image:
@@ -19,3 +44,95 @@ def cropped(image: Image.Image, width: int, height: int) -> Image.Image:
     # Float sums can pass the edge by an ulp, which resize refuses.
     box = (max(left, 0), max(top, 0), min(left + across, image.width), min(top + down, image.height))
     return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
+
+
+def cropped_to_subject(image: Image.Image, width: int, height: int, fill: Fill | None) -> Cropped:
+    """The part of the target's ratio in which the subject is whole and takes its share, else the centre.
+
+    The ground is carried on where that part is larger than the picture.
+
+    Args:
+        image: RGB.
+        fill: least and most share that the subject takes, by its longer side; None asks only that it is whole.
+    """
+    found = find_subject(image)
+    if isinstance(found, str):
+        return Cropped(cropped(image, width, height), found)
+    window = _window(found.box, image.size, width / height, fill or WHOLE)
+    if problem := _cannot_carry_on(found, window, image.size):
+        return Cropped(cropped(image, width, height), problem)
+    if window.width == width and window.height == height:
+        # Whole pixels are kept as they are, as above.
+        left, top = round(window.left), round(window.top)
+        window = Box(left, top, left + width, top + height)
+    image, window = _carried_on(image, found, window)
+    box = (window.left, window.top, min(window.right, image.width), min(window.bottom, image.height))
+    return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
+
+
+def _window(box: Box, size: tuple[int, int], ratio: float, fill: Fill) -> Box:
+    """The part to show, in pixels of the picture: about the subject, and inside the picture where it fits in."""
+    most = min(size[1], size[0] / ratio)  # the centre crop's height
+    subject = max(box.width / ratio, box.height)  # the height of a part that the subject would take whole
+    least_fill, most_fill = fill
+    if least_fill <= subject / most <= most_fill:
+        height = most
+    elif subject / most > most_fill:
+        height = subject / most_fill if least_fill == 0 else subject / _aim(fill)
+    else:
+        height = max(subject / _aim(fill), most / MOST_ENLARGED)
+    left = _placed((box.left + box.right) / 2, height * ratio, size[0])
+    top = _placed((box.top + box.bottom) / 2, height, size[1])
+    return Box(left, top, left + height * ratio, top + height)
+
+
+def _aim(fill: Fill) -> float:
+    return (fill[0] + min(fill[1], 0.96)) / 2
+
+
+def _placed(centre: float, length: float, whole: int) -> float:
+    """Where a part starts that is centred there, moved into the picture if it is no longer than that."""
+    start = centre - length / 2
+    return start if length > whole else min(max(start, 0.0), whole - length)
+
+
+def _cannot_carry_on(found: Subject, window: Box, size: tuple[int, int]) -> str:
+    """Why the picture cannot be made larger, "" where it need not or can be: a subject that is cut off stays so."""
+    mask = found.mask
+    beyond = (
+        (window.left < -0.5, mask[:, 0], "left"),
+        (window.top < -0.5, mask[0], "upper"),
+        (window.right > size[0] + 0.5, mask[:, -1], "right"),
+        (window.bottom > size[1] + 0.5, mask[-1], "lower"),
+    )
+    for is_beyond, edge, name in beyond:
+        if is_beyond and edge.any():
+            return f"the subject touches the {name} edge"
+    return ""
+
+
+def _carried_on(image: Image.Image, found: Subject, window: Box) -> tuple[Image.Image, Box]:
+    """The picture with as much more ground on each side as the window shows, and the window in it."""
+    left, top = max(0, int(np.ceil(-window.left))), max(0, int(np.ceil(-window.top)))
+    right = max(0, int(np.ceil(window.right - image.width)))
+    bottom = max(0, int(np.ceil(window.bottom - image.height)))
+    if not (left or top or right or bottom):
+        # Float sums can pass the edge by an ulp, which resize refuses.
+        return image, Box(max(window.left, 0), max(window.top, 0), window.right, window.bottom)
+    around = np.pad(found.ground_of(image.size), ((top, bottom), (left, right), (0, 0)), mode="edge")
+    # Half a level of noise, always the same: rounded without it a slow gradient has stripes.
+    around += np.random.default_rng(0).random(around.shape[:2], np.float32)[..., None] - np.float32(0.5)
+    canvas = Image.fromarray(np.clip(np.rint(around), 0, 255).astype(np.uint8))
+    canvas.paste(image, (left, top), _seam(image.size, found.box))
+    return canvas, Box(window.left + left, window.top + top, window.right + left, window.bottom + top)
+
+
+def _seam(size: tuple[int, int], box: Box) -> Image.Image:
+    """How much of the picture is shown where it meets the carried-on ground: all of it from the subject on."""
+    width, height = size
+    deep = [box.left, box.top, width - box.right, height - box.bottom]
+    left, top, right, bottom = (max(1.0, min(room, 0.04 * min(size))) for room in deep)
+    across, down = np.arange(width) + 0.5, np.arange(height) + 0.5
+    by_column = np.minimum(np.minimum(across / left, (width - across) / right), 1)
+    by_row = np.minimum(np.minimum(down / top, (height - down) / bottom), 1)
+    return Image.fromarray(np.rint(np.minimum(by_row[:, None], by_column[None]) * 255).astype(np.uint8))

@@ -79,6 +79,10 @@ def _codec(format: str, quality: int) -> dict[str, Any]:
         return FAST_PNG
     if format == "webp":
         return {"quality": quality, "method": 4}
+    if format == "avif":
+        # One thread: the threads behind the engine are several already.
+        chroma = "4:4:4" if quality >= FULL_CHROMA_FROM else "4:2:0"
+        return {"quality": quality, "subsampling": chroma, "speed": 6, "max_threads": 1}
     # Neither optimised nor progressive: Pillow gives libjpeg one buffer for the whole file then, too
     # small for a noisy picture, and the save fails.
     return {"quality": quality, "subsampling": "4:4:4" if quality >= FULL_CHROMA_FROM else "4:2:0"}

@@ -147,7 +147,7 @@ SMALL: dict[str, Any] = {"name": "a", "width": 100, "height": 100}
         (SMALL | {"width": 5000}, "5000x100 is longer than 16:1"),
         (
             SMALL | {"format": "tiff"},
-            "channels.1.format: is none of the known words (found tiff); use one of jpeg, png, webp",
+            "channels.1.format: is none of the known words (found tiff); use one of jpeg, png, webp, avif",
         ),
         (SMALL | {"max_bytes": "lots"}, "channels.1.max_bytes:"),
         (SMALL | {"master": "100x100"}, "channels.1.master: sides are multiples of 16"),
@@ -192,11 +192,29 @@ def test_finishing_spec_is_closed_and_sorted() -> None:
         ({"quality": 80}, True),
         ({"max_bytes": 5000}, True),
         ({"background": "white"}, True),
+        ({"background": {"make": "white"}}, True),
+        ({"crop": "centre"}, False),
+        ({"crop": "subject"}, True),
+        ({"fill": [0.8, 0.9]}, False),  # only what is cropped to its subject is filled
+        ({"encode": "best"}, True),
     ],
 )
 def test_what_enters_the_fingerprint(change: dict[str, Any], enters: bool) -> None:
     before, after = Channel(**SMALL), Channel(**(SMALL | change))
     assert (before.finishing_spec() != after.finishing_spec()) is enters
+
+
+def test_steps_enter_only_where_they_are_asked_for() -> None:
+    plain = Channel(**SMALL).finishing_spec()
+    asked: dict[str, Any] = {"background": {"make": "white"}, "crop": "subject", "fill": [0.85, 1], "encode": "best"}
+    made = Channel(**(SMALL | asked)).finishing_spec()
+    assert set(made) - set(plain) == {"crop", "make", "encode"}
+    assert (made["background"], made["quality"]) == ("white", None)
+    assert json.loads(json.dumps(made)) == made
+    one, two = (Channel(**SMALL, encode="best", quality=q).finishing_spec() for q in (70, 90))
+    assert one == two, "its quality is searched for"
+    other = Channel(**SMALL, crop="subject", fill=(0.7, 0.9)).finishing_spec()
+    assert other["crop"] != made["crop"]
 
 
 def test_quality_means_nothing_to_png() -> None:
@@ -211,4 +229,5 @@ def test_channels_are_frozen_and_formats_complete() -> None:
         "jpeg": ("jpg", "image/jpeg"),
         "png": ("png", "image/png"),
         "webp": ("webp", "image/webp"),
+        "avif": ("avif", "image/avif"),
     }
