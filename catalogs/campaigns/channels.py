@@ -82,7 +82,7 @@ class Channel(Section):
         format: of the delivered file.
         max_bytes: the platform's limit, as a number or as 400kB, 5MB; a file that cannot keep it is a failure.
         quality: JPEG and WebP quality to start from; finishing lowers it to keep `max_bytes`.
-        background: what the platform demands behind the product; recorded, not made yet; `packshot channels --check` looks at it.
+        background: what the platform demands behind the product; recorded, not made yet (`packshot channels --check`).
         text: whether the platform allows text and logos; not checked yet.
         scene: whether the platform takes the product in a scene; `plan` warns of shots that show it in one where it
             wants the product alone.

@@ -17,6 +17,7 @@ def test_every_built_in_channel_takes_what_is_delivered_for_it(tmp_path: Path, p
     said = packshot("channels", "--check", str(tmp_path / FOLDER), "--json")
     assert (said.code, said.err, said.answer["unreadable"]) == (0, "", [])
     pictures = {row["file"]: row for row in said.answer["pictures"]}
+    assert files.keys() == builtin_channels().keys()
     assert pictures.keys() == {str(path) for path in files.values()}
     for name, path in files.items():
         row, channel = pictures[str(path)], builtin_channels()[name]
