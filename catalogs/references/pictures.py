@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ MAX_PIXELS = 100_000_000
 Image.MAX_IMAGE_PIXELS = None
 # Broken metadata of a photo that can be used is nobody's business, and its warning names no file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# What it logs on its way to an error would stand on stderr beside ours, where nobody has set logging up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Pillow's names of what is read; what they are called for people.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")

@@ -26,6 +26,12 @@ def packshot(
     return image
 
 
+def picture_of(mode: str, width: int, height: int, fill: float) -> Image.Image:
+    """A packshot of any mode of Pillow's."""
+    image = packshot(width, height, fill)
+    return image.convert("L").convert("I;16") if mode == "I;16" else image.convert(mode)
+
+
 def box_of(width: int, height: int, fill: float) -> tuple[int, int, int, int]:
     wide, high = round(width * fill), round(height * fill)
     left, top = (width - wide) // 2, (height - high) // 2
