@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from catalogs.errors import PackshotError, one_line
+from flows.cli_channels import channels
 from flows.cli_fetch import fetch
 from flows.cli_import import import_command
 from flows.cli_models import models
 from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, metrics_options, named, planning_options
 from flows.cli_output import answer as _answer
-from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines, table_lines
+from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines
 from flows.cli_prune import prune
 from flows.cli_stats import stats
 from flows.signals import handled
@@ -58,7 +59,7 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch, prune, stats])
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[channels, fetch, prune, stats])
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""
@@ -248,16 +249,6 @@ def sweep(campaign: str, grace_hours: float, do_delete: bool, forget: bool, as_j
 
     list_one = (lambda line: None) if as_json else click.echo
     end(as_json, look_for_leftovers(campaign, grace_hours, do_delete, forget, list_one))
-
-
-@cli.command()
-@JSON
-def channels(as_json: bool) -> None:
-    """The table of built-in channels."""
-    from catalogs.campaigns.channels import table
-
-    rows = table()
-    _answer(as_json, rows, table_lines(rows))
 
 
 FOLDER = click.argument("folder", type=click.Path())

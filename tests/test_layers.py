@@ -66,8 +66,8 @@ ARROWS: dict[str, set[str]] = {
     "inference.proofs": {"catalogs", "inference"},
     # A file is finished as its channel says.
     "inference.finishing": {"catalogs", "catalogs.campaigns", "inference", "inference.quality"},
-    # What a picture shows, measured.
-    "inference.quality": {"inference"},
+    # What a file is and shows, against what its channel asks; photos are opened in one place.
+    "inference.quality": {"catalogs.campaigns", "catalogs.references", "inference"},
     "tasks": {
         "catalogs",
         "catalogs.assets",
@@ -96,12 +96,14 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.inputs",  # check prints what is wrong with rows
         "catalogs.journal",
         "catalogs.plans",
+        "catalogs.references",  # what is no picture
         "catalogs.sample",
         "catalogs.storage",
         "inference",
         "inference.hosted",
         "inference.local",
         "inference.models",
+        "inference.quality",
         "tasks",
     },
     "deployments": set(),

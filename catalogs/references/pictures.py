@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from catalogs.references.memory import PIXELS
 
@@ -18,6 +19,8 @@ MAX_PIXELS = 100_000_000
 Image.MAX_IMAGE_PIXELS = None
 # Broken metadata of a photo that can be used is nobody's business, and its warning names no file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# What it logs on its way to an error would stand on stderr beside ours, where nobody has set logging up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Pillow's names of what is read; what they are called for people.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
@@ -49,6 +52,7 @@ _SAMPLE = 256  # a side, of the grid of pixels that tells blank pictures
 _BLANK = 8  # of 255: what noise and compression make of one colour
 _CLEAR = 8  # of 255
 _JPEG_SCALE = 8
+_LONGEST_NAME = 80
 
 
 class Measures(NamedTuple):
@@ -69,6 +73,30 @@ class Measures(NamedTuple):
     mode: str
     is_clear: bool = False
     is_blank: bool = False
+
+
+class Header(NamedTuple):
+    """What a file says of its picture, before any pixel is decoded.
+
+    Attributes:
+        width: pixels as stored, before EXIF transposition.
+        height: pixels as stored.
+        format: "JPEG", "PNG", ...
+        mode: Pillow's name of the pixel layout as stored, e.g. "RGB", "P", "CMYK"; "RGB" also for 16 bits a colour.
+        bits: a colour or grey value takes in the file, 0 where that is not known (AVIF).
+        frames: of an animation, or pages; a JPEG's previews are none.
+        profile: name of the embedded ICC profile, "" without one, "unreadable" where it is broken.
+        has_alpha: whether there is transparency, be it of no effect.
+    """
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    bits: int
+    frames: int
+    profile: str
+    has_alpha: bool
 
 
 class BadPicture(Exception):
@@ -95,6 +123,24 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> Measures:
         if _orientation(picture) >= 5:
             width, height = height, width
         return Measures(width, height, _format(picture), mode, clear, blank)
+
+
+def header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """What a file says of its picture; animations too. What is cut short after the header is not found.
+
+    Raises:
+        BadPicture: no picture, or of more than `max_pixels`.
+    """
+    with _opened(io.BytesIO(data), max_pixels, still=False) as picture:
+        return Header(
+            *picture.size,
+            format=_format(picture),
+            mode=picture.mode,
+            bits=_bits(picture, data),
+            frames=_frames(picture),
+            profile=_profile_name(picture.info.get("icc_profile")),
+            has_alpha=picture.has_transparency_data,
+        )
 
 
 def to_rgb(data: bytes, background: str = "#FFFFFF", max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -135,13 +181,15 @@ def _opaque(picture: Image.Image, background: str) -> Image.Image:
 
 
 @contextmanager
-def _opened(file: io.BytesIO, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(file: io.BytesIO, max_pixels: int, still: bool = True) -> Iterator[Image.Image]:
     """A picture that may be decoded; whatever a decoder raises in the block becomes BadPicture."""
     try:
         if not file.read(1):
             raise BadPicture("the file is empty", "save it again")
         with _recognised(file) as picture:
-            _refuse(picture, max_pixels)
+            _refuse_size(picture, max_pixels)
+            if still:
+                _refuse_frames(picture)
             yield picture
     except (BadPicture, MemoryError):
         raise
@@ -187,17 +235,33 @@ def _looks(picture: Image.Image) -> tuple[bool, bool]:
     return False, bool((np.ptp(seen, axis=0) <= _BLANK).all())
 
 
-def _refuse(picture: Image.Image, max_pixels: int) -> None:
+def _refuse_size(picture: Image.Image, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise too_large(f"{width} x {height} pixels", max_pixels)
     if picture.format in _DECODED_WHOLE and width * height > max_pixels // 2:
         problem = f"{width} x {height} pixels, over the limit of {max_pixels / 2e6:g} million for {picture.format}"
         raise BadPicture(problem, "save it as PNG or JPEG, or scale it down")
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format not in _FIRST_OF_SEVERAL:
+
+
+def _refuse_frames(picture: Image.Image) -> None:
+    frames = _frames(picture)
+    if frames > 1:
         what = "pages" if picture.format == "TIFF" else "frames, an animation"
         raise BadPicture(f"has {frames} {what}", "save the one that counts as PNG or JPEG")
+
+
+def _frames(picture: Image.Image) -> int:
+    return 1 if picture.format in _FIRST_OF_SEVERAL else getattr(picture, "n_frames", 1)
+
+
+def _bits(picture: Image.Image, data: bytes) -> int:
+    """Bits a colour takes; Pillow's mode is RGB also where there are 16."""
+    if picture.format == "PNG":
+        return data[24] if data[12:16] == b"IHDR" else 0
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return int(max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))))
+    return 0 if picture.format == "AVIF" else 8
 
 
 def _refuse_depth(picture: Image.Image) -> None:
@@ -260,6 +324,16 @@ def _to_srgb(colours: Image.Image, icc: bytes | None) -> Image.Image:
         if converted is not None:
             return converted
     return colours.convert("RGB")
+
+
+def _profile_name(icc: bytes | None) -> str:
+    if not icc:
+        return ""
+    try:
+        named = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc)))
+        return named.strip()[:_LONGEST_NAME] or "without a name"
+    except (ImageCms.PyCMSError, ValueError, OSError, TypeError):
+        return "unreadable"
 
 
 def _profile(icc: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from inference.quality.subject import Box, Subject, find_subject
+from inference.quality.box import Box
+from inference.quality.subject import Subject, find_subject
 
 Fill = tuple[float, float]
 

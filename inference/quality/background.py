@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.engine import Pixels
+from inference.quality.box import Box
 
 EDGE = 8
 """Pixels along each side that are looked at. JPEG of quality 85 to 95 keeps such an edge at 255, as measured."""
@@ -22,25 +24,7 @@ EVEN_FROM = 0.9
 SPECKS = 5e-5
 """Share of the differing pixels that may lie outside the subject's box on each side: dust is no subject."""
 
-_STRIP = 512  # rows: differences of a whole picture would take three times its bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A part of a picture in pixels; right and bottom are the first outside."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
+_STRIP = 2**20  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +93,12 @@ def measure_ground(pixels: Pixels) -> Ground:
     )
 
 
+def strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """First row and the one after the last of each part of a picture: all of it at once would be in memory thrice."""
+    rows = max(1, _STRIP // width)
+    yield from ((top, min(top + rows, height)) for top in range(0, height, rows))
+
+
 def _edge(pixels: Pixels) -> Pixels:
     """The pixels along all four sides, each once, of shape (count, 3)."""
     height, width, _ = pixels.shape
@@ -128,9 +118,9 @@ def _difference(pixels: Pixels, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _box(pixels: Pixels, colour: NDArray[np.uint8]) -> Box | None:
     height, width, _ = pixels.shape
     by_row, by_column = np.zeros(height, np.int64), np.zeros(width, np.int64)
-    for top in range(0, height, _STRIP):
-        differs = _difference(pixels[top : top + _STRIP], colour) > SAME_WITHIN
-        by_row[top : top + _STRIP] = differs.sum(axis=1)
+    for top, below in strips(width, height):
+        differs = _difference(pixels[top:below], colour) > SAME_WITHIN
+        by_row[top:below] = differs.sum(axis=1)
         by_column += differs.sum(axis=0)
     if not by_row.any():
         return None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from inference.quality.box import Box
 from inference.quality.colours import lab
 
 LOOKED_AT = 256
@@ -26,24 +27,6 @@ _SPECK = 0.0004  # of the picture's area: dust is no subject
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A part of a picture in pixels, which may be fractions; right and bottom are the first outside."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
     PYTHONPATH=. python tests/benchmarks/finishing.py              # steps, pace
     PYTHONPATH=. python tests/benchmarks/finishing.py --only pace
 
-Pictures are drawn packshots, a different one each time. `steps` are milliseconds of a core a picture. `pace` is a shard's
-own threads behind an engine that sleeps 250 ms a picture, beside the same loop with nothing behind it.
+Pictures are drawn packshots, a different one each time. `steps` are milliseconds of a core a picture. `pace` is a
+shard's own threads behind an engine that sleeps 250 ms a picture, beside the same loop with nothing behind it.
 """
 
 from __future__ import annotations
