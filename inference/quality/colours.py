@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,3 +31,49 @@ def lab(values: NDArray[np.generic]) -> NDArray[np.float32]:
     x, y, z = cube[..., 0], cube[..., 1], cube[..., 2]
     found: NDArray[np.float32] = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
     return found
+
+
+def ciede2000(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Colour differences of CIELAB values of shapes (..., 3) that broadcast; about 1 is just seen side by side.
+
+    Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", 2005, all three factors 1. With their 34 pairs it
+    agrees to four places.
+    """
+    l1, a1, b1 = np.moveaxis(np.asarray(one, np.float64), -1, 0)
+    l2, a2, b2 = np.moveaxis(np.asarray(other, np.float64), -1, 0)
+    grey = 0.5 * (1 - _seventh((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2))
+    a1, a2 = a1 * (1 + grey), a2 * (1 + grey)
+    chroma1, chroma2 = np.hypot(a1, b1), np.hypot(a2, b2)
+    hue1, hue2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
+    coloured = chroma1 * chroma2 != 0
+    turn = np.where(coloured, (hue2 - hue1 + 180) % 360 - 180, 0)
+    lightness, chroma = (l1 + l2) / 2, (chroma1 + chroma2) / 2
+    hue = np.where(coloured, _mean_hue(hue1, hue2), hue1 + hue2)
+    wave = 1 - 0.17 * _cos(hue - 30) + 0.24 * _cos(2 * hue) + 0.32 * _cos(3 * hue + 6) - 0.20 * _cos(4 * hue - 63)
+    by_lightness = (l2 - l1) / (1 + 0.015 * (lightness - 50) ** 2 / np.sqrt(20 + (lightness - 50) ** 2))
+    by_chroma = (chroma2 - chroma1) / (1 + 0.045 * chroma)
+    by_hue = 2 * np.sqrt(chroma1 * chroma2) * np.sin(np.radians(turn / 2)) / (1 + 0.015 * chroma * wave)
+    blue = np.sin(np.radians(60 * np.exp(-(((hue - 275) / 25) ** 2)))) * -2 * _seventh(chroma)
+    found: NDArray[np.float64] = np.sqrt(by_lightness**2 + by_chroma**2 + by_hue**2 + blue * by_chroma * by_hue)
+    return found
+
+
+def _seventh(chroma: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = np.sqrt(chroma**7 / (chroma**7 + 25.0**7))
+    return found
+
+
+def _mean_hue(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = one + other
+    far = np.where(total < 360, total + 360, total - 360)
+    found: NDArray[np.float64] = np.where(np.abs(one - other) <= 180, total, far) / 2
+    return found
+
+
+def _cos(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.cos(np.radians(degrees))
+
+
+def rgb_of(code: str) -> NDArray[np.uint8]:
+    """ "#RRGGBB" as three values."""
+    return np.frombuffer(bytes.fromhex(code.removeprefix("#")), np.uint8)

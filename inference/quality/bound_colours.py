@@ -1,0 +1,56 @@
+"""How far the colours that a prompt asks for are from those of the subject."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inference.quality.colours import ciede2000, lab, rgb_of
+from inference.quality.subject import Subject
+
+_CODE = re.compile(r"#[0-9A-Fa-f]{6}(?![0-9A-Za-z])")
+_CLUSTERS = 12
+_LEAST_SHARE = 0.02  # of the subject: less is a reflection, not a part
+_LOOKED_AT = 128  # the longer side, in pixels
+
+
+def codes_of(prompt: str) -> tuple[str, ...]:
+    """The colours that a prompt names, each once, as "#RRGGBB"."""
+    return tuple(dict.fromkeys(code.upper() for code in _CODE.findall(prompt)))
+
+
+def colour_differences(picture: Image.Image, subject: Subject | None, codes: Sequence[str]) -> dict[str, float]:
+    """Of each colour the CIEDE2000 to the nearest of the subject's main colours.
+
+    Args:
+        picture: RGB.
+        subject: what is looked at; None looks at all of the picture.
+        codes: as "#RRGGBB".
+    """
+    if not codes:
+        return {}
+    mains = main_colours(picture, subject)
+    asked = lab(np.stack([rgb_of(code) for code in codes]))
+    nearest = ciede2000(asked[:, None], mains[None]).min(axis=1)
+    return dict(zip(codes, map(float, nearest), strict=True))
+
+
+def main_colours(picture: Image.Image, subject: Subject | None) -> NDArray[np.float32]:
+    """CIELAB of the colours that take a fair share of the subject, of shape (count, 3)."""
+    small = picture.copy()
+    small.thumbnail((_LOOKED_AT, _LOOKED_AT), Image.Resampling.BOX)
+    pixels = np.asarray(small).reshape(-1, 3)
+    if subject is not None:
+        inside = Image.fromarray(subject.mask).convert("L").resize(small.size, Image.Resampling.BOX)
+        whole = np.asarray(inside).ravel() > 250
+        pixels = pixels[whole] if whole.sum() >= _CLUSTERS else pixels
+    row = Image.fromarray(np.ascontiguousarray(pixels[None]))
+    clusters = row.quantize(_CLUSTERS, Image.Quantize.MAXCOVERAGE, kmeans=3)
+    counts = np.bincount(np.asarray(clusters).ravel(), minlength=_CLUSTERS)
+    palette = np.array(clusters.getpalette() or [], np.uint8).reshape(-1, 3)
+    kept = np.flatnonzero(counts >= max(1, _LEAST_SHARE * counts.sum()))
+    return lab(palette[kept[kept < len(palette)]])
