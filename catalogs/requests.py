@@ -23,6 +23,7 @@ class Reason(StrEnum):
     BLANK_IMAGE = "blank_image"
     OVER_BYTE_LIMIT = "over_byte_limit"
     ENCODE_ERROR = "encode_error"
+    CREDENTIALS_FAILED = "credentials_failed"
     MODERATED = "moderated"
     POSSIBLY_BILLED = "possibly_billed"
     PAID_EXPIRED = "paid_expired"

@@ -11,6 +11,7 @@ from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.credentials import of_kind
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import Spent
 from catalogs.money import usd
@@ -129,6 +130,7 @@ def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: b
 def plan_header(inputs: Inputs) -> PlanHeader:
     """What the plan file will say of itself, with a new start's name."""
     campaign, model = inputs.campaign, inputs.model
+    signing = of_kind(campaign.credentials, model.kind)
     return PlanHeader(
         campaign=campaign.name,
         source=campaign.source,
@@ -148,6 +150,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         channels={channel.name: _finishing_rules(channel) for channel in campaign.channels},
         partial=inputs.options.partial,
         server=server_header(model.spec, campaign),
+        credentials=signing.model_dump(mode="json") if signing else {},
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),
