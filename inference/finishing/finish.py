@@ -18,6 +18,7 @@ from inference.finishing.crop import cropped
 from inference.finishing.encode import encode_within_limit
 from inference.finishing.metadata import AssetMetadata, embedded
 from inference.finishing.pixels import as_image, pixel_sha256
+from inference.finishing.sign import Sign, crop_edits, signed_within_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,26 @@ class Finished:
         return FORMATS[self.format].mime
 
 
-def finish(pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata) -> Finished:
-    """Finish one master for one channel. The same input and library versions give the same bytes.
+def finish(
+    pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata, sign: Sign | None = None
+) -> Finished:
+    """Finish one master for one channel. The same input and library versions give the same bytes, where nobody signs.
+
+    Args:
+        sign: makes a signed file of an encoded one, see `inference.finishing.sign`.
 
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG.
-        FinishingError: the codec refused the picture.
+        FinishingError: the codec refused the picture, or the file could not be signed.
     """
-    picture = cropped(as_image(pixels), channel.width, channel.height)
+    master = as_image(pixels)
+    picture = cropped(master, channel.width, channel.height)
     # Overlays (logo, legal line) belong here, on the final size and before the one encoding.
-    data, quality = encode_within_limit(picture, channel, embedded(metadata, channel.format))
-    # Content credentials belong here: they sign these bytes, and the hash names what is stored.
+    told = embedded(metadata, channel.format)
+    if sign is None:
+        data, quality = encode_within_limit(picture, channel, told)
+    else:
+        data, quality = signed_within_limit(picture, channel, told, sign, crop_edits(master.size, picture.size))
     return Finished(
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
