@@ -66,6 +66,8 @@ ARROWS: dict[str, set[str]] = {
     "inference.proofs": {"catalogs", "inference"},
     # A file is finished as its channel says.
     "inference.finishing": {"catalogs", "catalogs.campaigns", "inference"},
+    # What is finished is signed last, and a signature tells the steps.
+    "inference.credentials": {"catalogs", "catalogs.campaigns", "inference.finishing"},
     "tasks": {
         "catalogs",
         "catalogs.assets",
@@ -77,6 +79,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.references",
         "catalogs.storage",
         "inference",
+        "inference.credentials",
         "inference.finishing",
         "inference.hosted",
         "inference.local",
