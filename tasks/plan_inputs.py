@@ -25,6 +25,7 @@ from catalogs.references.book import ReferenceBook
 from catalogs.references.places import Places
 from catalogs.references.web_photos import Missing, WebPhotos
 from catalogs.storage.store import Store
+from tasks.credentials import signing_warnings
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings, spent_of
 from tasks.photos import web_photos
@@ -158,7 +159,11 @@ def plan_header(inputs: Inputs) -> PlanHeader:
 
 
 def known_before(inputs: Inputs) -> dict[str, Any]:
-    """What a summary says that no row says."""
+    """What a summary says that no row says.
+
+    Raises:
+        OptionError: files are to be signed with a key or chain that readers would not accept.
+    """
     return {
         "licence": inputs.model.spec.licence,
         "stages": len(inputs.campaign.stages),
@@ -168,6 +173,7 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
             *model_warnings(inputs.model.spec, inputs.campaign),
             *server_warnings(inputs.campaign, inputs.model.silent),
             *enlarged_lines(inputs.campaign),
+            *signing_warnings(inputs.campaign, inputs.model.kind),
         ],
     }
 

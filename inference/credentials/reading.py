@@ -202,9 +202,10 @@ def _over(data: bytes, mime: str) -> int | None:
 
 def _told(verdict: Verdict, why: str, manifest: Mapping[str, Any], issuer: str, iptc: str) -> Found:
     assertions = {str(one.get("label")): one.get("data") or {} for one in manifest.get("assertions") or ()}
-    actions: list[Any] = (
-        next((v.get("actions") for k, v in assertions.items() if k.startswith("c2pa.actions")), None) or []
-    )
+    actions: list[Any] = []
+    for label, data in assertions.items():
+        if label.startswith("c2pa.actions"):
+            actions = data.get("actions") or []
     first: Mapping[str, Any] = actions[0] if actions else {}
     agent = first.get("softwareAgent") or {}
     made_by = agent if isinstance(agent, str) else " ".join(filter(None, (agent.get("name"), agent.get("version"))))
