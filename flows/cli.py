@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from catalogs.errors import PackshotError, one_line
+from flows.cli_credentials import credentials
 from flows.cli_fetch import fetch
 from flows.cli_import import import_command
 from flows.cli_models import models
@@ -58,7 +59,7 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[fetch, prune, stats])
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[credentials, fetch, prune, stats])
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""

@@ -100,6 +100,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.sample",
         "catalogs.storage",
         "inference",
+        "inference.credentials",  # a chain of one's own
         "inference.hosted",
         "inference.local",
         "inference.models",
