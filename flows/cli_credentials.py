@@ -83,7 +83,8 @@ def _lines(found: list[Checked]) -> list[str]:
 
 def _told(one: Checked) -> list[str]:
     found = one.found
-    signed = f"signed by {found.issuer or 'nobody named'}" if found.made_by else ""
+    has_credential = found.issuer or found.made_by or found.source_type
+    signed = f"signed by {found.issuer or 'nobody named'}" if has_credential else ""
     stamped = f"on {found.signed_at}" if found.signed_at else ("without a time stamp" if signed else "")
     iptc = f"IPTC digital source type: {found.iptc}" if found.iptc else "no IPTC digital source type"
     detail = [" ".join(filter(None, (signed, stamped))), found.made_by and f"made by {found.made_by}", iptc]

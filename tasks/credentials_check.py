@@ -17,6 +17,7 @@ from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row
 from catalogs.errors import OptionError
 from catalogs.storage.store import MissingKey, Store, read_uri
+from inference.credentials.likeness import Sureness
 from inference.credentials.reading import FINE, CredentialReader, Found, Verdict
 from tasks.credentials import SIGNED_WITH
 from tasks.credentials_search import Asset, Recorded, Search
@@ -151,6 +152,8 @@ def _looked_up(checked: Checked, data: bytes, search: Search) -> Checked:
     found = checked.found
     if found.verdict is Verdict.NONE and asset.was_signed:
         found = replace(found, verdict=Verdict.STRIPPED, why="the campaign delivered this picture with a credential")
+    if found.verdict is Verdict.TAMPERED and asset.sure is Sureness.CERTAIN:
+        found = replace(found, why=f"{found.why}; its pixels are those that were delivered")
     return replace(checked, found=found, record=asset.told, asset=asset)
 
 
