@@ -21,6 +21,7 @@ from inference.credentials.likeness import (
     NEAR,
     Sureness,
     decoded,
+    difference,
     difference_hash,
     distance,
     sureness,
@@ -116,14 +117,14 @@ class Search:
             return Asset.of(row, Recorded.SAME_PIXELS)
         asked = difference_hash(image)
         near = sorted((distance(asked, known), number) for known, number in self._hashes)
-        found = []
+        found: list[tuple[int, float, Asset]] = []
         for bits, number in [one for one in near if one[0] <= NEAR][:_COMPARED]:
             row = self._rows[number]
             other = self._picture(row)
             if other is not None and (sure := sureness(image, other)):
                 by = Recorded.SAME_PIXELS if sure is Sureness.CERTAIN else Recorded.ALIKE
-                found.append(Asset.of(row, by, sure, bits))
-        return min(found, key=lambda asset: (_RANK.index(asset.sure), asset.bits), default=None)
+                found.append((_RANK.index(sure), difference(image, other), Asset.of(row, by, sure, bits)))
+        return min(found, key=lambda one: one[:2])[2] if found else None
 
     def _picture(self, row: Row) -> Image.Image | None:
         """A delivered picture, the small one where its file is gone."""

@@ -1,7 +1,9 @@
 """Whether two files show the same picture, after a strip, another encoding or another size; not after a crop.
 
-A 64-bit difference hash finds candidates among many; the pixels of both files then say how sure it is. Measured on the
-256 to 512 px photos and drawings of tests/inference/credentials/test_likeness.py.
+A 64-bit difference hash finds candidates among many; the pixels of both files then say how sure it is. Measured on 400
+photos of shops (79,800 pairs of different ones, of which 385 have near hashes and one shape): the most that a saved,
+smaller (to a third) or brighter (by 8 %) copy is off is 8 bits and 18 levels; the least that a different picture with a
+near hash is off is 41 levels, and two drawings of one bottle in two dark colours 25.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from PIL import Image
 from inference.finishing.pixels import pixel_sha256
 
 BITS = 64
-NEAR = 12
+NEAR = 10
 """Hashes that differ in more bits are of different pictures."""
-_SIDE = 64
-_LIKELY, _POSSIBLE = 4.0, 10.0
+_SIDE = 8
+_LIKELY, _POSSIBLE = 18.0, 24.0
 _MAX_PIXELS = 200_000_000
 
 
@@ -27,8 +29,8 @@ class Sureness(StrEnum):
     """How sure it is that two files show one picture."""
 
     CERTAIN = "certain"  # the very same pixels
-    LIKELY = "likely"  # the same at 64 x 64, as after another encoding or size
-    POSSIBLE = "possible"  # alike
+    LIKELY = "likely"  # as after another encoding, or made smaller
+    POSSIBLE = "possible"  # as after a filter, too
 
 
 def decoded(data: bytes) -> Image.Image | None:
@@ -68,14 +70,12 @@ def sureness(one: Image.Image, other: Image.Image) -> Sureness | None:
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """By how much two pictures differ at 64 x 64: of 8 x 8 blocks the one that differs most, its mean, 0 to 255.
+    """By how much two pictures differ in that of 8 x 8 places and that channel where they do most, 0 to 255.
 
     Of the mean over all a small thing on much white would be nothing.
     """
-    off = np.abs(_small(one) - _small(other)).mean(axis=2)
-    blocks = off.reshape(8, _SIDE // 8, 8, _SIDE // 8).mean(axis=(1, 3))
-    return float(blocks.max())
+    return float(np.abs(_places(one) - _places(other)).max())
 
 
-def _small(image: Image.Image) -> npt.NDArray[np.float32]:
+def _places(image: Image.Image) -> npt.NDArray[np.float32]:
     return np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)
