@@ -68,9 +68,19 @@ def read_chain(pem: str, now: datetime | None = None) -> tuple[Chain, x509.Certi
         BadChain: it is no chain, or readers would not accept it.
     """
     certificates = _certificates(pem)
+    try:
+        return _checked(pem, certificates, now or datetime.now(UTC))
+    except BadChain:
+        raise
+    except Exception as error:  # parts of a certificate are read only when they are asked for, and fail in many ways
+        problem = f"holds a certificate that cannot be read ({type(error).__name__})"
+        raise BadChain(problem, "give it as the authority issued it") from None
+
+
+def _checked(pem: str, certificates: Sequence[x509.Certificate], now: datetime) -> tuple[Chain, x509.Certificate]:
     leaf = certificates[0]
     _check_order(certificates)
-    _check_times(certificates, now or datetime.now(UTC))
+    _check_times(certificates, now)
     _check_usage(leaf)
     organisations = [_organisation(one) for one in certificates]
     ends = min(one.not_valid_after_utc for one in certificates)
@@ -87,11 +97,10 @@ def read_chain(pem: str, now: datetime | None = None) -> tuple[Chain, x509.Certi
 
 def _certificates(pem: str) -> list[x509.Certificate]:
     try:
-        found = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except (ValueError, x509.InvalidVersion):
         fix = "give the signer's certificate and its issuers' as PEM, each from BEGIN to END CERTIFICATE"
         raise BadChain("holds no certificates that can be read", fix) from None
-    return found
 
 
 def _check_order(chain: Sequence[x509.Certificate]) -> None:

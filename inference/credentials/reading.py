@@ -6,7 +6,7 @@ import io
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ _CHANGED = {
     "signingCredential.invalid": "its certificate is none that readers accept",
 }
 _EXPIRED = "signingCredential.expired"
+_MAX_TEXT = 300
 _SOURCE_TYPE = re.compile(r"Iptc4xmpExt:DigitalSourceType(?:=[\"']|>\s*)(?:[^<\"']*/)?(\w+)")
 
 
@@ -105,12 +106,14 @@ class CredentialReader:
         if mime is None:
             return Found(Verdict.UNREADABLE, "is no JPEG, PNG or WebP")
         xmp = xmp_of(data)
-        iptc = match[1] if (match := _SOURCE_TYPE.search(xmp)) else ""
+        iptc = match[1] if (match := _SOURCE_TYPE.search(xmp or "")) else ""
         read, problem = self._manifest(data, mime)
         if read is None:
-            return _without(data, mime, xmp, iptc, problem)
-        state, results, manifest = read
-        return _judged(data, mime, state, results, manifest, iptc)
+            return _without(data, mime, xmp or "", iptc, problem)
+        found = _judged(data, mime, *read, iptc)
+        if xmp is None and found.verdict in FINE:  # padding of a credential is under no hash, and a PNG's sums are
+            return replace(found, verdict=Verdict.TAMPERED, why="is damaged, and opens as a picture no more")
+        return found
 
     def _manifest(self, data: bytes, mime: str) -> tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]] | None, str]:
         """Validation state, results and manifest; or none, and why where there is one that cannot be read."""
@@ -133,13 +136,13 @@ def mime_of(data: bytes) -> str | None:
     return next((mime for magic, mime in _MAGIC.items() if data.startswith(magic)), None)
 
 
-def xmp_of(data: bytes) -> str:
-    """The XMP packet of a picture, "" without one."""
+def xmp_of(data: bytes) -> str | None:
+    """The XMP packet of a picture, "" without one; None where it is no picture that opens."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     except Exception:  # codecs fail in many ways on what is no picture
-        return ""
+        return None
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
 
 
@@ -159,8 +162,8 @@ def _holds_credential(data: bytes) -> bool:
 def _judged(
     data: bytes, mime: str, state: str, results: Mapping[str, Any], manifest: Mapping[str, Any], iptc: str
 ) -> Found:
-    failures = [str(one.get("code")) for one in results.get("activeManifest", {}).get("failure", ())]
-    issuer = str((manifest.get("signature_info") or {}).get("issuer") or "")
+    failures = [_text(_part(one, "code")) for one in _items(_part(results.get("activeManifest"), "failure"))]
+    issuer = _text(_part(manifest.get("signature_info"), "issuer"))
     if state == "Trusted" and issuer != DEVELOPMENT:
         verdict, why = Verdict.TRUSTED, ""
     elif state in ("Trusted", "Valid"):
@@ -180,8 +183,8 @@ def _what_changed(data: bytes, mime: str, failures: Iterable[str]) -> str:
 
 
 def _broken_sources(results: Mapping[str, Any]) -> int:
-    deltas = results.get("ingredientDeltas") or ()
-    return sum(bool((one.get("validationDeltas") or {}).get("failure")) for one in deltas)
+    deltas = _items(results.get("ingredientDeltas"))
+    return sum(bool(_part(_part(one, "validationDeltas"), "failure")) for one in deltas)
 
 
 def ending(data: bytes, mime: str) -> str:
@@ -201,23 +204,34 @@ def _over(data: bytes, mime: str) -> int | None:
 
 
 def _told(verdict: Verdict, why: str, manifest: Mapping[str, Any], issuer: str, iptc: str) -> Found:
-    assertions = {str(one.get("label")): one.get("data") or {} for one in manifest.get("assertions") or ()}
-    actions: list[Any] = []
-    for label, data in assertions.items():
-        if label.startswith("c2pa.actions"):
-            actions = data.get("actions") or []
-    first: Mapping[str, Any] = actions[0] if actions else {}
-    agent = first.get("softwareAgent") or {}
-    made_by = agent if isinstance(agent, str) else " ".join(filter(None, (agent.get("name"), agent.get("version"))))
-    uses = (assertions.get("cawg.training-mining") or {}).get("entries") or {}
+    """What a credential says, as far as it is of a shape that is known: anybody may have written it."""
+    assertions = {_text(_part(one, "label")): _part(one, "data") for one in _items(manifest.get("assertions"))}
+    actions = [data for label, data in assertions.items() if label.startswith("c2pa.actions")]
+    first = next(iter(_items(_part(actions[0], "actions"))), None) if actions else None
+    agent = _part(first, "softwareAgent")
+    names = [agent] if isinstance(agent, str) else [_part(agent, "name"), _part(agent, "version")]
+    entries = _part(assertions.get("cawg.training-mining"), "entries")
+    uses = [_text(_part(use, "use")) for use in (entries.values() if isinstance(entries, Mapping) else ())]
     return Found(
         verdict,
         why,
         issuer=issuer,
-        signed_at=str((manifest.get("signature_info") or {}).get("time") or ""),
-        made_by=made_by,
-        source_type=str(first.get("digitalSourceType") or "").rpartition("/")[2],
+        signed_at=_text(_part(manifest.get("signature_info"), "time")),
+        made_by=" ".join(filter(None, map(_text, names))),
+        source_type=_text(_part(first, "digitalSourceType")).rpartition("/")[2],
         iptc=iptc,
-        training=", ".join(dict.fromkeys(str(use.get("use")) for use in uses.values())),
-        sources=sum(one.get("relationship") == "inputTo" for one in manifest.get("ingredients") or ()),
+        training=", ".join(dict.fromkeys(filter(None, uses))),
+        sources=sum(_part(one, "relationship") == "inputTo" for one in _items(manifest.get("ingredients"))),
     )
+
+
+def _part(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value[:_MAX_TEXT] if isinstance(value, str) else ""
