@@ -83,7 +83,8 @@ class _Contexts:
     def forget(self) -> None:
         """Begin anew: also in a child that was forked while another thread held the lock."""
         self._lock = threading.Lock()
-        self._made: dict[bytes, c2pa.Context] = {}
+        # With its key: a callback that is gone could lend its id to another.
+        self._made: dict[bytes, tuple[c2pa.Context, SigningKey]] = {}
         self._down: dict[str, float] = {}
 
     def of(self, key: SigningKey, url: str | None) -> c2pa.Context:
@@ -91,8 +92,8 @@ class _Contexts:
         name = hashlib.sha256(repr(parts).encode()).digest()
         with self._lock:
             if name not in self._made:
-                self._made[name] = _context(key, url)
-            return self._made[name]
+                self._made[name] = _context(key, url), key
+            return self._made[name][0]
 
     def is_down(self, url: str) -> bool:
         with self._lock:

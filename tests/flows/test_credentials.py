@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 
-import inference.credentials.signing as signing_module
 from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import CampaignError, OptionError
 from catalogs.plans.file import METADATA_KEY, PlanFile
-from catalogs.storage.store import Store
-from inference.credentials.development import write_development_chain
-from inference.credentials.keys import CHAIN, KEY, SIGNER
-from tasks.credentials_check import Checked, check
+from inference.credentials.keys import CHAIN, KEY
+from tasks.credentials_check import check
 from tasks.verify import verify
 from tests.flows.commands import Packshot
 from tests.flows.projects import SQUARE, Project, make, plan_rows, rendered
+from tests.flows.signed import ALONE, nothing_is_set, only_row, signing, verdicts
 from tests.inference.credentials.chains import made
 from tests.inference.credentials.stamps import authority
 
-ALONE: dict[str, Any] = {"hero": {"size": "64x64", "references": ["product.hero"], "prompt": {"scene": "a mug"}}}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in (KEY, CHAIN, SIGNER):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(signing_module, "WAITS", {"wanted": (0.0,), "required": (0.0,)})
-    monkeypatch.setattr(signing_module, "REST", 0.0)
-    yield
-    signing_module._CONTEXTS.forget()
-
-
-def signing(folder: Path, products: int = 1, key: bool = True, **campaign: Any) -> Project:
-    """A campaign that signs, with a development certificate beside it."""
-    chosen: dict[str, Any] = {"model": "tiny", "shots": ALONE, "channels": SQUARE, "credentials": True}
-    if key:
-        write_development_chain(folder / "credentials")
-    return Project.of(folder, products, **{**chosen, **campaign})
-
-
-def verdicts(target: str, **options: Any) -> list[str]:
-    return [one.found.verdict.value for one in check(target, **options)]
-
-
-def only_row(project: Project) -> dict[str, Any]:
-    (row,) = project.view().values()
-    return row
+__all__ = ["nothing_is_set"]
 
 
 def test_every_delivered_file_is_signed_and_no_master(tmp_path: Path) -> None:
@@ -72,6 +38,16 @@ def test_every_delivered_file_is_signed_and_no_master(tmp_path: Path) -> None:
     for row in project.view(masters=True).values():
         assert ("c2pa" in dict(row["versions"])) is not row["master"]
         assert project.store.read(row["asset_key"]).count(b"c2pa.signature") == (0 if row["master"] else 2)
+
+
+def test_from_the_command_line(tmp_path: Path, packshot: Packshot, prefect_harness: None) -> None:
+    project = signing(tmp_path)
+    said = packshot("render", project.path)
+    assert (said.code, "warning: files are signed with a development certificate" in said.err) == (0, True)
+    said = packshot("credentials", "check", project.path)
+    assert (said.code, said.out.splitlines()[-1]) == (0, "1 files: 1 valid, development certificate")
+    assert packshot("render", project.path).code == 0
+    assert packshot("status", project.path).code == 0
 
 
 def test_with_its_root_it_is_a_development_certificate_still(tmp_path: Path) -> None:
@@ -281,110 +257,6 @@ def test_the_limit_of_a_channel_holds_for_the_signed_file(tmp_path: Path) -> Non
     assert "content credential" in only_row(project)["detail"]
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Project:
-    """Two pictures, delivered."""
-    drawn = [{"name": "square", "width": 96, "height": 96, "format": "png"}]
-    project = signing(tmp_path / "shop", 2, channels=drawn)
-    project.render()
-    return project
-
-
-def saved(data: bytes, path: Path, **options: Any) -> str:
-    with Image.open(io.BytesIO(data)) as image:
-        image.save(path, **options)
-    return str(path)
-
-
-def one_of(target: str, project: Project) -> Checked:
-    (found,) = check(target, within=project.path)
-    return found
-
-
-def test_a_file_that_lost_its_credential_is_found(shop: Project, tmp_path: Path) -> None:
-    row = shop.view()[("render", "p001", "hero", "square", 0)]
-    data = shop.store.read(row["asset_key"])
-    plain, tampered = saved(data, tmp_path / "plain.png"), tmp_path / "tampered.png"
-    tampered.write_bytes(data + b"x")
-    for path, verdict, by, sure in (
-        (plain, "stripped", "pixels", "certain"),
-        (str(tampered), "tampered", "pixels", "certain"),
-        (shop.store.uri(row["asset_key"]), "development", "bytes", "certain"),
-    ):
-        found = one_of(path, shop)
-        assert found.asset is not None
-        assert (found.found.verdict, found.asset.by, found.asset.sure) == (verdict, by, sure)
-        assert found.asset.asset_key == row["asset_key"]
-    assert "its pixels are those that were delivered" in one_of(str(tampered), shop).found.why
-    assert verdicts(plain) == ["none"]  # nobody else knows
-    unlike = tmp_path / "unlike.png"
-    Image.linear_gradient("L").convert("RGB").save(unlike)
-    assert one_of(str(unlike), shop).record == "no file of the campaign is like it"
-
-
-def test_what_is_wrong_with_the_files_of_a_campaign(shop: Project, packshot: Packshot, tmp_path: Path) -> None:
-    rows = list(shop.view().values())
-    first, second = (str(row["asset_key"]) for row in rows)
-    data = shop.store.read(first)
-    changes: list[tuple[bytes | None, str]] = [
-        (saved(data, tmp_path / "again.png") and (tmp_path / "again.png").read_bytes(), "stripped"),
-        (data + b"x", "tampered"),
-        (shop.store.read(second), "tampered"),
-        (b"hello", "unreadable"),
-        (None, "unreadable"),
-    ]
-    for content, verdict in changes:
-        shop.store.delete([first])
-        if content is not None:
-            shop.store.write(first, content)
-        said = packshot("credentials", "check", shop.path, "--json")
-        found = {Path(one["file"]).name: one for one in said.answer["files"]}
-        assert found[Path(first).name]["verdict"] == verdict
-        assert (said.code, said.answer["counts"]) == (1, {"development": 1, verdict: 1})
-
-
-def test_the_command(shop: Project, packshot: Packshot, tmp_path: Path) -> None:
-    before = sorted(str(path) for path in shop.folder.rglob("*"))
-    said = packshot("credentials", "check", shop.path)
-    assert (said.code, said.out.splitlines()[-1]) == (0, "2 files: 2 valid, development certificate")
-    folder = packshot("credentials", "check", str(shop.folder / "output" / "assets"), "--in", shop.path)
-    assert (folder.code, folder.out.count("the very file that was delivered")) == (0, 2)
-    (tmp_path / "photos").mkdir()
-    saved(shop.store.read(next(iter(shop.view().values()))["asset_key"]), tmp_path / "photos" / "a.jpg")
-    said = packshot("credentials", "check", str(tmp_path / "photos"))
-    assert (said.code, said.out.splitlines()[0]) == (
-        1,
-        f"none: {tmp_path / 'photos' / 'a.jpg'}: carries no content credential",
-    )
-    assert sorted(str(path) for path in shop.folder.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["nowhere.jpg"], "there is no such file"),
-        (["empty"], "holds no JPEG, PNG or WebP"),
-        (["nowhere.yaml"], "nowhere.yaml"),
-        (["empty", "--in", "nowhere.yaml"], "holds no JPEG"),
-        (["shop/campaign.yaml", "--in", "shop/campaign.yaml"], "--in: "),
-        (["shop/photo.png", "--trust", "shop/photo.png"], "--trust: "),
-        (["shop/photo.png", "--trust", "nowhere.pem"], "--trust: "),
-        (["pipe"], "there is no such file"),
-    ],
-)
-def test_bad_input_is_one_line(
-    arguments: list[str], line: str, tmp_path: Path, packshot: Packshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    signing(tmp_path / "shop", key=False)
-    (tmp_path / "empty").mkdir()
-    os.mkfifo(tmp_path / "pipe")
-    monkeypatch.chdir(tmp_path)
-    said = packshot("credentials", "check", *arguments)
-    assert said.code == 2
-    assert len(said.err.strip().splitlines()) == 1
-    assert line in said.err
-
-
 def test_init_makes_what_the_sample_is_signed_with(tmp_path: Path, packshot: Packshot) -> None:
     folder = tmp_path / "demo"
     assert packshot("init", str(folder)).code == 0
@@ -395,15 +267,3 @@ def test_init_makes_what_the_sample_is_signed_with(tmp_path: Path, packshot: Pac
     assert (again.code, "is there already" in again.err) == (2, True)
     own = packshot("credentials", "init", str(tmp_path / "own"), "--json")
     assert (own.code, len(own.answer["files"])) == (0, 4)
-
-
-def test_a_bucket_is_looked_at_too(tmp_path: Path, moto_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in moto_server.environment.items():
-        monkeypatch.setenv(name, value)
-    output = f"s3://{moto_server.bucket()}/out"
-    project = signing(tmp_path, output=output)
-    assert project.render()[0].delivered == 1
-    assert verdicts(project.path) == ["development"]
-    assert verdicts(f"{output}/assets") == ["development"]
-    assert verdicts(f"{output}/{only_row(project)['asset_key']}", within=project.path) == ["development"]
-    assert Store.at(output).list("assets")
