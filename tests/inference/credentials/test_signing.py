@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -120,6 +121,8 @@ def test_a_context_is_shared_by_threads(one: Made, monkeypatch: pytest.MonkeyPat
 
 def _sign_in_child(signing: Signing, pipe: Any) -> None:
     pipe.send(signing.sign(encoded(), "image/jpeg", MAKING, EDITS).data)
+    pipe.close()
+    os._exit(0)  # what else the process of the tests has loaded need not end well in a fork
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
