@@ -24,6 +24,7 @@ class Reason(StrEnum):
     OVER_BYTE_LIMIT = "over_byte_limit"
     BACKGROUND_NOT_WHITE = "background_not_white"
     ENCODE_ERROR = "encode_error"
+    CREDENTIALS_FAILED = "credentials_failed"
     MODERATED = "moderated"
     POSSIBLY_BILLED = "possibly_billed"
     PAID_EXPIRED = "paid_expired"

@@ -7,12 +7,13 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalogs.errors import PackshotError, one_line
 from flows.cli_channels import channels
+from flows.cli_credentials import credentials
 from flows.cli_fetch import fetch
 from flows.cli_import import import_command
 from flows.cli_models import models
@@ -23,6 +24,9 @@ from flows.cli_prune import prune
 from flows.cli_stats import stats
 from flows.signals import handled
 from tasks.log_lines import check_log_setting, say, set_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main() -> None:
@@ -59,7 +63,9 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=[channels, fetch, prune, stats])
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, commands=[channels, credentials, fetch, prune, stats]
+)
 @click.version_option(package_name="packshot")
 def cli() -> None:
     """Catalog-driven batch production of marketing images with FLUX.2, on Prefect."""
@@ -75,7 +81,7 @@ cli.add_command(models)
 @click.option("--output", metavar="URI", callback=named, help="Where its campaigns write to: a folder, s3://...")
 @JSON
 def init(folder: str, exist_ok: bool, output: str | None, as_json: bool) -> None:
-    """Write a sample: catalogs, drawn product photos and campaign files."""
+    """Write a sample: catalogs, drawn product photos, campaign files and a key to try signing with."""
     from pathlib import Path
 
     from catalogs.errors import OptionError
@@ -85,8 +91,16 @@ def init(folder: str, exist_ok: bool, output: str | None, as_json: bool) -> None
         raise OptionError("init", folder, "the sample is written to a local folder", "name one")
     if exist_ok and (Path(folder) / "campaign.yaml").exists():
         return
-    written = [str(path) for path in write_sample(Path(folder), output)]
+    written = [str(path) for path in [*write_sample(Path(folder), output), *_key_for_trying(Path(folder))]]
     _answer(as_json, {"files": written}, [f"wrote {len(written)} files to {folder}", _next(folder)])
+
+
+def _key_for_trying(folder: Path) -> list[Path]:
+    """What the sample's pictures are signed with, where there is none yet."""
+    from inference.credentials.development import write_development_chain
+
+    chain = folder / "credentials"
+    return [] if chain.exists() else write_development_chain(chain)
 
 
 def _next(folder: str) -> str:

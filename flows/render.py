@@ -31,6 +31,7 @@ from flows.summary_page import publish_summary
 from inference.engine import EngineOptions
 from inference.local.checkpoints import check_attention
 from tasks.before_render import prepare_render, withdrawing_all_the_same
+from tasks.credentials import check_signing
 from tasks.engines import engine_of
 from tasks.hosted import check_access
 from tasks.lineage import record_lineage
@@ -227,6 +228,8 @@ def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tri
         tag(UUID(flow_run.id), brand_tags(PlanFile(prepared.store, prepared.plan_key)))
         if options.runner == "local":  # the key of a cluster is in the environment of its nodes
             check_access(header)
+            if prepared.has_work:
+                check_signing(header)
         # Nobody may be there to start again once the lease of a lost machine is over.
         patience, kind = 1.5 * LEASE_SECONDS, prepared.summary["kind"]
         meter = Meter(header.campaign, header.engine)

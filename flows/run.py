@@ -18,6 +18,7 @@ from flows.cli_output import cost_lines, left_out_line
 from flows.runners import check_runner
 from inference.local.checkpoints import check_attention, check_attention_here
 from tasks.before_render import prepare_render, withdrawing_all_the_same
+from tasks.credentials import check_signing
 from tasks.engines import check_device, choose_model
 from tasks.hosted import check_access
 from tasks.log_lines import know
@@ -61,6 +62,7 @@ def run_campaign(
         if prepared.has_work or retiring:
             check_access(header)
         if prepared.has_work and options.get("runner") != "ray":
+            check_signing(header)
             check_device(header)
             if header.engine == "diffusers":
                 check_attention_here((options.get("engine") or {}).get("attention", ""))

@@ -23,6 +23,7 @@ from inference.finishing.encode import FinishingError
 from inference.finishing.finish import finish
 from inference.finishing.metadata import AssetMetadata
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
+from tasks.credentials import signed_with, signer_of
 from tasks.finishers import Finishers
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
@@ -30,7 +31,7 @@ from tasks.shard_job import Render
 
 
 class Delivery:
-    """Finishes and stores the pictures of one shard.
+    """Finishes and stores the pictures of one shard; raises OptionError where they are to be signed and cannot be.
 
     Attributes:
         rendered: pictures the engine made.
@@ -43,6 +44,7 @@ class Delivery:
         self._store, self._header, self._finishers, self._outcomes = store, header, finishers, outcomes
         self.meter = meter
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
+        self._signer = signer_of(header)
         self._lock = threading.Lock()
         self.rendered = self.adopted = 0
 
@@ -86,16 +88,17 @@ class Delivery:
             try:
                 stored = self._store_asset(row, master, pixels)
             except FinishingError as error:
-                self._outcomes.fail(row, error.reason, str(error), final=True, master=kept)
+                self._outcomes.fail(row, error.reason, str(error), final=error.final, master=kept)
             except PackshotError:
                 raise
             except Exception as error:
                 # A picture that no codec takes must not take the shard with it.
                 self._outcomes.fail(row, Reason.ENCODE_ERROR, f"{type(error).__name__}: {error}", final=False)
             else:
-                said = (_other_picture(row, kept) or master.record.note, stored["detail"])
-                detail = "; ".join(filter(None, said)) or None
-                made: Row = {**_made(row, master.record), **stored, "render_key": kept, "detail": detail}
+                made: Row = {**_made(row, master.record), "render_key": kept, **stored}
+                made["versions"] = {**master.record.versions, **stored.get("versions", {})}
+                notes = (_other_picture(row, kept) or master.record.note, stored.get("detail"))
+                made["detail"] = "; ".join(filter(None, notes)) or None
                 self._outcomes.deliver(row, made)
 
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
@@ -111,8 +114,9 @@ class Delivery:
                 "bytes": len(master.data),
                 "detail": None,
             }
+        sign = self._signer.of(row) if self._signer else None
         with self._finishers.stage("finish"):
-            finished = finish(pixels, self._channels[row["channel"]], _metadata(row))
+            finished = finish(pixels, self._channels[row["channel"]], _metadata(row, sign is not None), sign)
             small = thumbnail(finished.picture)
         self._outcomes.remark(remark.what for remark in finished.remarks)
         key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
@@ -125,7 +129,8 @@ class Delivery:
             "pixel_sha256": finished.pixel_sha256,
             "bytes": len(finished.data),
             "quality": finished.measures,
-            "detail": "; ".join(map(str, finished.remarks)) or None,
+            "detail": "; ".join(filter(None, [*map(str, finished.remarks), sign.note if sign else None])) or None,
+            "versions": signed_with() if sign else {},
         }
 
 
@@ -168,7 +173,7 @@ def _made(row: Row, record: MasterRecord) -> Row:
     }
 
 
-def _metadata(row: Row) -> AssetMetadata:
+def _metadata(row: Row, signed: bool) -> AssetMetadata:
     return AssetMetadata(
         fingerprint=row["fingerprint"],
         brand=row["brand_id"],
@@ -177,4 +182,5 @@ def _metadata(row: Row) -> AssetMetadata:
         model=row["model"],
         model_revision=row["model_revision"],
         rights=row["legal_line"],
+        signed=signed,
     )

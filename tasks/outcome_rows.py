@@ -13,8 +13,9 @@ from catalogs.requests import Reason
 from tasks.shard_job import Progress, Render
 
 MAX_ATTEMPTS = 3
-# What says nothing about the asset itself, however often it happens: an upstream shot that is missing, a wait.
-_NO_VERDICT = frozenset((Reason.UPSTREAM_FAILED, Reason.NOT_READY))
+# What says nothing about the asset itself, however often it happens: an upstream shot that is missing, a wait, a signer
+# or a time-stamp authority that is away.
+_NO_VERDICT = frozenset((Reason.UPSTREAM_FAILED, Reason.NOT_READY, Reason.CREDENTIALS_FAILED))
 
 
 class OutcomeRows:

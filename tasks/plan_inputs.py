@@ -11,6 +11,7 @@ from catalogs.assets.history import History
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.credentials import of_kind
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import Spent
 from catalogs.money import usd
@@ -24,6 +25,7 @@ from catalogs.references.book import ReferenceBook
 from catalogs.references.places import Places
 from catalogs.references.web_photos import Missing, WebPhotos
 from catalogs.storage.store import Store
+from tasks.credentials import signing_warnings
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings, spent_of
 from tasks.photos import web_photos
@@ -129,6 +131,7 @@ def _columns(campaign: Campaign, products: Catalog, expander: Expander, every: b
 def plan_header(inputs: Inputs) -> PlanHeader:
     """What the plan file will say of itself, with a new start's name."""
     campaign, model = inputs.campaign, inputs.model
+    signing = of_kind(campaign.credentials, model.kind)
     return PlanHeader(
         campaign=campaign.name,
         source=campaign.source,
@@ -148,6 +151,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         channels={channel.name: _finishing_rules(channel) for channel in campaign.channels},
         partial=inputs.options.partial,
         server=server_header(model.spec, campaign),
+        credentials=signing.model_dump(mode="json") if signing else {},
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),
@@ -155,7 +159,11 @@ def plan_header(inputs: Inputs) -> PlanHeader:
 
 
 def known_before(inputs: Inputs) -> dict[str, Any]:
-    """What a summary says that no row says."""
+    """What a summary says that no row says.
+
+    Raises:
+        OptionError: files are to be signed with a key or chain that readers would not accept.
+    """
     return {
         "licence": inputs.model.spec.licence,
         "stages": len(inputs.campaign.stages),
@@ -165,6 +173,7 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
             *model_warnings(inputs.model.spec, inputs.campaign),
             *server_warnings(inputs.campaign, inputs.model.silent),
             *enlarged_lines(inputs.campaign),
+            *signing_warnings(inputs.campaign, inputs.model.kind),
         ],
     }
 

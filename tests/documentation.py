@@ -127,11 +127,17 @@ def prompt_keys() -> str:
 
 
 def commands() -> str:
-    rows = (
-        (f"`packshot {name}`", _usage(command), command.get_short_help_str(200))
-        for name, command in cli.commands.items()
-    )
+    rows = ((f"`packshot {name}`", _usage(command), command.get_short_help_str(200)) for name, command in _leaves(cli))
     return table(("command", "options", "does"), rows)
+
+
+def _leaves(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """The commands that do something, by the words they are called with."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _usage(command: click.Command) -> str:

@@ -68,6 +68,8 @@ ARROWS: dict[str, set[str]] = {
     "inference.finishing": {"catalogs", "catalogs.campaigns", "inference", "inference.quality"},
     # What a file is and shows, against what its channel asks; photos are opened in one place.
     "inference.quality": {"catalogs.campaigns", "catalogs.references", "inference"},
+    # What is finished is signed last, and a signature tells the steps.
+    "inference.credentials": {"catalogs", "catalogs.campaigns", "inference.finishing"},
     "tasks": {
         "catalogs",
         "catalogs.assets",
@@ -79,6 +81,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.references",
         "catalogs.storage",
         "inference",
+        "inference.credentials",
         "inference.finishing",
         "inference.hosted",
         "inference.local",
@@ -100,6 +103,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.sample",
         "catalogs.storage",
         "inference",
+        "inference.credentials",  # a chain of one's own
         "inference.hosted",
         "inference.local",
         "inference.models",

@@ -140,7 +140,11 @@ ALL_LINES = [(page, line) for page in PAGES for block in blocks(page) for line i
 def test_the_options_of_every_line_exist(page: str, line: str) -> None:
     words = [word for word in shlex.split(line, comments=True)[1:] if word != "..."]
     with suppress(click.MissingParameter):  # a name in passing, as in "run `packshot render` again"
-        cli.commands[words[0]].make_context(words[0], words[1:]).close()
+        command: click.Command = cli.commands[words[0]]
+        while isinstance(command, click.Group) and len(words) > 1:
+            words = words[1:]
+            command = command.commands[words[0]]
+        command.make_context(words[0], words[1:]).close()
 
 
 def test_every_exception_is_needed() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from catalogs.campaigns.channels import Channel, resolve_channels
+from catalogs.campaigns.credentials import Credentials
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Finishing, Hosted, ModelChoice, Shot
@@ -27,7 +28,7 @@ NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digi
 NOT_YET = {
     "quality": "quality checks are not built yet; leave the key out",
     "finishing.overlay": "overlays are not built yet; leave the key out",
-    "finishing.credentials": "content credentials are not built yet; leave the key out",
+    "finishing.credentials": "content credentials are a section of their own; write `credentials: on` beside finishing",
     "finishing.metadata": "every asset already carries its metadata; leave the key out",
 }
 
@@ -60,6 +61,7 @@ class Campaign:
     shots: dict[str, Shot]
     channels: tuple[Channel, ...]
     finishing: Finishing
+    credentials: Credentials | None
     schedule: Schedule
     retention: Retention | None
     references: dict[str, tuple[ShotReference, ...]]
@@ -128,6 +130,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         shots=file.shots,
         channels=channels,
         finishing=file.finishing,
+        credentials=_placed_credentials(file.credentials, source),
         schedule=file.schedule,
         retention=file.retention,
         references=references,
@@ -165,6 +168,13 @@ def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:
     if name.startswith((".", "/", "~", "file:")):
         name = _placed(name, source)
     return choice.model_copy(update={"name": name, "lora": lora})
+
+
+def _placed_credentials(credentials: Credentials | None, source: str) -> Credentials | None:
+    if credentials is None:
+        return None
+    files = {name: _placed(getattr(credentials, name), source) for name in ("key", "chain")}
+    return credentials.model_copy(update=files)
 
 
 def _reference_roots(named: Iterable[str], catalogs: CatalogPaths, output: str, source: str) -> tuple[str, ...]:

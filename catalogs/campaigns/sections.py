@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from catalogs.campaigns.credentials import Credentials, as_section
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
@@ -233,6 +234,7 @@ class CampaignFile(Section):
         shots: the scenes, by name.
         channels: names of `packshot channels`, or channels spelled out.
         finishing: what happens between a master and its assets.
+        credentials: `on`, or a section: content credentials (C2PA) in every delivered file, but for proofs.
         schedule: when the scheduled flow takes the campaign; `packshot render` renders it on any day.
         retention: how long what nothing needs any more is kept, for `packshot prune`; without it that deletes nothing.
     """
@@ -260,6 +262,7 @@ class CampaignFile(Section):
     shots: dict[str, Shot] = Field(min_length=1)
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()
+    credentials: Credentials | None = None
     schedule: Schedule = Schedule()
     retention: Retention | None = None
 
@@ -269,6 +272,11 @@ class CampaignFile(Section):
         if not isinstance(value, str | dict | ModelChoice):
             raise ValueError("write a name of `packshot models`, or a section with `name:`")
         return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("credentials", mode="before")
+    @classmethod
+    def _credentials(cls, value: object) -> object:
+        return as_section(value)
 
     @field_validator("locale", mode="before")
     @classmethod

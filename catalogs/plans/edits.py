@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from catalogs.assets.commits import identity_of
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.credentials import Credentials
 from catalogs.columns import Row, value_of
 from catalogs.errors import CampaignError
 from catalogs.identity import MASTER_CHANNEL, lora_marks, render_fingerprint
@@ -33,13 +34,15 @@ def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
     try:
         lora = lora_marks(plan.header.lora)
         channels = {name: Channel.model_validate(spec) for name, spec in plan.header.channels.items()}
+        signing = plan.header.signing
     except ValidationError as error:
-        raise _edited(plan, "its header", f"channels: {error.errors()[0]['msg'].lower()}") from None
+        what = "credentials" if error.title == Credentials.__name__ else "channels"
+        raise _edited(plan, "its header", f"{what}: {error.errors()[0]['msg'].lower()}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _edited(plan, "its header", "channels or LoRA files are none") from None
     seen: set[bytes] = set()
     for row in rows:
-        problem = "" if _is_not_made(row) else _problem(row, plan.header, lora, channels)
+        problem = "" if _is_not_made(row) else _problem(row, plan.header, lora, channels, signing)
         digest = identity_of(row).digest()
         if digest in seen and row["action"] not in UNWANTED:
             problem = "it stands in the plan twice"
@@ -58,7 +61,9 @@ def _edited(plan: PlanFile, where: str, problem: str) -> CampaignError:
     return CampaignError(plan.uri, where, f"{problem}: it was changed after it was planned", "plan again")
 
 
-def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapping[str, Channel]) -> str:
+def _problem(
+    row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapping[str, Channel], signing: Credentials | None
+) -> str:
     for name in _OF_THE_HEADER:
         if value_of(row, name) != getattr(header, name):
             return f"its {name} is not the plan's"
@@ -72,7 +77,7 @@ def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapp
         channel = channels.get(row["channel"])
         if channel is None and not row["channel"].startswith(MASTER_CHANNEL):
             return "its channel is not the plan's"
-        if finished_fingerprint(render, channel, row["legal_line"] or "") != row["fingerprint"]:
+        if finished_fingerprint(render, channel, row["legal_line"] or "", signing) != row["fingerprint"]:
             return "its fingerprint is not that of how it is finished"
     except (TypeError, ValueError, KeyError, AttributeError):
         return "it lacks what a picture is made from"

@@ -8,6 +8,7 @@ from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.credentials import Credentials, of_kind
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.columns import ReferenceRow
@@ -33,11 +34,16 @@ _MadeValue = tuple[str, Photos]
 MASTER_SPEC = {"master": True}
 
 
-def finished_fingerprint(render: str, channel: Channel | None, legal_line: str) -> str:
-    """The fingerprint of a render finished for a channel, None for a master of its own."""
+def finished_fingerprint(
+    render: str, channel: Channel | None, legal_line: str, credentials: Credentials | None = None
+) -> str:
+    """The fingerprint of a render finished for a channel, None for a master of its own, and signed or not."""
     if channel is None:
         return asset_fingerprint(render, MASTER_SPEC, {})
-    return asset_fingerprint(render, channel.finishing_spec(), {"rights": legal_line})
+    finishing: dict[str, Any] = {"rights": legal_line}
+    if credentials is not None:
+        finishing["credentials"] = credentials.finishing_spec()
+    return asset_fingerprint(render, channel.finishing_spec(), finishing)
 
 
 class Expander:
@@ -64,6 +70,7 @@ class Expander:
         today: date,
     ) -> None:
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
+        self._credentials = of_kind(campaign.credentials, model.kind)
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]
         self.doubts = Doubts()
@@ -304,7 +311,7 @@ class Expander:
             member=member,
             request=request,
             render_fingerprint=fingerprint,
-            fingerprint=finished_fingerprint(fingerprint, channel, legal_line),
+            fingerprint=finished_fingerprint(fingerprint, channel, legal_line, self._credentials),
             stage=self._stage_of[shot],
             format="png" if channel is None else channel.format,
             width=request.width if channel is None else channel.width,

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalogs.campaigns.credentials import Credentials
 from catalogs.columns import PLAN, Row, filled
 from catalogs.errors import CampaignError, NewerFormat, StorageError
 from catalogs.references.places import Places
@@ -49,6 +50,7 @@ class PlanHeader:
         partial: made with --only or --limit: it must not retire anything.
         hosted: how a hosted engine is used, the budget included; {} for others.
         server: which image servers render, and what they said; {} for other engines.
+        credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
@@ -73,8 +75,18 @@ class PlanHeader:
     format: int = PLAN_FORMAT
     hosted: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
+    credentials: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
+
+    @property
+    def signing(self) -> Credentials | None:
+        """How its files are signed, None where they are not.
+
+        Raises:
+            ValueError: the plan says of it what no campaign can.
+        """
+        return Credentials.model_validate(self.credentials) if self.credentials else None
 
     @cached_property
     def places(self) -> Places:
@@ -84,8 +96,9 @@ class PlanHeader:
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
         said = {**asdict(self), "format": PLAN_FORMAT}
-        if not self.server:  # which versions of before do not know
-            del said["server"]
+        for name in ("server", "credentials"):  # which versions of before do not know
+            if not said[name]:
+                del said[name]
         return {METADATA_KEY: json.dumps(said, sort_keys=True).encode()}
 
 

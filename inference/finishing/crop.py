@@ -24,10 +24,12 @@ class Cropped:
     """A picture of a channel's size.
 
     Attributes:
+        part: width and height of what is shown, in pixels of the master; larger than it where the ground is carried on.
         problem: why it is the centre and not the subject that was asked for, "" where it is that.
     """
 
     picture: Image.Image
+    part: tuple[int, int] | None
     problem: str = ""
 
 
@@ -58,17 +60,18 @@ def cropped_to_subject(image: Image.Image, width: int, height: int, fill: Fill |
     """
     found = find_subject(image)
     if isinstance(found, str):
-        return Cropped(cropped(image, width, height), found)
+        return Cropped(cropped(image, width, height), None, found)
     window = _window(found.box, image.size, width / height, fill or WHOLE)
     if problem := _cannot_carry_on(found, window, image.size):
-        return Cropped(cropped(image, width, height), problem)
+        return Cropped(cropped(image, width, height), None, problem)
     if window.width == width and window.height == height:
         # Whole pixels are kept as they are, as above.
         left, top = round(window.left), round(window.top)
         window = Box(left, top, left + width, top + height)
+    part = (round(window.width), round(window.height))
     image, window = _carried_on(image, found, window)
     box = (window.left, window.top, min(window.right, image.width), min(window.bottom, image.height))
-    return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
+    return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box), part)
 
 
 def _window(box: Box, size: tuple[int, int], ratio: float, fill: Fill) -> Box:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +22,7 @@ from inference.finishing.encode import encode_within_limit
 from inference.finishing.encode_best import encode_best
 from inference.finishing.metadata import AssetMetadata, embedded
 from inference.finishing.pixels import as_image, pixel_sha256
+from inference.finishing.sign import Edit, Sign, crop_edits, signed_within_limit
 from inference.finishing.white import made_white, refuse_off_white
 from inference.quality.background import white_edge
 
@@ -73,62 +76,78 @@ class Finished:
         return FORMATS[self.format].mime
 
 
-def finish(pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata) -> Finished:
-    """Finish one master for one channel. The same input and library versions give the same bytes.
+def finish(
+    pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata, sign: Sign | None = None
+) -> Finished:
+    """Finish one master for one channel. The same input and library versions give the same bytes, where nobody signs.
 
     Of a proof nothing is asked but size, format and bytes.
+
+    Args:
+        sign: makes a signed file of an encoded one, see `inference.finishing.sign`.
 
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG; or looks too bad so.
         BackgroundNotWhite: a white background was asked for and cannot be made.
-        FinishingError: the codec refused the picture.
+        FinishingError: the codec refused the picture, or the file could not be signed.
     """
-    picture, remarks = _shaped(as_image(pixels), channel, metadata.proof)
-    measures: dict[str, float] = {}
+    shaped = _shaped(as_image(pixels), channel, metadata.proof)
     # Overlays (logo, legal line) belong here, on the final size and before the one encoding.
-    data, quality = _encoded(picture, channel, metadata, measures)
-    # Content credentials belong here: they sign these bytes, and the hash names what is stored.
+    measures: dict[str, float] = {}
+    encode = partial(_encoded, shaped.picture, embedded(metadata, channel.format), measures)
+    data, quality = signed_within_limit(encode, channel, sign, shaped.edits) if sign else encode(channel)
     if channel.makes_white and not metadata.proof:
         measures["fill"] = refuse_off_white(_decoded(data)).fill
     return Finished(
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
-        pixel_sha256=pixel_sha256(np.asarray(picture)),
+        pixel_sha256=pixel_sha256(np.asarray(shaped.picture)),
         format=channel.format,
         width=channel.width,
         height=channel.height,
         quality=quality,
-        remarks=tuple(remarks),
+        remarks=tuple(shaped.remarks),
         measures=measures,
-        picture=picture,
+        picture=shaped.picture,
     )
 
 
-def _shaped(image: Image.Image, channel: Channel, proof: bool) -> tuple[Image.Image, list[Remark]]:
-    """A picture of the channel's size, with the background it asks for."""
-    remarks: list[Remark] = []
-    if channel.crop == "subject" and not proof:
-        crop = cropped_to_subject(image, channel.width, channel.height, channel.fill)
-        picture = crop.picture
-        if crop.problem:
-            remarks.append(Remark(f"cropped to the centre for {channel.name}", crop.problem))
-    else:
-        picture = cropped(image, channel.width, channel.height)
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """A picture of the channel's size, with the background it asks for, and what was done to it."""
+
+    picture: Image.Image
+    edits: list[Edit]
+    remarks: list[Remark]
+
+
+def _shaped(image: Image.Image, channel: Channel, proof: bool) -> _Shaped:
     if proof:
-        return picture, remarks
+        picture = cropped(image, channel.width, channel.height)
+        return _Shaped(picture, crop_edits(image.size, None, picture.size), [])
+    shaped = _cropped(image, channel)
     if channel.makes_white:
-        return made_white(picture), remarks
-    if channel.ground == "white" and (edge := white_edge(np.asarray(picture))).off_white:
+        edits = [*shaped.edits, Edit("background", {"make": "white"})]
+        return _Shaped(made_white(shaped.picture), edits, shaped.remarks)
+    if channel.ground == "white" and (edge := white_edge(np.asarray(shaped.picture))).off_white:
         what = f"the background is not white as {channel.name} wants it (`background: {{make: white}}` makes it)"
-        remarks.append(Remark(what, f"{edge.off_white:.1%} of the edge are not, the darkest {edge.darkest}"))
-    return picture, remarks
+        shaped.remarks.append(Remark(what, f"{edge.off_white:.1%} of the edge are not, the darkest {edge.darkest}"))
+    return shaped
+
+
+def _cropped(image: Image.Image, channel: Channel) -> _Shaped:
+    size = (channel.width, channel.height)
+    if channel.crop == "centre":
+        return _Shaped(cropped(image, *size), crop_edits(image.size, None, size), [])
+    crop = cropped_to_subject(image, *size, channel.fill)
+    remarks = [Remark(f"cropped to the centre for {channel.name}", crop.problem)] if crop.problem else []
+    return _Shaped(crop.picture, crop_edits(image.size, crop.part, size), remarks)
 
 
 def _encoded(
-    picture: Image.Image, channel: Channel, metadata: AssetMetadata, measures: dict[str, float]
+    picture: Image.Image, options: dict[str, Any], measures: dict[str, float], channel: Channel
 ) -> tuple[bytes, int | None]:
     """Bytes and quality; what was measured of them goes into `measures`."""
-    options = embedded(metadata, channel.format)
     if not channel.encodes_best:
         return encode_within_limit(picture, channel, options)
     data, quality, measures["ssim"] = encode_best(picture, channel, options)

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 SOFTWARE = "packshot"
 PROOF_TITLE = "PROOF - not a render"
 TRAINED_ALGORITHMIC_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+SIGNED_MARK = "packshot:ContentCredentials"
 MAX_METADATA_TEXT = 500
 
 
@@ -28,6 +29,7 @@ class AssetMetadata:
         model: what made the pixels, "" when unknown.
         model_revision: its pinned revision.
         rights: the brand's legal line.
+        signed: whether a content credential is signed over the file, so that one without can be told to be stripped.
     """
 
     fingerprint: str
@@ -37,6 +39,7 @@ class AssetMetadata:
     model: str = ""
     model_revision: str = ""
     rights: str = ""
+    signed: bool = False
 
 
 def embedded(metadata: AssetMetadata, format: str) -> dict[str, Any]:
@@ -75,10 +78,13 @@ def xmp_packet(metadata: AssetMetadata) -> bytes:
         simple["Iptc4xmpExt:DigitalSourceType"] = TRAINED_ALGORITHMIC_MEDIA
         simple["Iptc4xmpExt:AISystemUsed"] = metadata.model
         simple["Iptc4xmpExt:AISystemVersionUsed"] = metadata.model_revision
+    if metadata.signed:
+        simple[SIGNED_MARK] = "C2PA"
     lines = [f"   <{name}>{escape(_text(value))}</{name}>" for name, value in simple.items() if value]
     texts = {"dc:title": title, "dc:description": _description(metadata), "dc:rights": _text(metadata.rights)}
     lines += [_alternatives(name, text) for name, text in texts.items() if text]
-    return (_XMP_HEAD + "\n".join(lines) + _XMP_TAIL).encode()
+    head = _XMP_HEAD.replace(_LAST_NAMESPACE, _LAST_NAMESPACE + _OWN_NAMESPACE) if metadata.signed else _XMP_HEAD
+    return (head + "\n".join(lines) + _XMP_TAIL).encode()
 
 
 _XMP_HEAD = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -90,6 +96,8 @@ _XMP_HEAD = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
     xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"
     xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
 """
+_LAST_NAMESPACE = 'Iptc4xmpExt/2008-02-29/"'
+_OWN_NAMESPACE = '\n    xmlns:packshot="urn:packshot:1"'
 _XMP_TAIL = """
   </rdf:Description>
  </rdf:RDF>

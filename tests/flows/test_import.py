@@ -100,6 +100,7 @@ def test_from_the_shops_own_file_to_proofs(
     assert made["complete"]
     assert made["outcome"]["delivered"] == made["outcome"]["planned"] == 2 * 6
     smaller(campaign, "tiny", output="tiny")
+    packshot("credentials", "init", str(campaign.parent / "credentials"))
     made = packshot("render", str(campaign), "--limit", "1")
     assert (made["complete"], made["outcome"]["delivered"]) == (True, 3)
     store = Store.at(str(tmp_path / "catalog" / "tiny"))
