@@ -40,6 +40,7 @@ FINE = frozenset((Verdict.TRUSTED, Verdict.UNKNOWN_ISSUER, Verdict.DEVELOPMENT))
 _MAGIC = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 _CHANGED = {
     "assertion.dataHash.mismatch": "picture or metadata were changed after it was signed",
+    "assertion.bmffHash.mismatch": "picture or metadata were changed after it was signed",
     "assertion.hashedURI.mismatch": "its credential was changed",
     "claimSignature.mismatch": "its credential was changed, or signed with another key than its certificate's",
     "signingCredential.revoked": "the signer's certificate was revoked",
@@ -133,6 +134,8 @@ def mime_of(data: bytes) -> str | None:
     """What a file is by its first bytes; None for anything else than the formats that are delivered."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[4:8] == b"ftyp" and data[8:12] == b"avif":
+        return "image/avif"
     return next((mime for magic, mime in _MAGIC.items() if data.startswith(magic)), None)
 
 
@@ -198,9 +201,24 @@ def ending(data: bytes, mime: str) -> str:
 def _over(data: bytes, mime: str) -> int | None:
     if mime == "image/webp":
         return len(data) - int.from_bytes(data[4:8], "little") - 8
+    if mime == "image/avif":
+        return len(data) - _end_of_boxes(data)
     last = b"IEND\xaeB`\x82" if mime == "image/png" else b"\xff\xd9"
     end = data.rfind(last)
     return None if end < 0 else len(data) - end - len(last)
+
+
+def _end_of_boxes(data: bytes) -> int:
+    """Where the boxes of an ISO base media file end, behind the file where the last one is cut off."""
+    end = 0
+    while data[end + 4 : end + 8].isalnum() and len(data) - end >= 8:
+        length = int.from_bytes(data[end : end + 4], "big")
+        if length == 1:
+            length = int.from_bytes(data[end + 8 : end + 16], "big")
+        if length < 8:  # 0 is "to the end"
+            return len(data) if length == 0 else end
+        end += length
+    return end
 
 
 def _told(verdict: Verdict, why: str, manifest: Mapping[str, Any], issuer: str, iptc: str) -> Found:

@@ -23,14 +23,14 @@ __all__ = ["nothing_is_set"]
 
 
 def test_every_delivered_file_is_signed_and_no_master(tmp_path: Path) -> None:
-    formats = [{"name": name, "width": 48, "height": 32, "format": name} for name in ("jpeg", "png", "webp")]
+    formats = [{"name": name, "width": 48, "height": 32, "format": name} for name in ("jpeg", "png", "webp", "avif")]
     project = signing(tmp_path, 2, shots={**ALONE, "next": {**ALONE["hero"], "references": ["shot.hero"]}})
     project.campaign["channels"] = formats
     project.write()
     assert {report.failed for report in project.render()} == {0}
     found = list(check(project.path))
     assert {one.found.verdict.value for one in found} == {"development"}
-    assert len(found) == 2 * 2 * 3
+    assert len(found) == 2 * 2 * 4
     assert {(one.found.made_by, one.found.iptc) for one in found} == {("tiny 1", "trainedAlgorithmicMedia")}
     assert {one.record for one in found} == {"as delivered"}
     # The photo; and for the shot that builds on the first, that picture and the photo behind it.

@@ -17,7 +17,7 @@ from inference.credentials.signing import Signing
 from inference.finishing.sign import Edit
 from tests.inference.credentials.chains import Made
 
-MIMES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+MIMES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "avif": "image/avif"}
 PHOTO = Source.photo("s3://secret-bucket/private/front.jpg", "ab" * 32, "hero")
 MAKING = Making("Mug", "klein-4b", "r1", (PHOTO,), version="0.1")
 EDITS = [Edit("crop", {"width": 64, "height": 48}), Edit("encode", {"format": "jpeg", "quality": 92})]
