@@ -27,6 +27,7 @@ from tasks.credentials import signed_with, signer_of
 from tasks.finishers import Finishers
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
+from tasks.quality import Judge
 from tasks.shard_job import Render
 
 
@@ -45,6 +46,7 @@ class Delivery:
         self.meter = meter
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._signer = signer_of(header)
+        self._judge = Judge(store, header)
         self._lock = threading.Lock()
         self.rendered = self.adopted = 0
 
@@ -84,6 +86,8 @@ class Delivery:
 
     def _deliver_rows(self, render: Render, master: Master, pixels: Any) -> None:
         kept = master.key if self._keeps_master(render) else None
+        with self._finishers.stage("check"):
+            judged = self._judge.judge(render.request, pixels)
         for row in render.rows:
             try:
                 stored = self._store_asset(row, master, pixels)
@@ -97,8 +101,10 @@ class Delivery:
             else:
                 made: Row = {**_made(row, master.record), "render_key": kept, **stored}
                 made["versions"] = {**master.record.versions, **stored.get("versions", {})}
-                notes = (_other_picture(row, kept) or master.record.note, stored.get("detail"))
+                notes = (_other_picture(row, kept) or master.record.note, judged.detail, stored.get("detail"))
                 made["detail"] = "; ".join(filter(None, notes)) or None
+                made |= {"quality": {**judged.numbers, **stored.get("quality", {})}, "verdict": judged.verdict}
+                self._outcomes.remark([] if is_master(row) else judged.remarks)
                 self._outcomes.deliver(row, made)
 
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:

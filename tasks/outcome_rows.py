@@ -97,6 +97,7 @@ class OutcomeRows:
             "attempts": (row["attempts"] or 0) + 1,
             "reason": None,
             "quality": {},
+            "verdict": None,
             "shard": self._shard,
             "attempt_id": self._attempt,
         }

@@ -152,6 +152,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         partial=inputs.options.partial,
         server=server_header(model.spec, campaign),
         credentials=signing.model_dump(mode="json") if signing else {},
+        quality=campaign.quality.said() if campaign.quality and model.kind == "render" else {},
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),

@@ -60,7 +60,8 @@ def _bag(size: tuple[int, int], box: tuple[int, int, int, int]) -> tuple[NDArray
     draw = ImageDraw.Draw(fine)
     handle = top + (bottom - top) * 2 // 5
     draw.ellipse((left + (right - left) // 5, top, right - (right - left) // 5, handle * 2 - top), fill=255)
-    hole = (left + (right - left) * 3 // 10, top + (right - left) // 10, right - (right - left) * 3 // 10, handle)
+    band = min((right - left) // 10, (handle - top) // 2)
+    hole = (left + (right - left) * 3 // 10, top + band, right - (right - left) * 3 // 10, handle)
     draw.ellipse(hole, fill=0)
     draw.rounded_rectangle((left, handle, right - 1, bottom - 1), radius=(right - left) // 12, fill=255)
     inside = Image.new("L", fine.size)

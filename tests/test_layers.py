@@ -88,6 +88,7 @@ ARROWS: dict[str, set[str]] = {
         "inference.models",
         "inference.prompts",
         "inference.proofs",
+        "inference.quality",
         "inference.servers",
     },
     "flows": {

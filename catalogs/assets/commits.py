@@ -35,7 +35,9 @@ COMMIT_FORMAT = 1
 """The newest format of a commit that is read here, and the one that is written; a file without one is of the first."""
 DIGEST_KEY = b"packshot.digest"
 FORMAT_KEY = b"packshot.format"
-_LATER = frozenset(("master", "upstream_references", "territory", "ordered_at", "step", "seed_device", "title"))
+_LATER = frozenset(
+    ("master", "upstream_references", "territory", "ordered_at", "step", "seed_device", "title", "verdict")
+)
 """Columns that rows have only since 2026-11-21 or later."""
 
 

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 
 from catalogs.campaigns.channels import Channel, resolve_channels
 from catalogs.campaigns.credentials import Credentials
+from catalogs.campaigns.quality import Quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Finishing, Hosted, ModelChoice, Shot
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
 from catalogs.campaigns.value_wording import clipped, first_fault
 from catalogs.campaigns.yaml_file import read_yaml
-from catalogs.errors import CampaignError, PackshotError
+from catalogs.errors import CampaignError, PackshotError, nearest
 from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
 from catalogs.storage.web_urls import KEY as HOSTS
 from catalogs.storage.web_urls import BadUrl, host_entry
@@ -26,7 +27,6 @@ from catalogs.storage.web_urls import BadUrl, host_entry
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digit, at most 64"
 NOT_YET = {
-    "quality": "quality checks are not built yet; leave the key out",
     "finishing.overlay": "overlays are not built yet; leave the key out",
     "finishing.credentials": "content credentials are a section of their own; write `credentials: on` beside finishing",
     "finishing.metadata": "every asset already carries its metadata; leave the key out",
@@ -62,6 +62,7 @@ class Campaign:
     channels: tuple[Channel, ...]
     finishing: Finishing
     credentials: Credentials | None
+    quality: Quality | None
     schedule: Schedule
     retention: Retention | None
     references: dict[str, tuple[ShotReference, ...]]
@@ -98,6 +99,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
     except ValidationError as error:
         raise _first_problem(error, raw, source) from None
     _check_names(file, source)
+    _check_quality(file, source)
     catalogs = CatalogPaths(
         brands=_placed(file.catalogs.brands, source), products=_placed(file.catalogs.products, source)
     )
@@ -131,6 +133,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         channels=channels,
         finishing=file.finishing,
         credentials=_placed_credentials(file.credentials, source),
+        quality=file.quality,
         schedule=file.schedule,
         retention=file.retention,
         references=references,
@@ -159,6 +162,13 @@ def _check_names(file: CampaignFile, source: str) -> None:
             raise CampaignError(
                 source, f"shots.{clipped(repr(shot))}", "the name cannot be part of an object key", NAME_RULE
             )
+
+
+def _check_quality(file: CampaignFile, source: str) -> None:
+    for shot in file.quality.shots if file.quality else ():
+        if shot not in file.shots:
+            problem = f"there is no shot {clipped(repr(shot))}"
+            raise CampaignError(source, "quality.shots", problem, nearest(shot, file.shots))
 
 
 def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:

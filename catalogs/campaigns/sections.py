@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from catalogs.campaigns.credentials import Credentials, as_section
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
+from catalogs.campaigns.quality import Quality, as_quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.section import Section
@@ -235,6 +236,7 @@ class CampaignFile(Section):
         channels: names of `packshot channels`, or channels spelled out.
         finishing: what happens between a master and its assets.
         credentials: `on`, or a section: content credentials (C2PA) in every delivered file, but for proofs.
+        quality: `on`, or a section: checks of every picture but proofs, and from which numbers on a person is to look.
         schedule: when the scheduled flow takes the campaign; `packshot render` renders it on any day.
         retention: how long what nothing needs any more is kept, for `packshot prune`; without it that deletes nothing.
     """
@@ -263,6 +265,7 @@ class CampaignFile(Section):
     channels: list[str | dict[str, Any]] = Field(min_length=1)
     finishing: Finishing = Finishing()
     credentials: Credentials | None = None
+    quality: Quality | None = None
     schedule: Schedule = Schedule()
     retention: Retention | None = None
 
@@ -277,6 +280,11 @@ class CampaignFile(Section):
     @classmethod
     def _credentials(cls, value: object) -> object:
         return as_section(value)
+
+    @field_validator("quality", mode="before")
+    @classmethod
+    def _quality(cls, value: object) -> object:
+        return as_quality(value)
 
     @field_validator("locale", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from catalogs.columns import ASSETS, ReferenceRow, Row, value_of
 from catalogs.identity import thumbnail_key
 from catalogs.requests import RENDER_SCHEME
 
-FACETS = ("brand_id", "shot", "channel", "status", "kind")
+FACETS = ("brand_id", "shot", "channel", "status", "verdict", "kind")
 
 LOGO = "logo"
 _EXACT = 2**53  # larger integers lose digits in JavaScript

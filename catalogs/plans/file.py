@@ -51,6 +51,7 @@ class PlanHeader:
         hosted: how a hosted engine is used, the budget included; {} for others.
         server: which image servers render, and what they said; {} for other engines.
         credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
+        quality: how its pictures are checked, see catalogs/campaigns/quality.py; {} where they are not.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
@@ -76,6 +77,7 @@ class PlanHeader:
     hosted: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
     credentials: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
 
@@ -96,7 +98,7 @@ class PlanHeader:
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
         said = {**asdict(self), "format": PLAN_FORMAT}
-        for name in ("server", "credentials"):  # which versions of before do not know
+        for name in ("server", "credentials", "quality"):  # which versions of before do not know
             if not said[name]:
                 del said[name]
         return {METADATA_KEY: json.dumps(said, sort_keys=True).encode()}

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.engine import Pixels
 from inference.quality.colours import ciede2000, lab, rgb_of
 from inference.quality.subject import Subject
 
 _CODE = re.compile(r"#[0-9A-Fa-f]{6}(?![0-9A-Za-z])")
 _CLUSTERS = 12
 _LEAST_SHARE = 0.02  # of the subject: less is a reflection, not a part
+_LIKE_GROUND = 4.0  # CIELAB
+_MOSTLY = 0.3  # a white product on white is its ground's colour
 _LOOKED_AT = 128  # the longer side, in pixels
 
 
@@ -45,12 +48,20 @@ def main_colours(picture: Image.Image, subject: Subject | None) -> NDArray[np.fl
     small.thumbnail((_LOOKED_AT, _LOOKED_AT), Image.Resampling.BOX)
     pixels = np.asarray(small).reshape(-1, 3)
     if subject is not None:
-        inside = Image.fromarray(subject.mask).convert("L").resize(small.size, Image.Resampling.BOX)
-        whole = np.asarray(inside).ravel() > 250
-        pixels = pixels[whole] if whole.sum() >= _CLUSTERS else pixels
+        pixels = pixels[_inside(np.asarray(small), subject).ravel()]
     row = Image.fromarray(np.ascontiguousarray(pixels[None]))
     clusters = row.quantize(_CLUSTERS, Image.Quantize.MAXCOVERAGE, kmeans=3)
     counts = np.bincount(np.asarray(clusters).ravel(), minlength=_CLUSTERS)
     palette = np.array(clusters.getpalette() or [], np.uint8).reshape(-1, 3)
     kept = np.flatnonzero(counts >= max(1, _LEAST_SHARE * counts.sum()))
     return lab(palette[kept[kept < len(palette)]])
+
+
+def _inside(small: Pixels, subject: Subject) -> NDArray[np.bool_]:
+    """Pixels that are subject and nothing else; through its holes the ground is seen, which is none of it."""
+    size = (small.shape[1], small.shape[0])
+    mask = np.asarray(Image.fromarray(subject.mask).convert("L").resize(size, Image.Resampling.BOX))
+    inside = mask > 250 if (mask > 250).sum() >= _CLUSTERS else mask > 0
+    differs = ((lab(small) - lab(subject.ground_of(size))) ** 2).sum(axis=-1) > _LIKE_GROUND**2
+    own = inside & differs
+    return own if own.sum() >= _MOSTLY * inside.sum() else inside

@@ -15,6 +15,7 @@ _SIDE = 64  # px of the frame in which two subjects are laid on each other
 _CELLS = 8
 _TURNS = 8  # of edges, in half a circle
 _GRID = 6
+_STRANGE = 50.0  # CIEDE2000 from which on colours are no more alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,14 @@ class Likeness:
     colours: float
     edges: float
 
+    @property
+    def score(self) -> float:
+        """All three as one number, 1 where they are the same."""
+        return (self.outline + self.edges + max(0.0, 1 - self.colours / _STRANGE)) / 3
 
-def likeness(picture: Image.Image, subject: Subject, reference: Image.Image, reference_subject: Subject) -> Likeness:
-    """Compare two RGB pictures of a product by their subjects."""
-    one, other = _framed(picture, subject), _framed(reference, reference_subject)
+
+def likeness(one: Framed, other: Framed) -> Likeness:
+    """Compare two pictures of a product by their subjects."""
     union = (one.mask | other.mask).sum()
     return Likeness(
         outline=float((one.mask & other.mask).sum() / max(int(union), 1)),
@@ -44,14 +49,15 @@ def likeness(picture: Image.Image, subject: Subject, reference: Image.Image, ref
 
 
 @dataclass(frozen=True, slots=True)
-class _Framed:
+class Framed:
     """A subject in a frame of its own: scaled to fill it, centred, the rest empty."""
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
 
 
-def _framed(picture: Image.Image, subject: Subject) -> _Framed:
+def framed(picture: Image.Image, subject: Subject) -> Framed:
+    """A subject of an RGB picture in a frame of its own."""
     box = subject.box
     scale = _SIDE / max(box.width, box.height)
     size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
@@ -63,10 +69,10 @@ def _framed(picture: Image.Image, subject: Subject) -> _Framed:
     inside = (cut[0] * across, cut[1] * down, cut[2] * across, cut[3] * down)
     frame.paste(picture.resize(size, Image.Resampling.BOX, box=cut), place)
     mask.paste(shape.resize(size, Image.Resampling.BILINEAR, box=inside), place)
-    return _Framed(np.asarray(frame), np.asarray(mask) > 127)
+    return Framed(np.asarray(frame), np.asarray(mask) > 127)
 
 
-def _colours(one: _Framed, other: _Framed) -> float:
+def _colours(one: Framed, other: Framed) -> float:
     """Over a grid; cells count in which both have some of their subject."""
     (means, shares), (others, other_shares) = _cells(one), _cells(other)
     both = (shares > 0.25) & (other_shares > 0.25)
@@ -75,7 +81,7 @@ def _colours(one: _Framed, other: _Framed) -> float:
     return float(ciede2000(lab(means[both]), lab(others[both])).mean())
 
 
-def _cells(framed: _Framed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _cells(framed: Framed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean colour of the subject in each cell, and its share of the cell."""
     edges = np.linspace(0, _SIDE, _GRID + 1).astype(int)
     means = np.zeros((_GRID, _GRID, 3), np.float32)
@@ -90,14 +96,14 @@ def _cells(framed: _Framed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return means, shares
 
 
-def _edges_alike(one: _Framed, other: _Framed) -> float:
+def _edges_alike(one: Framed, other: Framed) -> float:
     """Dalal and Triggs, "Histograms of oriented gradients for human detection", 2005, with blocks of one cell."""
     a, b = _edge_histograms(one), _edge_histograms(other)
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum() / lengths) if lengths else 0.0
 
 
-def _edge_histograms(framed: _Framed) -> NDArray[np.float64]:
+def _edge_histograms(framed: Framed) -> NDArray[np.float64]:
     grey = Image.fromarray(framed.pixels).convert("L").filter(ImageFilter.GaussianBlur(1))
     down, across = np.gradient(np.asarray(grey, np.float64))
     strength = np.hypot(across, down)

@@ -43,6 +43,11 @@ class Subject:
     mask: Mask
     ground: Floats
 
+    @property
+    def at_edge(self) -> float:
+        """The largest share of a side of the picture that the subject touches."""
+        return float(max(side.mean() for side in (self.mask[0], self.mask[-1], self.mask[:, 0], self.mask[:, -1])))
+
     def ground_of(self, size: tuple[int, int]) -> Floats:
         """The ground as large as a picture of that width and height, float32 of shape (height, width, 3)."""
         return np.stack([enlarged(self.ground[..., i], size) for i in range(3)], axis=-1)

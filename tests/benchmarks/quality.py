@@ -21,12 +21,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from catalogs.campaigns.quality import ReviewLimits
 from inference.finishing.white import made_white
 from inference.quality.background import white_edge
 from inference.quality.bound_colours import colour_differences, main_colours
+from inference.quality.checks import WORSE_ABOVE
 from inference.quality.colours import ciede2000, lab
 from inference.quality.duplicates import distance, mark_of
-from inference.quality.likeness import likeness
+from inference.quality.likeness import framed, likeness
 from inference.quality.structure import measure_structure
 from inference.quality.subject import Subject, find_subject
 
@@ -56,6 +58,15 @@ class Fault:
     spoil: Callable[[Photo, np.random.Generator], tuple[Image.Image, ...]]
     clean: Callable[[Photo, np.random.Generator], tuple[Image.Image, ...]]
     measure: Callable[[Photo, tuple[Image.Image, ...]], float]
+    check: str = ""
+
+    @property
+    def default(self) -> float | None:
+        """What `quality: on` takes for its limit, as a number of which higher is worse."""
+        limit: float | None = getattr(ReviewLimits(), self.check) if self.check else None
+        if limit is None or self.check in WORSE_ABOVE:
+            return limit
+        return 1 - limit if self.check == "likeness" else -limit
 
 
 def photos_of(folder: Path) -> list[Photo]:
@@ -64,7 +75,7 @@ def photos_of(folder: Path) -> list[Photo]:
         with Image.open(path) as image:
             picture = image.convert("RGB")
         subject = find_subject(picture)
-        if isinstance(subject, Subject) and not touched(subject):
+        if isinstance(subject, Subject) and not subject.at_edge:
             found.append(Photo(path.stem.split("-")[0], picture, subject))
     return found
 
@@ -141,11 +152,6 @@ def turned(photo: Photo, rng: np.random.Generator, difference: float) -> np.ndar
     return way * high
 
 
-def touched(subject: Subject) -> bool:
-    mask = subject.mask
-    return any(side.any() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-
-
 def found_in(picture: Image.Image) -> Subject | None:
     subject = find_subject(picture)
     return subject if isinstance(subject, Subject) else None
@@ -174,8 +180,7 @@ def by_edge(photo: Photo, made: tuple[Image.Image, ...]) -> float:
     subject = found_in(made[0])
     if subject is None:
         return 0.0
-    mask = subject.mask
-    return float(max(side.mean() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])))
+    return subject.at_edge
 
 
 def by_white(photo: Photo, made: tuple[Image.Image, ...]) -> float:
@@ -186,13 +191,11 @@ def by_likeness(photo: Photo, made: tuple[Image.Image, ...]) -> float:
     subject = found_in(made[0])
     if subject is None:
         return 1.0
-    like = likeness(made[0], subject, photo.picture, photo.subject)
-    return 1 - (like.outline + like.edges + max(0.0, 1 - like.colours / 50)) / 3
+    return 1 - likeness(framed(made[0], subject), framed(photo.picture, photo.subject)).score
 
 
 def by_mark(photo: Photo, made: tuple[Image.Image, ...]) -> float:
-    bits, colours = distance(mark_of(made[0]), mark_of(made[1]))
-    return -(bits + colours / 4)
+    return -distance(mark_of(made[0]), mark_of(made[1]))
 
 
 def by_contrast(photo: Photo, made: tuple[Image.Image, ...]) -> float:
@@ -255,14 +258,14 @@ def faults(photos: list[Photo]) -> Iterator[Fault]:
         def recoloured(photo: Photo, rng: np.random.Generator, by: float = difference) -> tuple[Image.Image, ...]:
             return (redrawn(photo, rng, colour=turned(photo, rng, by)),)
 
-        yield Fault(f"recoloured by CIEDE2000 {difference}", recoloured, plain, by_colour)
+        yield Fault(f"recoloured by CIEDE2000 {difference}", recoloured, plain, by_colour, "colours")
     for sigma in (1.0, 2.0, 4.0):
 
         def blurred(photo: Photo, rng: np.random.Generator, by: float = sigma) -> tuple[Image.Image, ...]:
             return (redrawn(photo, rng, blur=by),)
 
         yield Fault(f"blurred, sigma {sigma:g} px", blurred, plain, by_blur)
-    yield Fault("cut off, 4 to 15 %", cut_off, plain, by_edge)
+    yield Fault("cut off, 4 to 15 %", cut_off, plain, by_edge, "cut_off")
     for level in (253, 248):
 
         def off_white(photo: Photo, rng: np.random.Generator, at: float = level) -> tuple[Image.Image, ...]:
@@ -285,15 +288,15 @@ def faults(photos: list[Photo]) -> Iterator[Fault]:
     def siblings(photo: Photo, rng: np.random.Generator) -> tuple[Image.Image, ...]:
         return (redrawn(photo, rng), redrawn(photo, rng))
 
-    yield Fault("another product", other, plain, by_likeness)
+    yield Fault("another product", other, plain, by_likeness, "likeness")
     yield Fault("the same picture twice", twins, siblings, by_mark)
 
     def blank(photo: Photo, rng: np.random.Generator) -> tuple[Image.Image, ...]:
         return (encoded(Image.new("RGB", (SIDE, SIDE), (int(rng.integers(256)),) * 3)),)
 
-    yield Fault("blank", blank, plain, by_contrast)
-    yield Fault("noise", noise, plain, by_noise)
-    yield Fault("banding", banded, lambda photo, rng: (encoded(fallen_off(photo, rng)),), by_banding)
+    yield Fault("blank", blank, plain, by_contrast, "contrast")
+    yield Fault("noise", noise, plain, by_noise, "coherence")
+    yield Fault("banding", banded, lambda photo, rng: (encoded(fallen_off(photo, rng)),), by_banding, "banding")
 
 
 def threshold(bad: np.ndarray, good: np.ndarray) -> float:
@@ -312,7 +315,8 @@ def main() -> None:
     asked = parser.parse_args()
     photos = photos_of(asked.folder)
     print(f"{len(photos)} photos of {len({photo.product for photo in photos})} products, {TRIES} of each a fault\n")
-    print("| fault | threshold | planted | found | clean | false alarms | ms |\n|---|---:|---:|---:|---:|---:|---:|")
+    print("| fault | threshold | planted | found | clean | false alarms | `quality: on` | found | false alarms | ms |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for fault in faults(photos):
         if asked.only not in fault.name:
             continue
@@ -329,7 +333,11 @@ def main() -> None:
         bad_ones, good_ones = np.array(numbers[1, True]), np.array(numbers[1, False])
         found, wolves = int((bad_ones >= limit).sum()), int((good_ones >= limit).sum())
         each = spent / (2 * TRIES * len(photos)) * 1000
-        row = (fault.name, f"{abs(limit):.3g}", len(bad_ones), found, len(good_ones), wolves, f"{each:.0f}")
+        default = fault.default
+        told: tuple[str, ...] = ("-",) * 3
+        if default is not None:
+            told = (f"{abs(default):g}", str((bad_ones > default).sum()), str((good_ones > default).sum()))
+        row = (fault.name, f"{abs(limit):.3g}", len(bad_ones), found, len(good_ones), wolves, *told, f"{each:.0f}")
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 

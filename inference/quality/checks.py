@@ -1,0 +1,68 @@
+"""A picture in numbers, and which of them say that a person is to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+from catalogs.campaigns.quality import ReviewLimits
+from inference.quality.bound_colours import colour_differences
+from inference.quality.likeness import Framed, framed, likeness
+from inference.quality.structure import measure_structure
+from inference.quality.subject import Subject, find_subject
+
+WORSE_ABOVE = frozenset({"colours", "cut_off", "banding"})
+
+
+class Fault(NamedTuple):
+    """A number that is worse than its limit."""
+
+    check: str
+    number: float
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.check} {self.number:.3g} ({'over' if self.check in WORSE_ABOVE else 'under'} {self.limit:g})"
+
+
+def measure(picture: Image.Image, codes: Sequence[str], reference: Framed | None) -> dict[str, float]:
+    """The numbers of an RGB picture by check; one that cannot be told is missing, and never good.
+
+    Args:
+        codes: colours that its prompt names, as "#RRGGBB".
+        reference: the product in a photo.
+    """
+    found = find_subject(picture)
+    subject = found if isinstance(found, Subject) else None
+    light = measure_structure(picture, subject)
+    numbers = {
+        "contrast": light.contrast,
+        "coherence": light.coherence,
+        "banding": light.banding,
+        "sharpness": light.sharpness,
+    }
+    if differences := colour_differences(picture, subject, codes):
+        numbers["colours"] = max(differences.values())
+    if subject is not None:
+        numbers["cut_off"] = subject.at_edge
+        if reference is not None:
+            numbers["likeness"] = likeness(framed(picture, subject), reference).score
+    return numbers
+
+
+def reference_of(photo: Image.Image) -> Framed | None:
+    """The product of a reference photo, None where it cannot be told from what is behind it."""
+    found = find_subject(photo)
+    return framed(photo, found) if isinstance(found, Subject) else None
+
+
+def faults(numbers: Mapping[str, float], limits: ReviewLimits) -> Iterator[Fault]:
+    """Which numbers are worse than their limits."""
+    for check, limit in limits:
+        number = numbers.get(check)
+        if limit is None or number is None:
+            continue
+        if number > limit if check in WORSE_ABOVE else number < limit:
+            yield Fault(check, number, limit)

@@ -1,0 +1,102 @@
+"""Judges the pictures of a run: measured once a render, by the limits of its shot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from PIL import Image
+
+from catalogs.campaigns.quality import Quality
+from catalogs.errors import ReferenceImageError, StorageError
+from catalogs.plans.file import PlanHeader
+from catalogs.references.book import load_reference
+from catalogs.requests import Reference, RenderRequest
+from catalogs.storage.store import Store
+from inference.engine import Pixels
+from inference.quality.bound_colours import codes_of
+from inference.quality.checks import Fault, faults, measure, reference_of
+from inference.quality.likeness import Framed
+
+LOGO = "logo"
+_REMEMBERED = 2_000  # reference photos, of 16 kB each
+
+
+class Verdict(StrEnum):
+    """What checks or people say of a picture."""
+
+    ACCEPTED = "accepted"
+    NEEDS_REVIEW = "needs_review"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A picture's numbers, and what they say of it; no verdict where its campaign asks for no checks.
+
+    Attributes:
+        problem: why it could not be checked, "" where it was.
+    """
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    faults: tuple[Fault, ...] = ()
+    problem: str = ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is counted of it."""
+        failed = ["to be looked at, since checks failed"] if self.problem else []
+        return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults)]
+
+    @property
+    def detail(self) -> str:
+        said = self.problem or ", ".join(map(str, self.faults))
+        return f"to be looked at: {said}" if said else ""
+
+
+class Judge:
+    """Judges pictures of one plan, from several threads."""
+
+    def __init__(self, store: Store, header: PlanHeader) -> None:
+        self._store, self._header = store, header
+        self._quality = Quality.model_validate(header.quality) if header.quality else None
+        self._references: dict[str, Framed | None] = {}
+        self._lock = threading.Lock()
+
+    def judge(self, request: RenderRequest, pixels: Pixels) -> Judged:
+        """A picture as it came out of the engine."""
+        if self._quality is None:
+            return Judged()
+        try:
+            reference = self._reference(request.references)
+            numbers = measure(Image.fromarray(pixels), codes_of(request.prompt), reference)
+        except Exception as error:
+            # A picture that no check takes is a picture all the same, and somebody should see it.
+            return Judged(verdict=Verdict.NEEDS_REVIEW, problem=f"{type(error).__name__}: {error}")
+        found = tuple(faults(numbers, self._quality.of_shot(request.shot)))
+        return Judged(numbers, Verdict.NEEDS_REVIEW if found else Verdict.ACCEPTED, found)
+
+    def _reference(self, references: Sequence[Reference]) -> Framed | None:
+        """The product of the first photo of it; None where that cannot be had or told: then likeness is not judged."""
+        photo = next((one for one in references if not one.is_render and one.role != LOGO), None)
+        if photo is None:
+            return None
+        with self._lock:
+            if photo.sha256 in self._references:
+                return self._references[photo.sha256]
+        found = self._load(photo)
+        with self._lock:
+            if len(self._references) >= _REMEMBERED:
+                self._references.clear()
+            self._references[photo.sha256] = found
+        return found
+
+    def _load(self, photo: Reference) -> Framed | None:
+        header = self._header
+        places = (header.reference_background, header.max_reference_pixels, header.places, self._store)
+        try:
+            return reference_of(load_reference(photo, *places))
+        except (ReferenceImageError, StorageError):
+            return None  # it was read when the picture was made; that is another's to tell
