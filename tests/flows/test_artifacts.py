@@ -136,7 +136,8 @@ def test_the_summary_is_for_people() -> None:
     from flows.summary_page import summary_markdown
 
     summary = json.loads(
-        """{"run_id": "r1", "complete": false, "problems": [], "seconds": 6000, "gallery": "s3://b/r/index.html",
+        """{"run_id": "r1", "complete": false, "problems": [], "seconds": 6000,
+        "gallery": "s3://b/r/index.html", "remarks": {"the product is small": 3},
         "outcome": {"planned": 10, "delivered": 8, "failed": 2, "missing": 0, "superseded": 0, "withdrawn": 0,
         "unwanted": 0, "retired": 0, 
                     "reasons": {"blocked": 2}},
@@ -152,6 +153,7 @@ def test_the_summary_is_for_people() -> None:
     for words in (
         "## spring: not complete, 8 of 10 assets delivered",
         "| blocked | 2 |",
+        "| the product is small | 3 |",
         "1.50 USD, and 0.014 more that may have been billed",
         "1 h 40 min",
         "H200, 40.1 GiB at most",

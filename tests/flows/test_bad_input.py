@@ -130,7 +130,7 @@ CAMPAIGN = [
     ("select shape", setting("select", ["price > 1"]), ["select"]),
     ("select nothing", setting("select", [["product_id", "==", "none"]]), ["select", "matches no product"]),
     ("budget", setting("budget", {"max_gpu_hours": 1e-9}), ["budget.max_gpu_hours", "GPU hours"]),
-    ("quality", setting("quality", {"blur": 1}), ["quality", "not built yet"]),
+    ("quality", setting("quality", {"blur": 1}), ["quality", "blur", "unknown key"]),
     ("catalog missing", file("products.parquet", None), ["products.parquet"]),
     ("catalog not Parquet", file("products.parquet", b"a,b\n1,2\n"), ["products.parquet", "Parquet"]),
     ("catalog column missing", table("products.parquet", {"product_id": ["a"]}), ["products.parquet", "brand_id"]),
