@@ -69,7 +69,7 @@ def test_a_campaign_is_placed_beside_its_file(tmp_path: Path) -> None:
         ("shots.hero.after", ["last"], ["circle"]),
         ("shots.hero.channels", ["wid"], ["did you mean 'wide'"]),
         ("quality", {}, ["not built yet"]),
-        ("finishing", {"overlay": {}}, ["finishing.overlay", "not built yet"]),
+        ("finishing", {"overlay": {}}, ["finishing.overlay", "a key of shots and of channels"]),
         ("channels", ["nowhere"], ["nowhere"]),
         ("use", "private", ["use", "commercial"]),
         ("shots", {}, ["shots"]),
