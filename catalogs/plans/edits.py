@@ -72,7 +72,7 @@ def _problem(row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapp
         channel = channels.get(row["channel"])
         if channel is None and not row["channel"].startswith(MASTER_CHANNEL):
             return "its channel is not the plan's"
-        if finished_fingerprint(render, channel, row["legal_line"] or "") != row["fingerprint"]:
+        if finished_fingerprint(render, channel, row["legal_line"] or "", row.get("overlay")) != row["fingerprint"]:
             return "its fingerprint is not that of how it is finished"
     except (TypeError, ValueError, KeyError, AttributeError):
         return "it lacks what a picture is made from"

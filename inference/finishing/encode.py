@@ -20,9 +20,14 @@ FULL_CHROMA_FROM = 90
 
 
 class FinishingError(WorkError):
-    """One asset could not be finished; `reason` is its entry of the closed list."""
+    """One asset could not be finished; `reason` is its entry of the closed list.
+
+    Attributes:
+        final: the same would come of it again.
+    """
 
     reason = Reason.ENCODE_ERROR
+    final = True
 
 
 class OverByteLimit(FinishingError):

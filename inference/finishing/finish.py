@@ -19,6 +19,7 @@ from inference.finishing.crop import cropped, cropped_to_subject
 from inference.finishing.encode import encode_within_limit
 from inference.finishing.encode_best import encode_best
 from inference.finishing.metadata import AssetMetadata, embedded
+from inference.finishing.overlay import Load, paint
 from inference.finishing.pixels import as_image, pixel_sha256
 from inference.finishing.white import made_white, refuse_off_white
 from inference.quality.background import white_edge
@@ -73,19 +74,36 @@ class Finished:
         return FORMATS[self.format].mime
 
 
-def finish(pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata) -> Finished:
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is drawn on a file.
+
+    Attributes:
+        elements: as `catalogs.campaigns.drawn_overlay.written` gives them.
+        load: the bytes of fonts and logos.
+    """
+
+    elements: str
+    load: Load
+
+
+def finish(
+    pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata, overlay: Overlay | None = None
+) -> Finished:
     """Finish one master for one channel. The same input and library versions give the same bytes.
 
-    Of a proof nothing is asked but size, format and bytes.
+    Of a proof nothing is asked but size, format, overlay and bytes.
 
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG; or looks too bad so.
+        TextDoesNotFit, MissingGlyph, OverlayFileError: the overlay cannot be drawn.
         BackgroundNotWhite: a white background was asked for and cannot be made.
         FinishingError: the codec refused the picture.
     """
     picture, remarks = _shaped(as_image(pixels), channel, metadata.proof)
     measures: dict[str, float] = {}
-    # Overlays (logo, legal line) belong here, on the final size and before the one encoding.
+    if overlay is not None:
+        remarks += _painted(picture, overlay, measures)
     data, quality = _encoded(picture, channel, metadata, measures)
     # Content credentials belong here: they sign these bytes, and the hash names what is stored.
     if channel.makes_white and not metadata.proof:
@@ -122,6 +140,13 @@ def _shaped(image: Image.Image, channel: Channel, proof: bool) -> tuple[Image.Im
         what = f"the background is not white as {channel.name} wants it (`background: {{make: white}}` makes it)"
         remarks.append(Remark(what, f"{edge.off_white:.1%} of the edge are not, the darkest {edge.darkest}"))
     return picture, remarks
+
+
+def _painted(picture: Image.Image, overlay: Overlay, measures: dict[str, float]) -> list[Remark]:
+    painted = paint(picture, overlay.elements, overlay.load)
+    if painted.contrast is not None:
+        measures["contrast"] = painted.contrast
+    return [Remark(*remark) for remark in painted.remarks]
 
 
 def _encoded(
