@@ -94,7 +94,10 @@ def read_overlay(text: str) -> tuple[Drawn, ...]:
         ValueError: it did not write this.
     """
     try:
-        return tuple(_element(entry) for entry in json.loads(text))
+        listed = json.loads(text)
+        if not isinstance(listed, list) or not listed:
+            raise TypeError("a list of elements is wanted")
+        return tuple(_element(entry) for entry in listed)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"is no overlay ({error})") from error
 

@@ -145,6 +145,7 @@ class PromptTemplate:
             return self._text(value, where)
         if isinstance(value, str):
             self._refuse_single_braces(value, where)
+            value = self._language.trimmed(value) if self._language.keeps_lines else value
         return lambda context: value
 
     def _refuse_single_braces(self, text: str, where: str) -> None:

@@ -104,10 +104,8 @@ class _Look:
         namespace, _, tag = name.rpartition(" ")
         self._elements, self._depth = self._elements + 1, self._depth + 1
         if self._elements > MAX_ELEMENTS or self._depth > MAX_DEPTH:
-            what = (
-                f"over {MAX_ELEMENTS:,} elements" if self._elements > MAX_ELEMENTS else f"groups over {MAX_DEPTH} deep"
-            )
-            raise BadPicture(f"the drawing has {what}", "make it simpler, or export it as PNG with transparency")
+            limit = f"{MAX_ELEMENTS:,} elements, or groups over {MAX_DEPTH} deep"
+            raise BadPicture(f"the drawing has over {limit}", "make it simpler, or export it as PNG with transparency")
         if self._elements == 1:
             self.size = _size(tag, attributes)
         if namespace not in ("", _NAMESPACE):  # of the program that drew it

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import pairwise
@@ -127,7 +128,7 @@ def set_text(
     sizes = _sizes(element, min(frame))
     tried = partial(_at_size, element, path, room, padding)
     low, high = 0, len(sizes)  # the first that fits
-    best: SetText | None = None
+    best: Callable[[], SetText] | None = None
     while low < high:
         middle = (low + high) // 2
         found = tried(sizes[middle])
@@ -136,7 +137,7 @@ def set_text(
         where = f"{room.width:.0f} x {room.height:.0f} px in {element.lines} lines at {sizes[-1]:.0f} px"
         fix = "shorten it, give it more room or lines, or a smaller min_size"
         raise TextDoesNotFit(f"{_shown(element.text)} does not fit into {where}; {fix}")
-    return best
+    return best()
 
 
 def _shown(text: str) -> str:
@@ -157,8 +158,10 @@ def _sizes(element: DrawnText, shorter: int) -> list[float]:
     return list(dict.fromkeys(round(size * 4) / 4 for size in steps))
 
 
-def _at_size(element: DrawnText, path: Path, room: Box, padding: tuple[float, float], size: float) -> SetText | None:
-    """A text at a size, None where it does not fit."""
+def _at_size(
+    element: DrawnText, path: Path, room: Box, padding: tuple[float, float], size: float
+) -> Callable[[], SetText] | None:
+    """What places a text at a size, None where it does not fit."""
     face = _face(path, size)
     direction = "rtl" if is_right_to_left(element.text, element.language) else "ltr"
     language = element.language or None
@@ -174,7 +177,8 @@ def _at_size(element: DrawnText, path: Path, room: Box, padding: tuple[float, fl
     height = rise + baselines[-1] + fall
     if height > room.height - 2 * padding[1] * size:
         return None
-    return _placed(element, (lines, inks, baselines), (face, size, direction), room, padding, (rise, height))
+    content, look = (lines, baselines), (face, size, direction)
+    return partial(_placed, element, content, look, room, padding, (rise, height))
 
 
 Inks = list[tuple[float, float, float, float]]
@@ -200,14 +204,14 @@ def _baselines(
 
 def _placed(
     element: DrawnText,
-    content: tuple[list[str], Inks, list[float]],
+    content: tuple[list[str], list[float]],
     look: tuple[ImageFont.FreeTypeFont, float, str],
     room: Box,
     padding: tuple[float, float],
     extent: tuple[float, float],
 ) -> SetText:
     """Lines at their places in the room; `extent` is how far the first rises, and the height of all."""
-    (lines, inks, baselines), (face, size, direction), (rise, height) = content, look, extent
+    (lines, baselines), (face, size, direction), (rise, height) = content, look, extent
     beside, above = padding[0] * size, padding[1] * size
     side = {"start": "left", "end": "right"}.get(element.align, element.align)
     if direction == "rtl" and element.align in ("start", "end"):
@@ -215,13 +219,23 @@ def _placed(
     free = room.height - 2 * above - height
     top = room.top + above + {"top": 0.0, "bottom": free}.get(element.level, free / 2)
     done = []
-    for text, ink, baseline in zip(lines, inks, baselines, strict=True):
-        spare = room.width - 2 * beside - (ink[2] - ink[0])
-        left = round(room.left + beside + {"left": 0.0, "right": spare}.get(side, spare / 2) - ink[0])
+    for text, baseline in zip(lines, baselines, strict=True):
+        ink = _ink(face, text, direction, element.language)
+        spare = room.width - 2 * beside - ink.width
+        left = round(room.left + beside + {"left": 0.0, "right": spare}.get(side, spare / 2) - ink.left)
         down = round(top + rise + baseline)
-        done.append(SetLine(text, left, down, Box(left + ink[0], down + ink[1], left + ink[2], down + ink[3])))
+        done.append(
+            SetLine(text, left, down, Box(left + ink.left, down + ink.top, left + ink.right, down + ink.bottom))
+        )
     box = Box(min(line.ink.left for line in done), top, max(line.ink.right for line in done), top + height)
     return SetText(tuple(done), face, size, box, direction, element.language)
+
+
+def _ink(face: ImageFont.FreeTypeFont, line: str, direction: str, language: str) -> Box:
+    """What a line covers, from the left end of its baseline; `getbbox` tells its advance with it."""
+    mask, (across, down) = face.getmask2(line, "L", direction=direction, language=language or None, anchor="ls")
+    left, top, right, bottom = mask.getbbox() or (0, 0, 0, 0)
+    return Box(left + across, top + down, right + across, bottom + down)
 
 
 def is_right_to_left(text: str, language: str = "") -> bool:
