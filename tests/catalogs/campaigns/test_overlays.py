@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import yaml
 
 from catalogs.campaigns.campaign import Campaign, check_campaign
 from catalogs.campaigns.channels import Channel
@@ -14,6 +16,7 @@ from catalogs.campaigns.overlay_places import align_of, room_of
 from catalogs.campaigns.overlays import OverlayElement
 from catalogs.errors import CampaignError
 from tests.overlay_sheet import LOGO_SVG, drawn
+from tests.test_pages import blocks
 
 BASE: dict[str, Any] = {
     "name": "mugs",
@@ -152,3 +155,12 @@ def test_what_is_drawn_comes_back_and_counts_by_content() -> None:
     for broken in ("", "{}", "[1]", "[{}]", '[{"logo": {}, "room": [1, 2]}]', "null"):
         with pytest.raises(ValueError, match=r"."):
             read_overlay(broken)
+
+
+def test_the_example_of_the_page_is_a_campaign() -> None:
+    block = next(b.text for b in blocks("catalogs/README.md") if b.language == "yaml" and "overlay:" in b.text)
+    campaign = check_campaign({**BASE, **yaml.safe_load(block)}, "campaign.yaml")
+    assert len(campaign.channels) == 6
+    (_, _, price) = campaign.overlays["packshot", "meta-story-de"]
+    assert price.text is not None
+    assert price.text.expand({"price": Decimal("1249.5000")}, {}, "de", "meta-story-de") == "1249,50 €"
