@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 WidthOf = Callable[[str], float]
@@ -21,7 +22,8 @@ _SOFT_HYPHEN, _ZERO_WIDTH = "\u00ad", "\u200b"
 _JOINERS = frozenset("\u2060\ufeff\u200d\u200c")
 _HYPHENS = frozenset("-‐–—/")
 _HANGUL = "\uac00", "\ud7a3"
-_TRIES = 8
+_TRIES = 12
+_A_PARTED_WORD = 0.4  # as bad as lines that differ by so much of the longest
 
 
 class Break(NamedTuple):
@@ -77,16 +79,23 @@ def _stands_alone(mark: str) -> bool:
 
 
 def wrapped(text: str, room: float, limit: int, width_of: WidthOf) -> list[str] | None:
-    """At most `limit` lines of at most `room` pixels, None where there are none such; line breaks of the text stay.
+    """At most `limit` lines of at most `room` pixels, None where there are none such; line breaks of the text stay."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        greedy = _greedy(paragraph, breaks(paragraph), room, limit - len(lines), width_of)
+        if greedy is None:
+            return None
+        lines += greedy
+    return lines
 
-    Lines of a paragraph are as even as can be without another line.
-    """
+
+def evened(text: str, room: float, width_of: WidthOf) -> list[str]:
+    """The lines that `wrapped` makes without a limit, as even as can be without another line."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         found = breaks(paragraph)
-        greedy = _greedy(paragraph, found, room, limit - len(lines), width_of)
-        if greedy is None:
-            return None
+        greedy = _greedy(paragraph, found, room, len(paragraph) + 1, width_of)
+        assert greedy is not None, "it was wrapped so before"
         lines += _evened(paragraph, found, greedy, room, width_of)
     return lines
 
@@ -114,16 +123,36 @@ def _line(text: str, start: int, end: Break) -> str:
 
 
 def _evened(text: str, found: list[Break], lines: list[str], room: float, width_of: WidthOf) -> list[str]:
-    """The same count of lines in the least room, by bisection."""
+    """The same count of lines in less room, where they are most even and part the fewest words."""
     if len(lines) < 2:
         return lines
-    least = width_of(text) / len(lines)
-    best, low, high = lines, least * 0.9, room
-    for _ in range(_TRIES):
-        middle = (low + high) / 2
-        tried = _greedy(text, found, middle, len(lines), width_of)
-        if tried is None:
-            low = middle
-        else:
-            best, high = tried, middle
+    best, least = lines, _uneven(lines, width_of)
+    shortest = 0.9 * width_of(text) / len(lines)
+    for step in range(_TRIES):
+        narrower = shortest + (room - shortest) * step / _TRIES
+        tried = _greedy(text, found, narrower, len(lines), width_of) if narrower < room else None
+        if tried is not None and len(tried) == len(lines) and (cost := _uneven(tried, width_of)) < least:
+            best, least = tried, cost
     return best
+
+
+def _uneven(lines: list[str], width_of: WidthOf) -> float:
+    """How much lines differ, as a share of the longest, and how many words they part."""
+    widths = [width_of(line) for line in lines]
+    parted = sum(_parts_a_word(line[-1:], below[:1]) for line, below in pairwise(lines))
+    return (max(widths) - min(widths)) / max(*widths, 1e-6) + _A_PARTED_WORD * parted
+
+
+def _parts_a_word(before: str, mark: str) -> float:
+    """How likely a Japanese or Chinese line ends inside of a word, from 0 to 1: a guess by the kinds of its signs."""
+    one, other = _kind(before), _kind(mark)
+    if other == "hiragana":  # the ending of a word, or its particle
+        return 1.0 if one in ("hiragana", "katakana", "kanji") else 0.0
+    return {"katakana": 1.0, "kanji": 0.5}.get(other, 0.0) if one == other else 0.0
+
+
+def _kind(mark: str) -> str:
+    for name, first, last in (("hiragana", "ぁ", "ゖ"), ("katakana", "ァ", "ヿ"), ("kanji", "一", "\u9fff")):
+        if first <= mark <= last and mark != "・":
+            return name
+    return ""

@@ -113,28 +113,38 @@ def _paint_scrim(picture: Image.Image, text: SetText, colour: str) -> float:
     """Darken or lighten what lies beneath, as little as makes a colour stand out; its contrast then."""
     own = luminance(colour)
     ground = "#000000" if ratio(own, 0.0) > ratio(own, 1.0) else "#FFFFFF"
-    mask = _scrim_mask(picture.size, text)
-    before = picture.copy()
-    found = 0.0
+    left, top, right, bottom = _scrim_part(picture.size, text)
+    lines = [Box(i.left - left, i.top - top, i.right - left, i.bottom - top) for i in (line.ink for line in text.lines)]
+    before = picture.crop((left, top, right, bottom))
+    mask = _scrim_mask(before.size, lines, text.size)
+    found, patch = 0.0, before
     for opacity in _SCRIM_OPACITIES:
-        picture.paste(before)
-        picture.paste(ground, (0, 0), mask.point([round(value * opacity) for value in range(256)]))
-        beneath = luminances_beneath(picture, (line.ink for line in text.lines), text.size)
-        found = worst_ratio(colour, beneath)
+        patch = before.copy()
+        patch.paste(ground, (0, 0), mask.point([round(value * opacity) for value in range(256)]))
+        found = worst_ratio(colour, luminances_beneath(patch, lines, text.size))
         if found >= LEAST:
             break
+    picture.paste(patch, (left, top))
     return found
 
 
-def _scrim_mask(size: tuple[int, int], text: SetText) -> Image.Image:
-    """A soft patch around every line, mode "L"."""
-    mask, padding = Image.new("L", size, 0), _SCRIM_PADDING * text.size
+def _scrim_part(size: tuple[int, int], text: SetText) -> tuple[int, int, int, int]:
+    """The part of a picture that a scrim can reach, in whole pixels."""
+    reach = (_SCRIM_PADDING + 3 * _SCRIM_BLUR) * text.size
+    inks = [line.ink for line in text.lines]
+    left, top = min(ink.left for ink in inks) - reach, min(ink.top for ink in inks) - reach
+    right, bottom = max(ink.right for ink in inks) + reach, max(ink.bottom for ink in inks) + reach
+    return max(0, int(left)), max(0, int(top)), min(size[0], int(right) + 1), min(size[1], int(bottom) + 1)
+
+
+def _scrim_mask(size: tuple[int, int], lines: list[Box], of_text: float) -> Image.Image:
+    """A soft patch around every line, mode "L"; `of_text` is the text's size."""
+    mask, padding = Image.new("L", size, 0), _SCRIM_PADDING * of_text
     canvas = ImageDraw.Draw(mask)
-    for line in text.lines:
-        ink = line.ink
+    for ink in lines:
         corners = (ink.left - padding, ink.top - padding, ink.right + padding, ink.bottom + padding)
         canvas.rounded_rectangle(corners, padding, fill=255)
-    return mask.filter(ImageFilter.GaussianBlur(_SCRIM_BLUR * text.size))
+    return mask.filter(ImageFilter.GaussianBlur(_SCRIM_BLUR * of_text))
 
 
 def _paint_badge(picture: Image.Image, text: SetText, badge: DrawnBadge) -> None:

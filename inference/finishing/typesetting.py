@@ -21,7 +21,7 @@ from catalogs.errors import EngineError
 from catalogs.references.fonts import BadFont, FontFile, read_font
 from catalogs.requests import Reason
 from inference.finishing.encode import FinishingError
-from inference.finishing.line_breaks import wrapped
+from inference.finishing.line_breaks import evened, wrapped
 from inference.quality.box import Box
 
 LEADING = 1.22
@@ -127,12 +127,12 @@ def set_text(
         raise MissingGlyph(f"{checked.family} has no {named} of {_shown(element.text)}")
     sizes = _sizes(element, min(frame))
     tried = partial(_at_size, element, path, room, padding)
-    low, high = 0, len(sizes)  # the first that fits
-    best: Callable[[], SetText] | None = None
+    low, high = 0, len(sizes)  # by bisection the first that fits
     while low < high:
         middle = (low + high) // 2
-        found = tried(sizes[middle])
-        best, low, high = (found, low, middle) if found else (best, middle + 1, high)
+        low, high = (low, middle) if tried(sizes[middle]) else (middle + 1, high)
+    # Lines that are even may reach further up or down, by an accent, say.
+    best = (tried(sizes[low], even=True) or tried(sizes[low])) if low < len(sizes) else None
     if best is None:
         where = f"{room.width:.0f} x {room.height:.0f} px in {element.lines} lines at {sizes[-1]:.0f} px"
         fix = "shorten it, give it more room or lines, or a smaller min_size"
@@ -159,17 +159,19 @@ def _sizes(element: DrawnText, shorter: int) -> list[float]:
 
 
 def _at_size(
-    element: DrawnText, path: Path, room: Box, padding: tuple[float, float], size: float
+    element: DrawnText, path: Path, room: Box, padding: tuple[float, float], size: float, even: bool = False
 ) -> Callable[[], SetText] | None:
     """What places a text at a size, None where it does not fit."""
     face = _face(path, size)
     direction = "rtl" if is_right_to_left(element.text, element.language) else "ltr"
     language = element.language or None
-    width_of = partial(face.getlength, direction=direction, language=language)
+    width_of = cache(partial(face.getlength, direction=direction, language=language))
     inner = room.width - 2 * padding[0] * size
-    lines = wrapped(element.text, inner, element.lines, cache(width_of))
+    lines = wrapped(element.text, inner, element.lines, width_of)
     if lines is None:
         return None
+    if even:
+        lines = evened(element.text, inner, width_of)
     inks = [face.getbbox(line, anchor="ls", direction=direction, language=language) for line in lines]
     if max(ink[2] - ink[0] for ink in inks) > inner:
         return None

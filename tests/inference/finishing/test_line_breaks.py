@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from inference.finishing.line_breaks import NO_END, NO_START, breaks, wrapped
+from inference.finishing.line_breaks import NO_END, NO_START, breaks, evened, wrapped
 
 
 def width(line: str) -> float:
@@ -16,7 +16,12 @@ def width(line: str) -> float:
 
 
 def lines(text: str, room: float, limit: int = 20) -> list[str] | None:
-    return wrapped(text, room, limit, width)
+    found = wrapped(text, room, limit, width)
+    if found is None:
+        return None
+    even = evened(text, room, width)
+    assert len(even) == len(found)
+    return even
 
 
 @pytest.mark.parametrize(
