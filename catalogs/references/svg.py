@@ -41,7 +41,8 @@ _LENGTH = re.compile(r"\s*\+?(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([a-z]*)\s*")
 
 def is_svg(data: bytes) -> bool:
     """Whether bytes are meant as an SVG drawing."""
-    return b"<svg" in data[:4096].lower() and not data.startswith(b"\x89PNG")
+    head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return head.startswith(b"<") and b"<svg" in head.lower()
 
 
 def drawn_svg(data: bytes, side: int) -> bytes:

@@ -139,8 +139,12 @@ def _evened(text: str, found: list[Break], lines: list[str], room: float, width_
 def _uneven(lines: list[str], width_of: WidthOf) -> float:
     """How much lines differ, as a share of the longest, and how many words they part."""
     widths = [width_of(line) for line in lines]
-    parted = sum(_parts_a_word(line[-1:], below[:1]) for line, below in pairwise(lines))
-    return (max(widths) - min(widths)) / max(*widths, 1e-6) + _A_PARTED_WORD * parted
+    return (max(widths) - min(widths)) / max(*widths, 1e-6) + _A_PARTED_WORD * parted_words(lines)
+
+
+def parted_words(lines: list[str]) -> float:
+    """About how many words of Japanese or Chinese lines are parted; 0 for other scripts."""
+    return sum(_parts_a_word(line[-1:], below[:1]) for line, below in pairwise(lines))
 
 
 def _parts_a_word(before: str, mark: str) -> float:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import pairwise
@@ -21,7 +21,7 @@ from catalogs.errors import EngineError
 from catalogs.references.fonts import BadFont, FontFile, read_font
 from catalogs.requests import Reason
 from inference.finishing.encode import FinishingError
-from inference.finishing.line_breaks import evened, wrapped
+from inference.finishing.line_breaks import evened, parted_words, wrapped
 from inference.quality.box import Box
 
 LEADING = 1.22
@@ -29,6 +29,7 @@ LEADING = 1.22
 
 _LEAST_GAP = 0.08  # between the ink of two lines, in sizes
 _STEP = 1.025  # between one size that is tried and the next
+_LEAST_FOR_WORDS = 0.75  # of the largest size that fits: no smaller for the sake of words
 _LEAST_PIXELS = 6.0  # below it nothing can be read
 _FROM_RIGHT = frozenset(("R", "AL"))
 _LANGUAGES_FROM_RIGHT = frozenset(("ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"))
@@ -126,18 +127,31 @@ def set_text(
         named = ", ".join(f"{mark!r} (U+{ord(mark):04X})" for mark in lacking[:5])
         raise MissingGlyph(f"{checked.family} has no {named} of {_shown(element.text)}")
     sizes = _sizes(element, min(frame))
-    tried = partial(_at_size, element, path, room, padding)
+    tried = partial(_at_size, element, path, room, padding, _lengths(element, path, sizes[0]))
     low, high = 0, len(sizes)  # by bisection the first that fits
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if tried(sizes[middle]) else (middle + 1, high)
     # Lines that are even may reach further up or down, by an accent, say.
-    best = (tried(sizes[low], even=True) or tried(sizes[low])) if low < len(sizes) else None
+    fits = filter(None, (tried(size, True) or tried(size) for size in sizes[low:]))
+    best = next(fits, None)
     if best is None:
         where = f"{room.width:.0f} x {room.height:.0f} px in {element.lines} lines at {sizes[-1]:.0f} px"
         fix = "shorten it, give it more room or lines, or a smaller min_size"
         raise TextDoesNotFit(f"{_shown(element.text)} does not fit into {where}; {fix}")
-    return best()
+    return _with_whole_words(best(), fits)
+
+
+def _with_whole_words(largest: SetText, smaller: Iterable[Callable[[], SetText]]) -> SetText:
+    """A text a little smaller, where its lines then part fewer words."""
+    best, least = largest, parted_words([line.text for line in largest.lines])
+    for place in smaller if least else ():
+        tried = place()
+        if tried.size < _LEAST_FOR_WORDS * largest.size or not least:
+            break
+        if (parted := parted_words([line.text for line in tried.lines])) < least:
+            best, least = tried, parted
+    return best
 
 
 def _shown(text: str) -> str:
@@ -158,20 +172,34 @@ def _sizes(element: DrawnText, shorter: int) -> list[float]:
     return list(dict.fromkeys(round(size * 4) / 4 for size in steps))
 
 
+def _lengths(element: DrawnText, path: Path, size: float) -> Callable[[str], float]:
+    """How long a line is, in sizes of the text: shaped once and not at every size that is tried."""
+    face = _face(path, size)
+    length = partial(face.getlength, direction=_direction(element), language=element.language or None)
+    return cache(lambda line: length(line) / size)
+
+
+def _direction(element: DrawnText) -> str:
+    return "rtl" if is_right_to_left(element.text, element.language) else "ltr"
+
+
 def _at_size(
-    element: DrawnText, path: Path, room: Box, padding: tuple[float, float], size: float, even: bool = False
+    element: DrawnText,
+    path: Path,
+    room: Box,
+    padding: tuple[float, float],
+    length_of: Callable[[str], float],
+    size: float,
+    even: bool = False,
 ) -> Callable[[], SetText] | None:
     """What places a text at a size, None where it does not fit."""
-    face = _face(path, size)
-    direction = "rtl" if is_right_to_left(element.text, element.language) else "ltr"
-    language = element.language or None
-    width_of = cache(partial(face.getlength, direction=direction, language=language))
+    face, direction, language = _face(path, size), _direction(element), element.language or None
     inner = room.width - 2 * padding[0] * size
-    lines = wrapped(element.text, inner, element.lines, width_of)
+    lines = wrapped(element.text, inner / size, element.lines, length_of)
     if lines is None:
         return None
     if even:
-        lines = evened(element.text, inner, width_of)
+        lines = evened(element.text, inner / size, length_of)
     inks = [face.getbbox(line, anchor="ls", direction=direction, language=language) for line in lines]
     if max(ink[2] - ink[0] for ink in inks) > inner:
         return None

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image, ImageFont
 
 from catalogs.campaigns.channels import Channel
-from catalogs.campaigns.drawn_overlay import Drawn, DrawnFile
+from catalogs.campaigns.drawn_overlay import Drawn, DrawnFile, DrawnText
 from catalogs.references.problems import ChangedReference
 from catalogs.requests import Reason
 from inference.finishing.contrast import luminance, ratio, worst_ratio
 from inference.finishing.encode import FinishingError
 from inference.finishing.overlay import Painted
-from inference.finishing.typesetting import NoShaping, is_right_to_left
+from inference.finishing.typesetting import NoShaping, is_right_to_left, set_text
+from inference.quality.box import Box
 from tests.catalogs.references.test_overlay_files import small_font
 from tests.overlay_sheet import FONT, LOGO_SVG, TEXTS, Files, busy, dark, drawn, light, logo_png, painted
 
@@ -175,7 +176,7 @@ def test_of_two_colours_the_one_that_stands_out_is_taken() -> None:
 def test_a_scrim_stands_behind_what_would_not_stand_out() -> None:
     for colour in ("#FFFFFF", "#111111", GREY):
         ground = busy(SIZE)
-        element = {"text": "Made to last", "size": 12, "anchor": "centre", "colour": colour}
+        element = {"text": "Made to last", "size": 8, "anchor": "centre", "colour": colour}
         _, bare = drawn_on(ground, drawn(FRAME, **element, scrim="never"))
         assert bare.contrast is not None
         assert bare.contrast < 4.5
@@ -197,6 +198,15 @@ def test_a_badge_is_what_its_text_stands_out_from() -> None:
     assert abs(top - 16) <= 1
     corner = np.asarray(picture)[top, right - 1]
     assert (corner == np.asarray(busy(SIZE))[top, right - 1]).all(), "its ends are round"
+
+
+def test_japanese_is_a_little_smaller_where_its_words_stay_whole() -> None:
+    said = {"text": "朝のコーヒーを、ずっとあたたかく。「冬の新作」登場", "lines": 4, "anchor": "centre", "width": 84}
+    story = Channel(name="story", width=560, height=996)
+    element = drawn(story, "ja", size=12, min_size=5, **said)
+    assert isinstance(element, DrawnText)
+    text = set_text(element, FONT.read_bytes(), (560, 996), Box(40, 40, 510, 960), (0, 0))
+    assert [line.text for line in text.lines] == ["朝のコーヒーを、", "ずっとあたたかく。", "「冬の新作」登場"]
 
 
 def test_the_same_overlay_is_the_same_pixels() -> None:
