@@ -23,7 +23,7 @@ Load = Callable[[DrawnFile], bytes]
 MOST_ENLARGED = 1.25
 """Times the pixels of a logo: beyond it is blurred, which is said."""
 
-_SCRIM_PADDING, _SCRIM_BLUR = 1.1, 0.75  # in sizes of the text
+_SCRIM_PADDING, _SCRIM_BLUR = 1.2, 0.7  # in sizes of the text
 _SCRIM_OPACITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _BADGE_BESIDE = 1.5  # of the padding above, at the sides of a text
 _DRAWING_SIDES = (512, 1024, 2048, 4096)  # pixels that an SVG is drawn at
@@ -144,7 +144,9 @@ def _scrim_mask(size: tuple[int, int], lines: list[Box], of_text: float) -> Imag
     for ink in lines:
         corners = (ink.left - padding, ink.top - padding, ink.right + padding, ink.bottom + padding)
         canvas.rounded_rectangle(corners, padding, fill=255)
-    return mask.filter(ImageFilter.GaussianBlur(_SCRIM_BLUR * of_text))
+    # Whole where the text is, also near its ends.
+    soft = mask.filter(ImageFilter.GaussianBlur(_SCRIM_BLUR * of_text))
+    return soft.point([min(255, round(value * 1.12)) for value in range(256)])
 
 
 def _paint_badge(picture: Image.Image, text: SetText, badge: DrawnBadge) -> None:
