@@ -170,6 +170,7 @@ class Row(TypedDict, total=False):
     weight_precision: Annotated[str, _planned(_TEXT, "how the model's weights are kept")]
     options: Annotated[str, _planned(_TEXT, "what else changes the pixels of a hosted model, as JSON")]
     legal_line: Annotated[str, _planned(_TEXT, "the brand's, which is written into the file")]
+    overlay: Annotated[str | None, _planned(_TEXT, "what is drawn on the file, as JSON; null where nothing is")]
     bucket: Annotated[str, _planned(_TEXT, "renders of one geometry and reference set sort together by it")]
     estimated_seconds: Annotated[float, _planned(_NUMBER, "of the render, on the first of its rows")]
     estimated_cost_low: Annotated[float, _planned(_NUMBER, "USD of the render, on the first of its rows")]

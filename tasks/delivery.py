@@ -12,15 +12,17 @@ from typing import Any
 from catalogs.assets.commits import identity_of
 from catalogs.assets.masters import Master, MasterRecord, store_master
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.drawn_overlay import DrawnFile
 from catalogs.columns import Row, is_master
 from catalogs.errors import PackshotError
 from catalogs.identity import asset_key, render_key, thumbnail_key
 from catalogs.plans.file import PlanHeader
+from catalogs.references.overlay_files import load_overlay_file
 from catalogs.requests import Reason
 from catalogs.storage.store import Store
 from inference.engine import Engine, Rendered
 from inference.finishing.encode import FinishingError
-from inference.finishing.finish import finish
+from inference.finishing.finish import Overlay, finish
 from inference.finishing.metadata import AssetMetadata
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
 from tasks.credentials import signed_with, signer_of
@@ -48,6 +50,7 @@ class Delivery:
         self._signer = signer_of(header)
         self._judge = Judge(store, header)
         self._lock = threading.Lock()
+        self._files: dict[str, bytes] = {}  # fonts and logos, by content
         self.rendered = self.adopted = 0
 
     def deliver_rendered(self, render: Render, result: Rendered, engine: Engine) -> None:
@@ -107,6 +110,12 @@ class Delivery:
                 self._outcomes.remark([] if is_master(row) else judged.remarks)
                 self._outcomes.deliver(row, made)
 
+    def _load(self, file: DrawnFile) -> bytes:
+        if file.sha256 not in self._files:
+            loaded = load_overlay_file(file.uri, file.sha256, self._header.places, self._store)
+            self._files[file.sha256] = loaded
+        return self._files[file.sha256]
+
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
         """Store one asset and its thumbnail; what its row must say of the bytes."""
         if is_master(row):
@@ -122,7 +131,10 @@ class Delivery:
             }
         sign = self._signer.of(row) if self._signer else None
         with self._finishers.stage("finish"):
-            finished = finish(pixels, self._channels[row["channel"]], _metadata(row, sign is not None), sign)
+            drawn = row.get("overlay")
+            overlay = Overlay(drawn, self._load) if drawn else None
+            metadata = _metadata(row, sign is not None)
+            finished = finish(pixels, self._channels[row["channel"]], metadata, sign, overlay)
             small = thumbnail(finished.picture)
         self._outcomes.remark(remark.what for remark in finished.remarks)
         key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)

@@ -22,6 +22,7 @@ from catalogs.plans.expansion import Expander
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
 from catalogs.references.book import ReferenceBook
+from catalogs.references.overlay_files import OverlayFiles
 from catalogs.references.places import Places
 from catalogs.references.web_photos import Missing, WebPhotos
 from catalogs.storage.store import Store
@@ -88,7 +89,8 @@ def read_inputs(
     products = Catalog.open(campaign.catalogs.products, "products")
     if problem := unknown_look_column(campaign, products.columns):
         raise problem
-    expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today)
+    files = OverlayFiles(book, Places.of(campaign.reference_roots, campaign.source))
+    expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today, files)
     expander.localised.refuse_other_types(products)
     expander.localised_brands.refuse_other_types(brands)
     return Inputs(
@@ -181,4 +183,4 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
 
 def _finishing_rules(channel: Channel) -> dict[str, Any]:
     """A channel as a plan carries it: without what only planning asks, which older versions would stumble over."""
-    return channel.model_dump(mode="json", exclude={"scene"})
+    return channel.model_dump(mode="json", exclude={"scene", "safe_zone", "overlay", "locale"})

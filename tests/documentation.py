@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from catalogs.campaigns.channels import Channel
+from catalogs.campaigns.overlays import OverlayElement
 from catalogs.campaigns.sections import CampaignFile
 from catalogs.campaigns.value_wording import keys_of
 from catalogs.columns import COLUMNS, REFERENCE_COLUMNS, Column, In
@@ -97,6 +98,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[list[str]]:
 
 
 def _sections(hint: Any, dotted: str) -> Iterator[tuple[type[BaseModel], str]]:
+    if hint is OverlayElement:
+        return  # a key of two sections, with a table of its own
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         yield hint, f"{dotted}."
     elif get_origin(hint) in (Union, types.UnionType):
@@ -113,6 +116,10 @@ def campaign_keys() -> str:
 
 def channel_keys() -> str:
     return table(("key", "value", "default", "meaning"), keys(Channel))
+
+
+def overlay_keys() -> str:
+    return table(("key", "value", "default", "meaning"), keys(OverlayElement))
 
 
 def prompt_keys() -> str:
@@ -182,6 +189,7 @@ BLOCKS = {
     "product-columns": lambda: _input_columns(PRODUCT_COLUMNS),
     "campaign-keys": campaign_keys,
     "channel-keys": channel_keys,
+    "overlay-keys": overlay_keys,
     "prompt-keys": prompt_keys,
     "asset-columns": lambda: _row_columns(COLUMNS, (In.BOTH, In.CATALOG)),
     "reference-columns": lambda: _row_columns(REFERENCE_COLUMNS, (In.BOTH,)),

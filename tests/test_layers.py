@@ -64,8 +64,8 @@ ARROWS: dict[str, set[str]] = {
     "inference.remote": PICTURES,
     "inference.servers": {*PICTURES, "inference.remote"},
     "inference.proofs": {"catalogs", "inference"},
-    # A file is finished as its channel says.
-    "inference.finishing": {"catalogs", "catalogs.campaigns", "inference", "inference.quality"},
+    # A file is finished as its channel says; fonts and logos are opened where photos are.
+    "inference.finishing": {"catalogs", "catalogs.campaigns", "catalogs.references", "inference", "inference.quality"},
     # What a file is and shows, against what its channel asks; photos are opened in one place.
     "inference.quality": {"catalogs.campaigns", "catalogs.references", "inference"},
     # What is finished is signed last, and a signature tells the steps.

@@ -17,6 +17,7 @@ from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Finishing, Hosted, ModelChoice, Shot
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
+from catalogs.campaigns.shot_overlays import ShotOverlays, in_families, shot_overlays
 from catalogs.campaigns.value_wording import clipped, first_fault
 from catalogs.campaigns.yaml_file import read_yaml
 from catalogs.errors import CampaignError, PackshotError, nearest
@@ -26,8 +27,9 @@ from catalogs.storage.web_urls import BadUrl, host_entry
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digit, at most 64"
+# Keys that are none, and what to do instead.
 NOT_YET = {
-    "finishing.overlay": "overlays are not built yet; leave the key out",
+    "finishing.overlay": "overlays are a key of shots and of channels; move it there",
     "finishing.credentials": "content credentials are a section of their own; write `credentials: on` beside finishing",
     "finishing.metadata": "every asset already carries its metadata; leave the key out",
 }
@@ -67,6 +69,7 @@ class Campaign:
     retention: Retention | None
     references: dict[str, tuple[ShotReference, ...]]
     stages: tuple[tuple[str, ...], ...]
+    overlays: ShotOverlays
 
     def channels_of(self, shot: str) -> tuple[Channel, ...]:
         wanted = self.shots[shot].channels
@@ -104,9 +107,10 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         brands=_placed(file.catalogs.brands, source), products=_placed(file.catalogs.products, source)
     )
     output = _placed(file.output, source)
-    channels = tuple(resolve_channels(list(file.channels), source))
-    references = {name: shot_references(name, shot, source) for name, shot in file.shots.items()}
-    check_links(file.shots, channels, references, source)
+    channels = tuple(resolve_channels(list(file.channels), source, file.copy_))
+    shots = in_families(file.shots, channels)
+    references = {name: shot_references(name, shot, source) for name, shot in shots.items()}
+    check_links(shots, channels, references, source)
     return Campaign(
         source=source,
         name=file.name,
@@ -129,7 +133,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         max_reference_pixels=int(file.max_reference_megapixels * 1_000_000),
         reference_roots=_reference_roots(file.reference_roots, catalogs, output, source),
         reference_hosts=_reference_hosts(file.reference_hosts, source),
-        shots=file.shots,
+        shots=shots,
         channels=channels,
         finishing=file.finishing,
         credentials=_placed_credentials(file.credentials, source),
@@ -137,7 +141,8 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         schedule=file.schedule,
         retention=file.retention,
         references=references,
-        stages=stages_of(file.shots, references, source),
+        stages=stages_of(shots, references, source),
+        overlays=shot_overlays(shots, channels, file.copy_, file.locale, source),
     )
 
 

@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from catalogs.campaigns.copy_matrix import COPY, Copy, in_languages
+from catalogs.campaigns.locale_names import checked_locale, locale_tag
 from catalogs.campaigns.master_sizes import (
     MAX_PIXELS,
     MAX_RATIO,
@@ -32,6 +34,7 @@ from catalogs.campaigns.master_sizes import (
     master_size,
     shared_master_size,
 )
+from catalogs.campaigns.overlays import Insets, OverlayElement, checked_insets
 from catalogs.campaigns.section import Section
 from catalogs.campaigns.value_wording import clipped, first_fault, shown
 from catalogs.errors import CampaignError, nearest
@@ -101,9 +104,13 @@ class Channel(Section):
             says; where no subject can be told, the centre, and the row says so.
         fill: least and most share of the picture that the subject takes, by its longer side; for `crop: subject`.
         encode: best takes the highest quality that keeps `max_bytes`, and fails what would look worse than a floor.
-        text: whether the platform allows text and logos; not checked yet.
+        text: whether the platform allows text and logos; an overlay on one that does not is refused.
         scene: whether the platform takes the product in a scene; `plan` warns of shots that show it in one where it
             wants the product alone.
+        safe_zone: top, right, bottom and left in % of the frame that overlays leave free.
+        overlay: texts and logos on its files, drawn in order after those of the shot.
+        locale: language of the overlay's texts: what `copy` and columns such as `title@de` are read in; the campaign's
+            when left out. `copy: [en, de]`, or `copy: all`, makes a channel NAME-LOCALE of it for each.
         territory: ISO 3166 country (two upper-case letters) in which the assets are shown, which a reference's licence
             must cover.
         master: WIDTHxHEIGHT to render at instead of the ladder's size.
@@ -124,6 +131,9 @@ class Channel(Section):
     encode: Literal["best"] | None = None
     text: bool = True
     scene: bool = True
+    safe_zone: Insets | None = None
+    overlay: tuple[OverlayElement, ...] = ()
+    locale: str | None = None
     territory: str | None = None
     master: str | None = None
     source: Literal["O", "S", "C", ""] = ""
@@ -139,6 +149,16 @@ class Channel(Section):
         if value.startswith("master-"):
             raise ValueError("names that start with 'master-' are reserved for masters")
         return value
+
+    @field_validator("safe_zone")
+    @classmethod
+    def _some_room(cls, value: Insets | None) -> Any:
+        return checked_insets(value)
+
+    @field_validator("locale", mode="before")
+    @classmethod
+    def _language(cls, value: object) -> object:
+        return checked_locale(value)
 
     @field_validator("territory")
     @classmethod
@@ -180,6 +200,11 @@ class Channel(Section):
         if megapixels is None:
             return master_size(self.width, self.height)
         return shared_master_size(self.width, self.height, megapixels)
+
+    @property
+    def family(self) -> str:
+        """The channel that it is one language of; itself where it is none."""
+        return self.name.removesuffix(f"-{locale_tag(self.locale)}") if self.locale else self.name
 
     @property
     def ground(self) -> Background:
@@ -239,17 +264,19 @@ def table() -> list[dict[str, Any]]:
     """The built-in channels as JSON-able rows for people, with the master each is cut from."""
     rows = []
     for channel in _builtin().values():
-        row = channel.model_dump(mode="json", exclude={"territory", "master", "crop", "encode"})
+        row = channel.model_dump(mode="json", exclude={"territory", "master", "crop", "encode", "overlay", "locale"})
         row["master"] = "{}x{}".format(*channel.master_size)
         rows.append(row)
     return rows
 
 
-def resolve_channels(entries: Sequence[str | Mapping[str, Any]], source: str) -> list[Channel]:
+def resolve_channels(
+    entries: Sequence[str | Mapping[str, Any]], source: str, copy: Copy = MappingProxyType({})
+) -> list[Channel]:
     """A campaign's `channels:` list, in its order.
 
     An entry is a name of the table, a channel spelled out, or a mapping with `base: NAME` and the keys
-    that differ from it.
+    that differ from it. One with `copy:` is a channel in each of its languages.
 
     Raises:
         CampaignError: a name, key or value that cannot be, or a channel listed twice; `source` is the
@@ -257,17 +284,17 @@ def resolve_channels(entries: Sequence[str | Mapping[str, Any]], source: str) ->
     """
     channels: dict[str, Channel] = {}
     for i, entry in enumerate(entries):
-        channel = _resolve(entry, source, f"channels.{i}")
-        if channel.name in channels:
-            fix = "drop one, or give it a name of its own"
-            raise CampaignError(source, f"channels.{i}", f"{channel.name!r} is listed twice", fix)
-        channels[channel.name] = channel
+        for channel in _resolve(entry, source, f"channels.{i}", copy):
+            if channel.name in channels:
+                fix = "drop one, or give it a name of its own"
+                raise CampaignError(source, f"channels.{i}", f"{channel.name!r} is listed twice", fix)
+            channels[channel.name] = channel
     return list(channels.values())
 
 
-def _resolve(entry: object, source: str, where: str) -> Channel:
+def _resolve(entry: object, source: str, where: str, copy: Copy) -> list[Channel]:
     if isinstance(entry, str):
-        return _named(entry, source, where)
+        return [_named(entry, source, where)]
     if not isinstance(entry, Mapping):
         fix = "write a name of `packshot channels`, or a mapping with name, width and height"
         raise CampaignError(source, where, f"{shown(entry)} is no channel", fix)
@@ -275,6 +302,10 @@ def _resolve(entry: object, source: str, where: str) -> Channel:
     if "base" in values:
         base = _named(values.pop("base"), source, f"{where}.base")
         values = base.model_dump(exclude={"source", "checked_on", "notes"}) | values
+    return [_validated(each, source, where) for each in in_languages(values, copy, source, where)]
+
+
+def _validated(values: Mapping[str, Any], source: str, where: str) -> Channel:
     try:
         return Channel.model_validate(values)
     except ValidationError as error:
@@ -293,7 +324,7 @@ def _first_problem(error: ValidationError, values: Mapping[str, Any], source: st
     keys, problem, fix = first_fault(error, values, Channel)
     place = ".".join([where, *map(clipped, keys)])
     if problem.startswith("unknown key"):
-        fix = nearest(keys[-1], [*Channel.model_fields, "base"])
+        fix = nearest(keys[-1], [*Channel.model_fields, "base", COPY])
     elif problem == "is missing" and values.get("name") in _builtin():
         fix = f"write `base: {values['name']}` to change that channel"
     return CampaignError(source, place, problem, fix)

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from catalogs.campaigns.credentials import Credentials, as_section
+from catalogs.campaigns.locale_names import checked_locale
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
+from catalogs.campaigns.overlays import OverlayElement
 from catalogs.campaigns.quality import Quality, as_quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
@@ -16,7 +18,6 @@ from catalogs.campaigns.section import Section
 
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 MAX_VARIATIONS = 100
-LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}")
 _COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 
 
@@ -170,7 +171,9 @@ class Shot(Section):
         steps: denoising steps; the model's own when left out.
         guidance: guidance scale of a model that takes one; its own when left out.
         after: shots that must be rendered first although this one does not use their pictures.
-        channels: names of the campaign's channels this shot goes to; all when empty.
+        channels: names of the campaign's channels this shot goes to; all when empty. The name of one with `copy` stands
+            for that in every language.
+        overlay: texts and logos on its files, drawn in order; those of the channel come after them.
     """
 
     prompt: dict[str, Any]
@@ -180,6 +183,7 @@ class Shot(Section):
     guidance: float | None = Field(default=None, ge=0, le=30)
     after: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    overlay: tuple[OverlayElement, ...] = ()
 
     @field_validator("prompt", mode="before")
     @classmethod
@@ -234,6 +238,7 @@ class CampaignFile(Section):
             all names below one, `http://NAME` allows http too, `NAME:PORT` another port.
         shots: the scenes, by name.
         channels: names of `packshot channels`, or channels spelled out.
+        copy_: texts for overlays, by name and language: `headline: {en: ..., de: ...}`. Each is a template too.
         finishing: what happens between a master and its assets.
         credentials: `on`, or a section: content credentials (C2PA) in every delivered file, but for proofs.
         quality: `on`, or a section: checks of every picture but proofs, and from which numbers on a person is to look.
@@ -263,6 +268,8 @@ class CampaignFile(Section):
     reference_hosts: tuple[str, ...] = ()
     shots: dict[str, Shot] = Field(min_length=1)
     channels: list[str | dict[str, Any]] = Field(min_length=1)
+    # pydantic's own models have a `copy`.
+    copy_: dict[str, dict[str, str]] = Field(default_factory=dict, alias="copy")
     finishing: Finishing = Finishing()
     credentials: Credentials | None = None
     quality: Quality | None = None
@@ -289,10 +296,14 @@ class CampaignFile(Section):
     @field_validator("locale", mode="before")
     @classmethod
     def _locale(cls, value: object) -> object:
-        if value is False:  # what YAML takes `no` for
-            raise ValueError('Norwegian is written in quotes: "no"')
-        if value is not None and not (isinstance(value, str) and LOCALE.fullmatch(value)):
-            raise ValueError("write a language, with a country where it matters, for example de or de-AT")
+        return checked_locale(value)
+
+    @field_validator("copy_", mode="before")
+    @classmethod
+    def _languages(cls, value: object) -> object:
+        for texts in value.values() if isinstance(value, dict) else ():
+            for locale in texts if isinstance(texts, dict) else ():
+                checked_locale(locale)
         return value
 
     @field_validator("reference_background")

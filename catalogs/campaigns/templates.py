@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, UndefinedError, nodes
@@ -32,9 +34,36 @@ class OverlongField(ValueError):
     """A row holds so much that its text cannot be made."""
 
 
+@dataclass(frozen=True)
+class Language:
+    """What templates of one kind speak of.
+
+    Attributes:
+        scopes: rows they may read, by name.
+        names: that are none of these.
+        hint: for the author who writes another.
+        keeps_lines: only what surrounds a text is trimmed, not what it says; no-break spaces stay.
+    """
+
+    scopes: tuple[str, ...]
+    names: frozenset[str]
+    hint: str
+    keeps_lines: bool = False
+
+    def trimmed(self, made: str) -> str:
+        """A text as it is used."""
+        if not self.keeps_lines:
+            return " ".join(made.split())
+        lines = (re.sub(r"[ \t\r\f\v]+", " ", line).strip(" ") for line in made.split("\n"))
+        return "\n".join(lines).strip("\n")
+
+
+PROMPT = Language(SCOPES, FUNCTIONS | {"image", "loop"}, "use product.*, brand.* or image('...')")
+COPY_TEXT = Language(SCOPES, FUNCTIONS | {"loop"}, "use product.* or brand.*", keeps_lines=True)
+OVERLAY = Language((*SCOPES, "copy"), COPY_TEXT.names, "use product.*, brand.* or copy.*", keeps_lines=True)
+
 # From here on a field, and not the template, is what is too long.
 LONG_FIELD = 10_000
-_FREE_NAMES = {"image", "loop", *FUNCTIONS}
 
 Node = Callable[[Mapping[str, Any]], Any]
 
@@ -46,8 +75,8 @@ class PromptTemplate:
         columns: (scope, column) pairs the texts read, e.g. ("product", "title").
     """
 
-    def __init__(self, prompt: Mapping[str, Any], source: str, where: str) -> None:
-        self._source, self._where = source, where
+    def __init__(self, prompt: Mapping[str, Any], source: str, where: str, language: Language = PROMPT) -> None:
+        self._source, self._where, self._language = source, where, language
         self._columns: set[tuple[str, str]] = set()
         self._named: set[tuple[str, str]] = set()
         self._defaults: set[tuple[str, str]] = set()
@@ -60,6 +89,7 @@ class PromptTemplate:
         brand: Mapping[str, Any],
         references: Sequence[str],
         optional: Collection[str] = (),
+        copy: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The prompt of one product.
 
@@ -68,13 +98,16 @@ class PromptTemplate:
             brand: clean brand row.
             references: names of this request's references, in order.
             optional: names of references that a row may lack.
+            copy: texts by name, for templates that read them.
 
         Raises:
             EmptyField: the row leaves empty what a text needs.
             OverlongField: the row holds more than a text can be made of.
             CampaignError: a template fails for another reason.
         """
-        context = {"product": product, "brand": brand, "image": _image_namer(references, optional)}
+        context: dict[str, Any] = {"product": product, "brand": brand, "image": _image_namer(references, optional)}
+        if copy is not None:
+            context["copy"] = copy
         expanded = self._root(context)
         assert isinstance(expanded, dict)
         return expanded
@@ -87,7 +120,7 @@ class PromptTemplate:
         """
         known = {"product": sorted(product_columns), "brand": sorted(brand_columns)}
         for scope, column in sorted(self.columns):
-            if column != "*" and column not in known[scope]:
+            if scope in known and column != "*" and column not in known[scope]:
                 raise self._no_column(scope, column, known[scope])
 
     def _no_column(self, scope: str, column: str, known: Sequence[str]) -> CampaignError:
@@ -112,6 +145,7 @@ class PromptTemplate:
             return self._text(value, where)
         if isinstance(value, str):
             self._refuse_single_braces(value, where)
+            value = self._language.trimmed(value) if self._language.keeps_lines else value
         return lambda context: value
 
     def _refuse_single_braces(self, text: str, where: str) -> None:
@@ -129,7 +163,7 @@ class PromptTemplate:
             refuse_what_is_not_listed(tree)
             for data in tree.find_all(nodes.TemplateData):
                 self._refuse_single_braces(data.data, where)
-            self._columns.update(_columns_read(tree))
+            self._columns.update(_columns_read(tree, self._language))
             self._named.update(_columns_as_names(tree))
             self._defaults.update(_columns_with_default(tree))
             template = ENVIRONMENT.from_string(with_counting(ENVIRONMENT.parse(text)))
@@ -149,18 +183,18 @@ class PromptTemplate:
         def render(context: Mapping[str, Any]) -> str:
             SPENT.reset()
             try:
-                made = " ".join(template.render(context).split())
+                made = self._language.trimmed(template.render(context))
                 if not made.isascii():
                     made.encode()  # a lone surrogate ends here
                 return made
             except UndefinedError as error:
-                raise _empty_field(tree, context, where, error) from None
+                raise _empty_field(tree, context, where, error, self._language) from None
             except _AbsentReference as error:
                 raise EmptyField("reference_images", f"{where} names {error}, which this row does not have") from None
             except _NoSuchReference as error:
                 raise CampaignError(self._source, where, str(error), "list it under references") from None
             except OverLimit as error:
-                if field := _long_field(tree, context):
+                if field := _long_field(tree, context, self._language):
                     raise OverlongField(f"{where} {error}, and {field} is very long") from None
                 raise CampaignError(self._source, where, f"template: {error}", "make it simpler") from None
             except Exception as error:  # a filter may raise anything
@@ -170,9 +204,9 @@ class PromptTemplate:
         return render
 
 
-def _long_field(tree: nodes.Template, context: Mapping[str, Any]) -> str:
+def _long_field(tree: nodes.Template, context: Mapping[str, Any], language: Language) -> str:
     """The first column of a template's that holds so much that the row is to blame, "" where none does."""
-    for scope, column in _columns_read(tree):
+    for scope, column in _columns_read(tree, language):
         held = context[scope] if column == "*" else context[scope].get(column)
         try:
             is_long = measured(held) > LONG_FIELD
@@ -211,21 +245,21 @@ def _image_namer(references: Sequence[str], optional: Collection[str]) -> Callab
     return image
 
 
-def _columns_read(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+def _columns_read(tree: nodes.Template, language: Language) -> Iterator[tuple[str, str]]:
     """Columns a template reads; ("product", "*") where it takes the whole row."""
     local = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
     inner: set[int] = set()
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         assert isinstance(node, nodes.Getattr | nodes.Getitem)
         target = node.node
-        if isinstance(target, nodes.Name) and target.name in SCOPES:
+        if isinstance(target, nodes.Name) and target.name in language.scopes:
             inner.add(id(target))
             yield target.name, _attribute(node)
     for name in tree.find_all(nodes.Name):
-        if name.ctx != "load" or id(name) in inner or name.name in local | _FREE_NAMES:
+        if name.ctx != "load" or id(name) in inner or name.name in local | language.names:
             continue
-        if name.name not in SCOPES:
-            raise _UnknownName(name.name, _meant(tree, name))
+        if name.name not in language.scopes:
+            raise _UnknownName(name.name, _meant(tree, name) if "image" in language.names else language.hint)
         yield name.name, "*"
 
 
@@ -236,7 +270,7 @@ def _meant(tree: nodes.Template, name: nodes.Name) -> str:
             return f"write the name of a reference in quotes, as in image('product.{name.name}')"
         if isinstance(argument, nodes.Getattr) and name is argument.node:
             return f"write image('{name.name}.{argument.attr}')"
-    return "use product.*, brand.* or image('...')"
+    return PROMPT.hint
 
 
 def _image_arguments(tree: nodes.Template) -> Iterator[nodes.Expr]:
@@ -265,9 +299,11 @@ def _attribute(node: nodes.Getattr | nodes.Getitem) -> str:
     return str(node.arg.value) if isinstance(node.arg, nodes.Const) else "*"
 
 
-def _empty_field(tree: nodes.Template, context: Mapping[str, Any], where: str, error: UndefinedError) -> EmptyField:
+def _empty_field(
+    tree: nodes.Template, context: Mapping[str, Any], where: str, error: UndefinedError, language: Language
+) -> EmptyField:
     """Say which column it was: the first one the template reads and the row leaves empty."""
-    read = [(scope, column) for scope, column in _columns_read(tree) if column != "*"]
+    read = [(scope, column) for scope, column in _columns_read(tree, language) if column != "*"]
     for scope, column in read:
         if context[scope].get(column) in (None, "", []):
             field = f"{scope}.{column}"

@@ -54,9 +54,9 @@ BRAND_COLUMNS = {
     "lighting": InputColumn(pa.string(), "for prompts"),
     "background": InputColumn(pa.string(), "for prompts"),
     "typography": InputColumn(pa.string(), "for prompts"),
-    "logo_uri": InputColumn(pa.string(), "its logo: the reference `brand.logo`"),
+    "logo_uri": InputColumn(pa.string(), "its logo: the reference `brand.logo`; of overlays, where it may be an SVG"),
     "legal_line": InputColumn(pa.string(), "written into every file as its rights"),
-    "font_uri": InputColumn(pa.string(), "its font; not used yet"),
+    "font_uri": InputColumn(pa.string(), "its font, for texts of overlays: a TrueType or OpenType file"),
 }
 """The columns of a brand catalog."""
 

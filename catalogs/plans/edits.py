@@ -77,7 +77,8 @@ def _problem(
         channel = channels.get(row["channel"])
         if channel is None and not row["channel"].startswith(MASTER_CHANNEL):
             return "its channel is not the plan's"
-        if finished_fingerprint(render, channel, row["legal_line"] or "", signing) != row["fingerprint"]:
+        finished = finished_fingerprint(render, channel, row["legal_line"] or "", signing, row.get("overlay"))
+        if finished != row["fingerprint"]:
             return "its fingerprint is not that of how it is finished"
     except (TypeError, ValueError, KeyError, AttributeError):
         return "it lacks what a picture is made from"

@@ -9,6 +9,7 @@ from typing import Any
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import Credentials, of_kind
+from catalogs.campaigns.drawn_overlay import overlay_mark
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.columns import ReferenceRow
@@ -21,11 +22,13 @@ from catalogs.identity import (
 )
 from catalogs.inputs.reject_file import Code
 from catalogs.plans.columns_read import localised_columns
+from catalogs.plans.overlays import Overlays
 from catalogs.plans.prompt_doubts import PromptDoubts
 from catalogs.plans.shot_sizes import ShotSizes, Size
 from catalogs.plans.wanted import Member, Photos, Planned, PlanningModel, Probe, Resolved, RowProblem
 from catalogs.references.book import ReferenceProbe, pick, rights_problem
 from catalogs.references.fitness import Doubts
+from catalogs.references.overlay_files import OverlayFiles
 from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 
 # (shot, variation, size) -> the render fingerprint and the photos its children build on
@@ -35,7 +38,11 @@ MASTER_SPEC = {"master": True}
 
 
 def finished_fingerprint(
-    render: str, channel: Channel | None, legal_line: str, credentials: Credentials | None = None
+    render: str,
+    channel: Channel | None,
+    legal_line: str,
+    credentials: Credentials | None = None,
+    overlay: str | None = None,
 ) -> str:
     """The fingerprint of a render finished for a channel, None for a master of its own, and signed or not."""
     if channel is None:
@@ -43,6 +50,8 @@ def finished_fingerprint(
     finishing: dict[str, Any] = {"rights": legal_line}
     if credentials is not None:
         finishing["credentials"] = credentials.finishing_spec()
+    if overlay:
+        finishing["overlay"] = overlay_mark(overlay)
     return asset_fingerprint(render, channel.finishing_spec(), finishing)
 
 
@@ -52,6 +61,7 @@ class Expander:
     Args:
         probe: (base URI, reference URI) to the measured reference; raises ReferenceImageError.
         today: the day rights are judged on.
+        files: the fonts and logos of overlays.
 
     Attributes:
         doubts: of the photos met so far.
@@ -68,6 +78,7 @@ class Expander:
         product_columns: Collection[str],
         brand_columns: Collection[str],
         today: date,
+        files: OverlayFiles,
     ) -> None:
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
         self._credentials = of_kind(campaign.credentials, model.kind)
@@ -78,6 +89,7 @@ class Expander:
         self._templates = self._compile(
             self.localised.known(product_columns), self.localised_brands.known(brand_columns)
         )
+        self._overlays = Overlays(campaign, files, list(product_columns), list(brand_columns))
         self.prompt_doubts = PromptDoubts(campaign)
         self._sizes = ShotSizes(campaign)
         for shot in self._order:
@@ -88,16 +100,17 @@ class Expander:
         """Product columns that must agree inside a look: what templates and references read."""
         read = {c for t in self._templates.values() for scope, c in t.columns if scope == "product"}
         roles = any(r.source == "product" for refs in self._campaign.references.values() for r in refs)
-        return frozenset(read | ({"reference_images"} if roles else set()) | {"brand_id"})
+        return frozenset(read | self._overlays.columns | ({"reference_images"} if roles else set()) | {"brand_id"})
 
     @property
     def brand_columns(self) -> frozenset[str] | None:
         """Brand columns that pictures are made of and marked with; None where a template reads the whole row."""
         read = {c for t in self._templates.values() for scope, c in t.columns if scope == "brand"}
         logos = any(r.source == "brand" for refs in self._campaign.references.values() for r in refs)
-        if "*" in read:
+        drawn = self._overlays.brand_columns
+        if "*" in read | drawn:
             return None
-        return self.localised_brands.with_siblings(read) | {"legal_line"} | ({"logo_uri"} if logos else set())
+        return self.localised_brands.with_siblings(read) | drawn | {"legal_line"} | ({"logo_uri"} if logos else set())
 
     def expand(self, member: Member) -> list[Planned]:
         """Every asset of a look, shots that others build on first.
@@ -305,13 +318,14 @@ class Expander:
         channel: Channel | None,
     ) -> Planned:
         legal_line = str(member.brand.get("legal_line") or "")
+        overlay = None if channel is None else self._overlays.of(member, shot, channel)
         name = master_channel(request.width, request.height) if channel is None else channel.name
         return Planned(
             identity=self._identity(member, shot, name, variation),
             member=member,
             request=request,
             render_fingerprint=fingerprint,
-            fingerprint=finished_fingerprint(fingerprint, channel, legal_line, self._credentials),
+            fingerprint=finished_fingerprint(fingerprint, channel, legal_line, self._credentials, overlay),
             stage=self._stage_of[shot],
             format="png" if channel is None else channel.format,
             width=request.width if channel is None else channel.width,
@@ -320,6 +334,7 @@ class Expander:
             resolved=resolved,
             territory=None if channel is None else channel.territory,
             refused=self._refused(_photos(resolved), channel),
+            overlay=overlay,
         )
 
     def _identity(self, member: Member, shot: str, channel: str, variation: int) -> Identity:

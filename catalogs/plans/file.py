@@ -23,15 +23,17 @@ from catalogs.references.places import Places
 from catalogs.storage.store import MissingKey, Store
 
 ROW_GROUP = 16_384
-PLAN_FORMAT = 3
+PLAN_FORMAT = 4
 """The newest format of a plan that is read here, and the one that is written: a further key of the header makes a newer
 one. Headers of the first have the keys of the second; versions that knew no more than it stumbled over those added
-since. The third has `seed_device`."""
+since. The third has `seed_device`, the fourth the column `overlay`, without which a file would be finished wrongly."""
 PLAN_NAME = "plan.parquet"
 METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
 DIGEST_KEY = b"packshot.digest"
-_LATER = frozenset(("look_rows", "look_marks", "master", "upstream_references", "territory", "seed_device", "title"))
+_LATER = frozenset(
+    ("look_rows", "look_marks", "master", "upstream_references", "territory", "seed_device", "title", "overlay")
+)
 """Columns that plans have only since 2026-11-21 or later."""
 _LISTS = frozenset(("lora", "reference_roots"))
 _FORMER = frozenset(("clock_floor",))

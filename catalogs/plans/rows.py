@@ -62,6 +62,7 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "weight_precision": request.weight_precision,
         "options": request.options,
         "legal_line": planned.legal_line,
+        "overlay": planned.overlay,
         "bucket": bucket_of(planned),
         "look_rows": None,
         "look_marks": None,

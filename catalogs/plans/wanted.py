@@ -112,6 +112,7 @@ class Planned:
     Attributes:
         territory: where its channel shows it, None for the whole world.
         refused: why no right covers this asset, or "".
+        overlay: what is drawn on the file, see `catalogs.campaigns.drawn_overlay`; None where nothing is.
     """
 
     identity: Identity
@@ -127,6 +128,7 @@ class Planned:
     resolved: tuple[Resolved, ...]
     territory: str | None
     refused: str
+    overlay: str | None = None
 
     @property
     def is_master(self) -> bool:

@@ -37,6 +37,8 @@ __all__ = [
     "absolute_photo",
     "load_reference",
     "pick",
+    "read_bytes",
+    "reference_bytes",
     "rights_problem",
 ]
 
@@ -182,18 +184,36 @@ def load_reference(
     """
     try:
         # Its bytes, which may be as many as its pixels, are held here by nobody: `to_rgb` frees them.
-        return to_rgb(_bytes_of(reference, max_pixels, places, output), background, max_pixels)
+        return to_rgb(reference_bytes(reference, max_pixels, places, output), background, max_pixels)
     except BadPicture as bad:
         raise InvalidReference(reference.uri, "", bad.problem, bad.fix) from None
 
 
-def _bytes_of(reference: Reference, max_pixels: int, places: Places, output: Store | None) -> bytes:
+def reference_bytes(reference: Reference, max_pixels: int, places: Places, output: Store | None) -> bytes:
+    """The bytes of a reference as they were planned with; raises as `load_reference`."""
     absolute = _absolute("/", reference.uri)
     if is_web(absolute) and output is not None:
         return stored_photo(output, absolute, reference.sha256)
     _refuse_place(absolute, places)
     _refuse_bytes(absolute, _stamp(absolute).size, max_pixels)
     return _unchanged(absolute, reference)
+
+
+def read_bytes(base_uri: str, uri: str, most: int, places: Places) -> tuple[str, bytes]:
+    """Absolute URI and bytes of another file than a photo, as written in the file `base_uri`; of no web server.
+
+    Raises:
+        MissingReference: there is none.
+        InvalidReference: it has more than `most` bytes, or lies where no file may come from.
+        StorageError: the store failed.
+    """
+    absolute = _absolute(base_uri, uri)
+    if is_web(absolute):
+        raise InvalidReference(absolute, "", "is on a web server", "save it beside the campaign and give its path")
+    _refuse_place(absolute, places)
+    if (size := _stamp(absolute).size) > most:
+        raise InvalidReference(absolute, "", f"is {size / 1e6:.1f} MB, over the limit of {most / 1e6:.0f} MB")
+    return absolute, _read(absolute)
 
 
 def _unchanged(absolute: str, reference: Reference) -> bytes:

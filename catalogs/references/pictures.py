@@ -163,6 +163,21 @@ def to_rgb(data: bytes, background: str = "#FFFFFF", max_pixels: int = MAX_PIXEL
         return upright
 
 
+def to_rgba(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Upright sRGB pixels with their transparency, mode "RGBA".
+
+    Raises:
+        BadPicture: as `measure`.
+    """
+    with _opened(io.BytesIO(data), max_pixels) as picture, PIXELS.holding(4 * _memory(picture, 0)):
+        _load(picture)
+        colours, alpha = _split(_eight_bit(picture))
+        whole = _to_srgb(colours, picture.info.get("icc_profile"))
+        whole.putalpha(alpha if alpha is not None else Image.new("L", whole.size, 255))
+        method = _UPRIGHT.get(_orientation(picture))
+        return whole.transpose(method) if method is not None else whole
+
+
 def _opaque(picture: Image.Image, background: str) -> Image.Image:
     """A picture in sRGB on its background, strip by strip: whole, its steps would be in memory several times."""
     profile = picture.info.get("icc_profile")

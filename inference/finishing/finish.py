@@ -16,11 +16,13 @@ import numpy as np
 from PIL import Image
 
 from catalogs.campaigns.channels import FORMATS, Channel
+from catalogs.campaigns.drawn_overlay import DrawnText, read_overlay
 from inference.engine import Pixels
 from inference.finishing.crop import cropped, cropped_to_subject
 from inference.finishing.encode import encode_within_limit
 from inference.finishing.encode_best import encode_best
 from inference.finishing.metadata import AssetMetadata, embedded
+from inference.finishing.overlay import Load, paint
 from inference.finishing.pixels import as_image, pixel_sha256
 from inference.finishing.sign import Edit, Sign, crop_edits, signed_within_limit
 from inference.finishing.white import made_white, refuse_off_white
@@ -76,24 +78,43 @@ class Finished:
         return FORMATS[self.format].mime
 
 
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is drawn on a file.
+
+    Attributes:
+        elements: as `catalogs.campaigns.drawn_overlay.written` gives them.
+        load: the bytes of fonts and logos.
+    """
+
+    elements: str
+    load: Load
+
+
 def finish(
-    pixels: Pixels | Image.Image, channel: Channel, metadata: AssetMetadata, sign: Sign | None = None
+    pixels: Pixels | Image.Image,
+    channel: Channel,
+    metadata: AssetMetadata,
+    sign: Sign | None = None,
+    overlay: Overlay | None = None,
 ) -> Finished:
     """Finish one master for one channel. The same input and library versions give the same bytes, where nobody signs.
 
-    Of a proof nothing is asked but size, format and bytes.
+    Of a proof nothing is asked but size, format, overlay and bytes.
 
     Args:
         sign: makes a signed file of an encoded one, see `inference.finishing.sign`.
 
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG; or looks too bad so.
+        TextDoesNotFit, MissingGlyph, OverlayFileError: the overlay cannot be drawn.
         BackgroundNotWhite: a white background was asked for and cannot be made.
         FinishingError: the codec refused the picture, or the file could not be signed.
     """
     shaped = _shaped(as_image(pixels), channel, metadata.proof)
-    # Overlays (logo, legal line) belong here, on the final size and before the one encoding.
     measures: dict[str, float] = {}
+    if overlay is not None:
+        _paint(shaped, overlay, measures)
     encode = partial(_encoded, shaped.picture, embedded(metadata, channel.format), measures)
     data, quality = signed_within_limit(encode, channel, sign, shaped.edits) if sign else encode(channel)
     if channel.makes_white and not metadata.proof:
@@ -142,6 +163,16 @@ def _cropped(image: Image.Image, channel: Channel) -> _Shaped:
     crop = cropped_to_subject(image, *size, channel.fill)
     remarks = [Remark(f"cropped to the centre for {channel.name}", crop.problem)] if crop.problem else []
     return _Shaped(crop.picture, crop_edits(image.size, crop.part, size), remarks)
+
+
+def _paint(shaped: _Shaped, overlay: Overlay, measures: dict[str, float]) -> None:
+    painted = paint(shaped.picture, overlay.elements, overlay.load)
+    if painted.contrast is not None:
+        measures["contrast"] = painted.contrast
+    shaped.remarks.extend(Remark(*remark) for remark in painted.remarks)
+    drawn = read_overlay(overlay.elements)
+    texts = sum(isinstance(element, DrawnText) for element in drawn)
+    shaped.edits.append(Edit("overlay", {"texts": texts, "logos": len(drawn) - texts}))
 
 
 def _encoded(

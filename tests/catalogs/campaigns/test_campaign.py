@@ -73,7 +73,7 @@ def test_a_campaign_is_placed_beside_its_file(tmp_path: Path) -> None:
         ("quality", {"review": {"colour": 5}}, ["quality.review.colour", "did you mean 'colours'"]),
         ("quality", {"review": {"likeness": 2}}, ["quality.review.likeness", "too large"]),
         ("quality", {"shots": {"heros": {"colours": 3}}}, ["quality.shots", "there is no shot 'heros'", "'hero'"]),
-        ("finishing", {"overlay": {}}, ["finishing.overlay", "not built yet"]),
+        ("finishing", {"overlay": {}}, ["finishing.overlay", "a key of shots and of channels"]),
         ("channels", ["nowhere"], ["nowhere"]),
         ("use", "private", ["use", "commercial"]),
         ("shots", {}, ["shots"]),

@@ -97,7 +97,7 @@ def test_what_was_changed_is_said(project: Project, row: Edit, header: Edit, pro
         (
             change(format=99),
             (),
-            "was written by a newer packshot (plan format 99, this one reads up to 3); upgrade packshot",
+            "was written by a newer packshot (plan format 99, this one reads up to 4); upgrade packshot",
         ),
         (change(format="2"), (), "is not a plan of a format that is known"),
         (change(format=0), (), "is not a plan of a format that is known"),
