@@ -119,6 +119,7 @@ class Row(TypedDict, total=False):
     variation: Annotated[int, _identity(_WHOLE, "which of the pictures of a shot, from 0")]
     master: Annotated[bool | None, _carried(_FLAG, "a master with a row of its own, and no asset; see `is_master`")]
     take: Annotated[int, _request(_WHOLE, "which try at the same picture, from 0")]
+    take_of: Annotated[str | None, _carried(_TEXT, "its render fingerprint at take 0; null where it is that itself")]
     status: Annotated[str | None, _known(_TEXT, "`delivered`, `failed`, `retired`, `withdrawn`, `missing` or `pruned`")]
     reason: Annotated[str | None, _known(_TEXT, "why it failed, from a closed list")]
     detail: Annotated[str | None, _outcome(_TEXT, "the failure in one line for people")]
@@ -153,7 +154,10 @@ class Row(TypedDict, total=False):
     seconds: Annotated[float | None, _outcome(_NUMBER, "engine time of the whole render, in every row of it")]
     cost: Annotated[float | None, _outcome(_NUMBER, "USD of the whole render, in every row of it")]
     quality: Annotated[Mapping[str, float], _outcome(pa.map_(_TEXT, _NUMBER), "measured of picture and file, by name")]
-    verdict: Annotated[str | None, _outcome(_TEXT, "`accepted` or `needs_review`, where its campaign asks for checks")]
+    verdict: Annotated[
+        str | None, _outcome(_TEXT, "`accepted`, `needs_review` or `rejected`, where its campaign asks for checks")
+    ]
+    score: Annotated[float | None, _outcome(_NUMBER, "of its checks, from 0 to 1: 0.5 where the worst is at its limit")]
     ai_label_required: Annotated[bool, _carried(_FLAG, "whether it must be labelled as made by AI")]
     has_person: Annotated[bool | None, _outcome(_FLAG, "whether it shows a person; unknown for now")]
     run_id: Annotated[str, _outcome(_TEXT, "the start that committed the row")]

@@ -124,6 +124,8 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
         said = summary["details"].get(reason)
         lines.append(f"  {count} failed: {reason}" + (f", for example: {said}" if said else ""))
     lines += [f"  {count} delivered, but {remark}" for remark, count in summary["remarks"].items()]
+    if outcome["rejected"]:
+        lines.append(f"  {rejected_line(outcome['rejected'])}")
     if outcome["missing"]:
         lines.append(f"  {outcome['missing']} missing" + ("" if summary["problems"] else "; run again to go on"))
     lines += [f"  {problem}" for problem in summary["problems"]]
@@ -145,9 +147,16 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def rejected_line(count: int) -> str:
+    """What is said of assets that their checks reject."""
+    what = "asset is" if count == 1 else "assets are"
+    return f"{count} {what} rejected by checks; the best take stands: look at it, or change prompt, limit or attempts"
+
+
 def status_lines(found: Mapping[str, Any]) -> list[str]:
     """What of a campaign is not there, by the names people know."""
-    lines = [f"  {count} {reason}" for reason, count in found["reasons"].items()]
+    lines = [f"  {rejected_line(found['rejected'])}"] if found["rejected"] else []
+    lines += [f"  {count} {reason}" for reason, count in found["reasons"].items()]
     for title, key in (("failed", "failures"), ("left out", "left_out")):
         told = found[key]
         more = ", the first" if len(told) >= 10 else ""

@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogs.campaigns.campaign import load_campaign
-from catalogs.errors import PackshotError, WorkError
+from catalogs.errors import PackshotError, UserError, WorkError
 from catalogs.journal.lease import LEASE_SECONDS, hold, let_go
 from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import SHARD_ASSETS, SHARD_SECONDS, cut_shards
@@ -40,7 +40,7 @@ from tasks.metrics import ASSETS, Meter, count_unchanged
 from tasks.outcome import outcome_of
 from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted, withdraw_ended
 from tasks.prepare import Prepared
-from tasks.run_summary import write_summary
+from tasks.run_summary import of_rounds, write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import begin, cancelled, closing, stopping
 from tasks.takeover import check_take_over, note_retiring, refuse_another
@@ -242,9 +242,10 @@ def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tri
                 if not options.take_over:  # asked once the lease is held: till then another campaign may have gone on
                     refuse_another(prepared.store, header, prepared.run_id)
                 note_retiring(prepared.store, header, prepared.run_id)
-            summary = _tried(prepared, options, tries)
+            summary = _rounds(campaign, prepared, options, tries)
             _count_ended(meter, prepared.summary["actions"], options.retire and not cancelled.is_set())
-    record_lineage(load_campaign(campaign), prepared.store, prepared.run_id, summary["outcome"])
+    publish_summary(summary)
+    record_lineage(load_campaign(campaign), prepared.store, summary["run_id"], summary["outcome"])
     return summary if summary["complete"] else _ended(summary)
 
 
@@ -252,6 +253,33 @@ def _count_ended(meter: Meter, actions: Mapping[str, int], is_retiring: bool) ->
     meter.count(ASSETS, actions.get("withdraw", 0), state="withdrawn")
     if is_retiring:
         meter.count(ASSETS, actions.get("retired", 0), state="retired")
+
+
+def _rounds(campaign: str, prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, Any]:
+    """Run a plan, and plan and run again while pictures are rejected that may be taken again.
+
+    Each round is a start with a plan of its own; the last asks for nothing more, and says which takes stand.
+    """
+    logger = get_run_logger()
+    rounds = [_tried(prepared, options, tries)]
+    while _is_followed(prepared, rounds[-1]):
+        try:
+            prepared = prepare_render(campaign, options.model_dump(), logger.warning)
+        except UserError as error:  # what is done is committed; a budget may end here
+            rounds[-1]["problems"].append(f"what was rejected is not taken again: {error}")
+            made = (prepared.store, str(prepared.summary["campaign"]), prepared.run_id)
+            rounds[-1]["gallery"] = _gallery(*made, rounds[-1]["problems"])
+            break
+        rejected, again = rounds[-1]["work"]["rejected"], prepared.summary["renders"]
+        logger.info("%d pictures rejected by checks; %d renders in round %d", rejected, again, len(rounds) + 1)
+        rounds.append(_tried(prepared, options, tries))
+    return of_rounds(rounds)
+
+
+def _is_followed(prepared: Prepared, summary: Mapping[str, Any]) -> bool:
+    """Whether a plan after this one may ask for other takes, or for another to stand."""
+    attempts = PlanFile(prepared.store, prepared.plan_key).header.attempts
+    return attempts > 1 and bool(summary["work"]["rejected"]) and not stopping.is_set()
 
 
 def _tried(prepared: Prepared, options: RenderOptions, tries: int) -> dict[str, Any]:
@@ -293,10 +321,9 @@ def _run(prepared: Prepared, options: RenderOptions) -> dict[str, Any]:
     if options.retire and not is_cancelled:
         logger.info("%d assets retired", retire_unwanted(store, prepared.plan_key, run_id))
     outcome = outcome_of(store, plan)
-    gallery = "" if is_cancelled else _gallery(store, plan.header.campaign, run_id, problems)
     summary = write_summary(store, run_id, prepared.summary, outcome, reports, perf_counter() - started, problems)
-    summary["gallery"] = gallery
-    publish_summary(summary)
+    if not is_cancelled and not _is_followed(prepared, summary):
+        summary["gallery"] = _gallery(store, plan.header.campaign, run_id, summary["problems"])
     return summary
 
 

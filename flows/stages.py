@@ -18,6 +18,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Cancelling
 
 from catalogs.errors import PackshotError
+from catalogs.plans.file import PlanFile
 from catalogs.plans.sharding import Shard
 from catalogs.storage.store import Store
 from flows.artifacts import live_run
@@ -54,6 +55,9 @@ def render_stages(
         runner: its name, a Ray cluster's address, threads of the local one.
         meter: counts; it names the engine that the shards render with.
 
+    Where a picture may be taken again, a stage with one that is rejected is the last: what builds on it is planned
+    after it, on the take that stands then.
+
     Returns:
         The reports of the shards that came to an end, and what those said that failed as a whole; after a cancel
         `stopping` is set and some are in neither.
@@ -69,7 +73,7 @@ def render_stages(
         watching(_flow_run()),
         open_runner(*runner, engine) as opened,
     ):
-        work = _Work(make_job, opened, meter)
+        work = _Work(make_job, opened, meter, PlanFile(prepared.store, prepared.plan_key).header.attempts > 1)
         try:
             if engine == "bfl":
                 work.collect(prepared.store, prepared.plan_key)
@@ -85,8 +89,9 @@ def render_stages(
 class _Work:
     """What is submitted and not ended."""
 
-    def __init__(self, make_job: Callable[[Shard], ShardJob], runner: Runner, meter: Meter) -> None:
-        self._make_job, self._runner, self._meter = make_job, runner, meter
+    def __init__(self, make_job: Callable[[Shard], ShardJob], runner: Runner, meter: Meter, judges: bool) -> None:
+        self._make_job, self._runner, self._meter, self._judges = make_job, runner, meter, judges
+        self._rejected = 0
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._running = 0
         self._is_told = False
@@ -100,6 +105,8 @@ class _Work:
             while self._running:
                 yield self._ended(self._next())
                 self._submit(waiting)
+            if self._judges and self._rejected:
+                return
 
     def _next(self) -> Future:
         while True:
@@ -150,6 +157,7 @@ class _Work:
             if str(error) not in self.problems:
                 self.problems.append(str(error))
             return {}
+        self._rejected += report["rejected"]
         if (problem := report.get("problem")) and problem not in self.problems:
             self.problems.append(problem)
         if self._runner.is_remote:

@@ -68,6 +68,7 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
     profile = summary.get("profile") or {}
     numbers = {
         "Delivered": f"{outcome['delivered']} of {outcome['planned']}",
+        "Rejected by checks": str(outcome["rejected"] or ""),
         "Failed": str(outcome["failed"]),
         "Missing": str(outcome["missing"]),
         "Rendered now": f"{work['rendered']}, {work['adopted']} taken over from an earlier start",

@@ -97,6 +97,7 @@ def _refuse_foreign(plan: PlanFile, campaign: Campaign) -> None:
 
 
 def _header(header: PlanHeader, run_id: str, options: PlanOptions, spent: float) -> PlanHeader:
+    header = replace(header, attempts=1)  # who approved these pictures asked for no other take of any
     if not header.hosted:
         return replace(header, run_id=run_id)
     asked = {

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from catalogs.assets.commits import identity_of
 from catalogs.assets.masters import Master, MasterRecord, store_master
+from catalogs.assets.takes import Judgement, Verdict
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.drawn_overlay import DrawnFile
 from catalogs.columns import Row, is_master
@@ -36,22 +38,32 @@ from tasks.shard_job import Render
 class Delivery:
     """Finishes and stores the pictures of one shard; raises OptionError where they are to be signed and cannot be.
 
+    Args:
+        known: what the record says of a render.
+
     Attributes:
         rendered: pictures the engine made.
         adopted: masters of an earlier start taken into use.
+        rejected: pictures that checks reject.
     """
 
     def __init__(
-        self, store: Store, header: PlanHeader, finishers: Finishers, outcomes: OutcomeRows, meter: Meter
+        self,
+        store: Store,
+        header: PlanHeader,
+        finishers: Finishers,
+        outcomes: OutcomeRows,
+        meter: Meter,
+        known: Callable[[str], Judgement | None],
     ) -> None:
         self._store, self._header, self._finishers, self._outcomes = store, header, finishers, outcomes
         self.meter = meter
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._signer = signer_of(header)
-        self._judge = Judge(store, header)
+        self._judge = Judge(store, header, known)
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}  # fonts and logos, by content
-        self.rendered = self.adopted = 0
+        self.rendered = self.adopted = self.rejected = 0
 
     def deliver_rendered(self, render: Render, result: Rendered, engine: Engine) -> None:
         """A picture that the engine has just made.
@@ -90,12 +102,15 @@ class Delivery:
     def _deliver_rows(self, render: Render, master: Master, pixels: Any) -> None:
         kept = master.key if self._keeps_master(render) else None
         with self._finishers.stage("check"):
-            judged = self._judge.judge(render.request, pixels)
+            judged = self._judge.judge(render.fingerprint, render.request, pixels)
+        with self._lock:
+            self.rejected += judged.verdict is Verdict.REJECTED
         for row in render.rows:
+            said: Row = {"verdict": judged.verdict, "score": judged.score}
             try:
                 stored = self._store_asset(row, master, pixels)
             except FinishingError as error:
-                self._outcomes.fail(row, error.reason, str(error), final=error.final, master=kept)
+                self._outcomes.fail(row, error.reason, str(error), final=error.final, master=kept, judged=said)
             except PackshotError:
                 raise
             except Exception as error:
@@ -106,7 +121,7 @@ class Delivery:
                 made["versions"] = {**master.record.versions, **stored.get("versions", {})}
                 notes = (_other_picture(row, kept) or master.record.note, judged.detail, stored.get("detail"))
                 made["detail"] = "; ".join(filter(None, notes)) or None
-                made |= {"quality": {**judged.numbers, **stored.get("quality", {})}, "verdict": judged.verdict}
+                made |= {**said, "quality": {**judged.numbers, **stored.get("quality", {})}}
                 self._outcomes.remark([] if is_master(row) else judged.remarks)
                 self._outcomes.deliver(row, made)
 

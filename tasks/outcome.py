@@ -14,6 +14,7 @@ from catalogs.assets.commits import Status, UnreadCommit, covers_hash, identity_
 from catalogs.assets.delivered import Delivered, delivered_in
 from catalogs.assets.history import Known
 from catalogs.assets.starts import ordered_at
+from catalogs.assets.takes import Verdict
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row, is_master, with_identity
 from catalogs.identity import FOLDERS
@@ -34,6 +35,7 @@ class Outcome:
     Attributes:
         planned: assets that the campaign wants, and may show.
         delivered: of those, what counts now is what the plan asks for, and its bytes are there as far as is known.
+        rejected: of what counts now and has its bytes, what its checks reject, and no take that is better stands for.
         missing: not made yet, or lost since.
         superseded: delivered, and replaced by what a run asked for that was started later.
         withdrawn: taken back, since a right has ended.
@@ -45,6 +47,7 @@ class Outcome:
 
     planned: int = 0
     delivered: int = 0
+    rejected: int = 0
     failed: int = 0
     missing: int = 0
     superseded: int = 0
@@ -125,7 +128,9 @@ def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: date
         return None
     outcome.planned += 1
     if known and is_current and known.is_delivered and known.covers == covers_hash(row["covers"]):
-        outcome.delivered += 1
+        is_rejected = known.verdict == Verdict.REJECTED
+        outcome.rejected += is_rejected
+        outcome.delivered += not is_rejected
     elif known and known.has_bytes and not is_current:
         outcome.superseded += 1
     elif reason := _reason(known, row):

@@ -50,13 +50,21 @@ class OutcomeRows:
         self._add({**self._begun(row), **made, "status": Status.DELIVERED.value, "final": True})
 
     def fail(
-        self, row: Row, reason: Reason, detail: str, final: bool, cost: float | None = None, master: str | None = None
+        self,
+        row: Row,
+        reason: Reason,
+        detail: str,
+        final: bool,
+        cost: float | None = None,
+        master: str | None = None,
+        judged: Row | None = None,
     ) -> None:
         """An asset that there will not be now.
 
         Args:
             cost: USD that were paid all the same.
             master: key of the picture, where that is kept.
+            judged: what was said of the picture, where there is one.
         """
         begun = self._begun(row)
         if reason is Reason.NOT_READY:
@@ -66,6 +74,7 @@ class OutcomeRows:
         self._add(
             {
                 **begun,
+                **(judged or {}),
                 "asset_key": None,
                 "render_key": master,
                 "cost": cost,
@@ -98,6 +107,7 @@ class OutcomeRows:
             "reason": None,
             "quality": {},
             "verdict": None,
+            "score": None,
             "shard": self._shard,
             "attempt_id": self._attempt,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from catalogs.assets.commits import UnreadCommit
@@ -43,6 +44,7 @@ class Inputs:
         to_collect: those of them whose pictures are only to be collected.
         columns: product columns to read, None for all.
         photos: those of `book` that are on web servers.
+        attempts: how many takes of a picture there may be.
         compared: renders wanted, as far as the plan has come, beside those of the ladder.
         bought_again: pictures that money was spent on in vain, as far as the plan has come.
         unread: commits that could not be read; what they say is not in the history.
@@ -62,6 +64,7 @@ class Inputs:
     book: ReferenceBook
     photos: WebPhotos
     expander: Expander
+    attempts: int
     compared: ComparedSizes
     bought_again: BoughtAgain = field(default_factory=BoughtAgain)
     unread: list[UnreadCommit] = field(default_factory=list)
@@ -90,7 +93,17 @@ def read_inputs(
     if problem := unknown_look_column(campaign, products.columns):
         raise problem
     files = OverlayFiles(book, Places.of(campaign.reference_roots, campaign.source))
-    expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today, files)
+    attempts = attempts_of(campaign, model.kind)
+    expander = Expander(
+        campaign,
+        model,
+        book.usable,
+        products.columns,
+        brands.columns,
+        options.today,
+        files,
+        partial(history.takes.standing, attempts=attempts),
+    )
     expander.localised.refuse_other_types(products)
     expander.localised_brands.refuse_other_types(brands)
     return Inputs(
@@ -108,9 +121,15 @@ def read_inputs(
         book=book,
         photos=photos,
         expander=expander,
+        attempts=attempts,
         compared=ComparedSizes(campaign),
         unread=[error.naming(campaign.source) for error in unread],
     )
+
+
+def attempts_of(campaign: Campaign, kind: str) -> int:
+    """How many takes of a picture a campaign allows; of a proof there is one."""
+    return campaign.quality.attempts if campaign.quality and kind == "render" else 1
 
 
 def book_of(campaign: Campaign, photos: WebPhotos) -> ReferenceBook:
@@ -155,6 +174,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         server=server_header(model.spec, campaign),
         credentials=signing.model_dump(mode="json") if signing else {},
         quality=campaign.quality.said() if campaign.quality and model.kind == "render" else {},
+        attempts=inputs.attempts,
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),

@@ -26,7 +26,7 @@ from catalogs.plans.decision import Action, Wishes, Work
 from catalogs.plans.file import PLAN_NAME, PlanWriter
 from catalogs.plans.looks import Looks
 from catalogs.plans.options import PlanOptions
-from catalogs.plans.rows import add_estimates, estimates_of
+from catalogs.plans.rows import add_estimates, estimates_of, with_attempts
 from catalogs.plans.summary import NOTED, PlanSummary
 from catalogs.plans.wanted import Member, Planned, RowProblem
 from catalogs.references.book import MissingReference
@@ -291,7 +291,7 @@ def compare(
 ) -> Iterator[Sequence[Row]]:
     """The plan's rows look by look, and at the end those of what nobody wants any more."""
     refused: dict[str, list[Problem]] = {}
-    estimates = estimates_of(inputs.model)
+    estimates = with_attempts(estimates_of(inputs.model), inputs.history.takes, inputs.attempts)
     for look in expanded:
         if look.kept:
             yield look.kept

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
+from catalogs.assets.takes import Judgement, Verdict
 from catalogs.campaigns.quality import Quality
 from catalogs.errors import ReferenceImageError, StorageError
 from catalogs.plans.file import PlanHeader
@@ -17,18 +17,11 @@ from catalogs.requests import Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Pixels
 from inference.quality.bound_colours import codes_of
-from inference.quality.checks import Fault, faults, measure, reference_of
+from inference.quality.checks import Fault, faults, measure, reference_of, score
 from inference.quality.likeness import Framed
 
 LOGO = "logo"
 _REMEMBERED = 2_000  # reference photos, of 16 kB each
-
-
-class Verdict(StrEnum):
-    """What checks or people say of a picture."""
-
-    ACCEPTED = "accepted"
-    NEEDS_REVIEW = "needs_review"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +29,68 @@ class Judged:
     """A picture's numbers, and what they say of it; no verdict where its campaign asks for no checks.
 
     Attributes:
+        score: see `inference.quality.checks.score`.
+        faults: for which it is rejected; of one that is not, for which it is to be looked at.
         problem: why it could not be checked, "" where it was.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
+    score: float | None = None
     faults: tuple[Fault, ...] = ()
     problem: str = ""
 
     @property
     def remarks(self) -> list[str]:
-        """What is counted of it."""
+        """What is counted of one that is delivered, and not to be taken again."""
+        if self.verdict is not Verdict.NEEDS_REVIEW:
+            return []
         failed = ["to be looked at, since checks failed"] if self.problem else []
         return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults)]
 
     @property
     def detail(self) -> str:
         said = self.problem or ", ".join(map(str, self.faults))
-        return f"to be looked at: {said}" if said else ""
+        what = "rejected" if self.verdict is Verdict.REJECTED else "to be looked at"
+        return f"{what}: {said}" if said else ""
 
 
 class Judge:
-    """Judges pictures of one plan, from several threads."""
+    """Judges pictures of one plan, from several threads.
 
-    def __init__(self, store: Store, header: PlanHeader) -> None:
-        self._store, self._header = store, header
+    Args:
+        known: what the record says of a render: a changed limit or check judges nothing anew.
+    """
+
+    def __init__(self, store: Store, header: PlanHeader, known: Callable[[str], Judgement | None]) -> None:
+        self._store, self._header, self._known = store, header, known
         self._quality = Quality.model_validate(header.quality) if header.quality else None
         self._references: dict[str, Framed | None] = {}
         self._lock = threading.Lock()
 
-    def judge(self, request: RenderRequest, pixels: Pixels) -> Judged:
-        """A picture as it came out of the engine."""
+    def judge(self, fingerprint: str, request: RenderRequest, pixels: Pixels) -> Judged:
+        """A picture as it came out of the engine, of a render fingerprint."""
+        known = self._known(fingerprint)
         if self._quality is None:
-            return Judged()
+            return Judged(verdict=known.verdict, score=known.score) if known else Judged()
+        judged = self._judged(request, pixels, self._quality)
+        if known and known.verdict is not judged.verdict:
+            return replace(judged, verdict=known.verdict, score=known.score, faults=(), problem="")
+        return judged
+
+    def _judged(self, request: RenderRequest, pixels: Pixels, quality: Quality) -> Judged:
         try:
             reference = self._reference(request.references)
             numbers = measure(Image.fromarray(pixels), codes_of(request.prompt), reference)
         except Exception as error:
             # A picture that no check takes is a picture all the same, and somebody should see it.
             return Judged(verdict=Verdict.NEEDS_REVIEW, problem=f"{type(error).__name__}: {error}")
-        found = tuple(faults(numbers, self._quality.of_shot(request.shot)))
-        return Judged(numbers, Verdict.NEEDS_REVIEW if found else Verdict.ACCEPTED, found)
+        review, reject = quality.review_of(request.shot), quality.reject_of(request.shot)
+        number = score(numbers, review, reject)
+        if found := tuple(faults(numbers, reject)):
+            return Judged(numbers, Verdict.REJECTED, number, found)
+        found = tuple(faults(numbers, review))
+        return Judged(numbers, Verdict.NEEDS_REVIEW if found else Verdict.ACCEPTED, number, found)
 
     def _reference(self, references: Sequence[Reference]) -> Framed | None:
         """The product of the first photo of it; None where that cannot be had or told: then likeness is not judged."""

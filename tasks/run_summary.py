@@ -35,7 +35,7 @@ def write_summary(
     reports = list(shards)
     totals = {
         name: sum(report[name] for report in reports)
-        for name in ("delivered", "failed", "skipped", "rendered", "adopted", "engine_seconds")
+        for name in ("delivered", "failed", "skipped", "rendered", "adopted", "rejected", "engine_seconds")
     }
     summary = {
         "run_id": run_id,
@@ -51,9 +51,39 @@ def write_summary(
         "profile": profile_of(reports, seconds),
         "costs": costs_of_run(store, run_id, plan),
         "seconds": round(seconds, 3),
+        "gallery": "",
     }
     store.write(run_key(run_id, SUMMARY_NAME), json.dumps(summary, indent=2, default=str).encode())
     return summary
+
+
+def of_rounds(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The rounds of one run in one summary: plan and outcome of the last, the work, time and money of all."""
+    last, *before = rounds[-1], *rounds[:-1]
+    if not before:
+        return last
+    return {
+        **last,
+        "rounds": [one["run_id"] for one in rounds],
+        "shards": sum(one["shards"] for one in rounds),
+        "problems": list(dict.fromkeys(problem for one in rounds for problem in one["problems"])),
+        "details": {reason: said for one in rounds for reason, said in one["details"].items()},
+        "remarks": _added(one["remarks"] for one in rounds),
+        "work": _added(one["work"] for one in rounds),
+        "profile": max(rounds, key=lambda one: int(one["work"]["rendered"]))["profile"],
+        "costs": _added(one["costs"] for one in rounds),
+        "seconds": round(sum(one["seconds"] for one in rounds), 3),
+    }
+
+
+def _added(numbers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mappings of numbers, and of mappings of them, added up name by name."""
+    found: dict[str, Any] = {}
+    for one in numbers:
+        for name, value in one.items():
+            inner = isinstance(value, Mapping)
+            found[name] = _added((found.get(name, {}), value)) if inner else found.get(name, 0) + value
+    return found
 
 
 def costs_of_run(store: Store, run_id: str, plan: Mapping[str, Any]) -> dict[str, Any]:

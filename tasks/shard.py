@@ -61,7 +61,7 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
     outcomes = OutcomeRows(job.shard.number, progress, is_paid=plan.header.engine == "bfl")
     finishers, meter = Finishers(), Meter(plan.header.campaign, plan.header.engine)
     with committing(job, outcomes, index, meter), meter.shard(finishers.seconds), finishers:
-        delivery = Delivery(store, plan.header, finishers, outcomes, meter)
+        delivery = Delivery(store, plan.header, finishers, outcomes, meter, index.takes.judged)
         missing = adopt(renders_of(wanted), store, index, finishers, delivery)
         ready = with_parents(missing, index, outcomes)
         load = partial(load_picture, store, plan.header, index)
@@ -278,6 +278,7 @@ def report_of(
         skipped=skipped,
         rendered=delivery.rendered,
         adopted=delivery.adopted,
+        rejected=delivery.rejected,
         seconds=seconds,
         engine_seconds=work.seconds,
         problem=work.problem,

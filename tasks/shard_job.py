@@ -44,6 +44,7 @@ class ShardReport:
         skipped: assets that were delivered already when it started.
         rendered: images the engine made.
         adopted: masters of an earlier start taken into use.
+        rejected: pictures that checks reject.
         engine_seconds: time spent waiting for the engine.
         details: of each reason, what was said of its first failure.
         remarks: on what was delivered, each with how many assets it is of.
@@ -60,6 +61,7 @@ class ShardReport:
     skipped: int = 0
     rendered: int = 0
     adopted: int = 0
+    rejected: int = 0
     seconds: float = 0.0
     engine_seconds: float = 0.0
     problem: str = ""

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.overlays import OverlayElement
+from catalogs.campaigns.quality import RejectLimits, ShotQuality
 from catalogs.campaigns.sections import CampaignFile
 from catalogs.campaigns.value_wording import keys_of
 from catalogs.columns import COLUMNS, REFERENCE_COLUMNS, Column, In
@@ -97,9 +98,13 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[list[str]]:
             yield from keys(inner, below)
 
 
+# A key of two sections, with a table of its own; keys as those of another section.
+_TOLD_ELSEWHERE = (OverlayElement, RejectLimits, ShotQuality)
+
+
 def _sections(hint: Any, dotted: str) -> Iterator[tuple[type[BaseModel], str]]:
-    if hint is OverlayElement:
-        return  # a key of two sections, with a table of its own
+    if hint in _TOLD_ELSEWHERE:
+        return
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         yield hint, f"{dotted}."
     elif get_origin(hint) in (Union, types.UnionType):

@@ -36,7 +36,18 @@ COMMIT_FORMAT = 1
 DIGEST_KEY = b"packshot.digest"
 FORMAT_KEY = b"packshot.format"
 _LATER = frozenset(
-    ("master", "upstream_references", "territory", "ordered_at", "step", "seed_device", "title", "verdict")
+    (
+        "master",
+        "upstream_references",
+        "territory",
+        "ordered_at",
+        "step",
+        "seed_device",
+        "title",
+        "verdict",
+        "take_of",
+        "score",
+    )
 )
 """Columns that rows have only since 2026-11-21 or later."""
 

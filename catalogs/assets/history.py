@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,16 +30,13 @@ from catalogs.assets.commits import (
     read_commits,
     rows_of,
 )
+from catalogs.assets.orders import ORDER_COLUMNS, Order, order_of
+from catalogs.assets.takes import Takes
 from catalogs.columns import ASSETS, Row, is_master, with_identity
 from catalogs.identity import Identity
 from catalogs.storage.store import Store
 
-Order = tuple[datetime, str, int, datetime, str, str]
-"""Where a row stands in history; the last item is its commit's key."""
-
 _SETTLED = (Status.DELIVERED, Status.RETIRED, Status.WITHDRAWN)
-ORDER_COLUMNS = ("ordered_at", "run_id", "step", "created_at", "attempt_id")
-"""What a row's place in history is told by, beside its commit."""
 _KNOWN = with_identity(
     "covers",
     "status",
@@ -49,6 +47,10 @@ _KNOWN = with_identity(
     "render_fingerprint",
     "asset_key",
     "render_key",
+    "take",
+    "take_of",
+    "verdict",
+    "score",
     *ORDER_COLUMNS,
 )
 
@@ -59,7 +61,8 @@ class Known:
 
     Attributes:
         has_bytes: its file was written and not found gone since.
-        order: of the row that counts.
+        verdict: of the row that counts.
+        order: of it.
     """
 
     status: str
@@ -69,6 +72,7 @@ class Known:
     final: bool
     reason: str | None
     has_bytes: bool
+    verdict: str | None
     order: Order
 
     @property
@@ -89,6 +93,7 @@ class _Settled:
     asset_key: str | None
     covers: bytes
     attempts: int
+    verdict: str | None
     order: Order
     delivered: Order | None
 
@@ -101,6 +106,7 @@ class History:
 
     Attributes:
         columns: what it needs to know of a row.
+        takes: what was judged.
         latest: the latest moment that any row names, of whatever campaign.
     """
 
@@ -117,6 +123,7 @@ class History:
         self._masters: dict[bytes, tuple[Order, str]] = {}
         self._identities: dict[bytes, Identity] = {}
         self._orders: dict[Order, Order] = {}
+        self.takes = Takes()
         self.latest: datetime | None = None
 
     @classmethod
@@ -154,6 +161,7 @@ class History:
             render = bytes.fromhex(row["render_fingerprint"])
             if order >= self._masters.get(render, (order,))[0]:
                 self._masters[render] = (order, row["render_key"])
+        self.takes.add(row, order)
 
     def _settle(self, digest: bytes, fingerprint: bytes, row: Row, order: Order) -> None:
         settled = self._settled.setdefault(digest, {})
@@ -169,6 +177,7 @@ class History:
             asset_key=row["asset_key"] or (before.asset_key if before else None),
             covers=covers_hash(row["covers"]),
             attempts=row["attempts"] or 0,
+            verdict=row["verdict"] and sys.intern(row["verdict"]),
             order=order,
             delivered=delivered,
         )
@@ -184,6 +193,7 @@ class History:
                 final=bool(row["final"]),
                 reason=row["reason"],
                 has_bytes=False,
+                verdict=row["verdict"],
                 order=order,
             )
 
@@ -211,6 +221,7 @@ class History:
             final=True,
             reason=None,
             has_bytes=has_bytes,
+            verdict=settled.verdict,
             order=settled.order,
         )
 
@@ -249,18 +260,6 @@ class History:
 
     def __len__(self) -> int:
         return len(self._identities)
-
-
-def order_of(row: Row) -> Order:
-    """Where a row with its `commit` stands in history."""
-    return (
-        row["ordered_at"] or row["created_at"],
-        row["run_id"],
-        row["step"] or 0,
-        row["created_at"],
-        row["attempt_id"] or "",
-        row["commit"],  # type: ignore[typeddict-item]  # which `read_commit` adds
-    )
 
 
 def _of_campaign(table: pa.Table, campaign: str | None) -> pa.Table:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from catalogs.assets.commits import Pair, Status, Step, commit_all, identity_of
 from catalogs.assets.delivered import Delivered
-from catalogs.assets.history import History, Order, order_of, rows_at
+from catalogs.assets.history import History, rows_at
+from catalogs.assets.orders import Order, order_of
 from catalogs.columns import Row, parents_of
 from catalogs.identity import Identity, thumbnail_key
 from catalogs.storage.store import Store

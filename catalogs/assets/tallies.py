@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogs.assets.commits import Status, UnreadCommit, read_commits
-from catalogs.assets.history import ORDER_COLUMNS
+from catalogs.assets.orders import ORDER_COLUMNS
 from catalogs.columns import COLUMNS, IDENTITY, with_identity
 from catalogs.identity import MASTER_CHANNEL
 from catalogs.storage.store import Store

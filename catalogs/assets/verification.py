@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from catalogs.assets.commits import CATALOG, Pair, identity_of, pair_of, read_commits, rows_of
-from catalogs.assets.history import ORDER_COLUMNS, History, order_of
+from catalogs.assets.history import History
+from catalogs.assets.orders import ORDER_COLUMNS, order_of
 from catalogs.assets.starts import latest_start
 from catalogs.columns import Row, with_identity
 from catalogs.storage.store import MissingKey, Store

@@ -1,12 +1,15 @@
-"""What a campaign says of checks: from which numbers on a person is to look at a picture."""
+"""What a campaign says of checks: from which numbers on a person is to look at a picture, or it is taken again."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
 from catalogs.campaigns.section import Section
+
+MAX_ATTEMPTS = 20
+"""Of one picture: what is rejected so often is rejected by its limit."""
 
 
 class ReviewLimits(Section):
@@ -40,27 +43,67 @@ class ReviewLimits(Section):
         return None if value is False else value  # what YAML takes `off` for
 
 
+class RejectLimits(ReviewLimits):
+    """As `ReviewLimits`, and none unless it is set: what was chosen on photos takes no render again by itself."""
+
+    colours: float | None = Field(default=None, ge=0)
+    likeness: float | None = Field(default=None, ge=0, le=1)
+    cut_off: float | None = Field(default=None, ge=0, le=1)
+    sharpness: float | None = Field(default=None, ge=0)
+    contrast: float | None = Field(default=None, ge=0)
+    coherence: float | None = Field(default=None, ge=-1, le=1)
+    banding: float | None = Field(default=None, ge=0, le=1)
+
+
+class ShotQuality(Section):
+    """What is another for a shot."""
+
+    review: ReviewLimits = ReviewLimits()
+    reject: RejectLimits = RejectLimits()
+
+
 class Quality(Section):
-    """Checks of every picture but proofs; `quality: on` takes what stands here. None of them rejects a picture yet.
+    """Checks of every picture but proofs; `quality: on` takes what stands here.
 
     Attributes:
-        review: for all shots.
-        shots: by the name of a shot, what is another for it.
+        review: from which numbers on a person is to look at a picture.
+        reject: from which numbers on a picture is taken again; keys as in `review`, none unless it is set.
+        max_attempts: how many takes of a picture there may be; then the best of them stands.
+        shots: by the name of a shot, `review` and `reject` where they are others for it.
     """
 
     review: ReviewLimits = ReviewLimits()
-    shots: dict[str, ReviewLimits] = Field(default_factory=dict)
+    reject: RejectLimits = RejectLimits()
+    max_attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
+    shots: dict[str, ShotQuality] = Field(default_factory=dict)
 
-    def of_shot(self, shot: str) -> ReviewLimits:
-        """The limits of a shot."""
+    def review_of(self, shot: str) -> ReviewLimits:
+        """From which numbers on a picture of a shot is to be looked at."""
         own = self.shots.get(shot)
-        if own is None:
-            return self.review
-        return self.review.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+        return self.review if own is None else _over(self.review, own.review)
+
+    def reject_of(self, shot: str) -> RejectLimits:
+        """From which numbers on a picture of a shot is taken again."""
+        own = self.shots.get(shot)
+        return self.reject if own is None else _over(self.reject, own.reject)
+
+    @property
+    def attempts(self) -> int:
+        """How many takes of a picture there may be: 1 where nothing rejects any."""
+        sections = (self.reject, *(shot.reject for shot in self.shots.values()))
+        rejects = any(limit is not None for section in sections for _, limit in section)
+        return self.max_attempts if rejects else 1
 
     def said(self) -> dict[str, Any]:
         """For a plan's header."""
         return self.model_dump(mode="json", exclude_unset=True) or {"review": {}}
+
+
+_Limits = TypeVar("_Limits", bound=ReviewLimits)
+
+
+def _over(limits: _Limits, own: _Limits) -> _Limits:
+    return limits.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 def as_quality(value: object) -> object:

@@ -74,6 +74,8 @@ def _problem(
         render = render_fingerprint(request)
         if render != row["render_fingerprint"]:
             return "its render fingerprint is not that of what it asks for"
+        if bool(row["take"]) != bool(row["take_of"]):
+            return "it names no first take, or is that itself"
         channel = channels.get(row["channel"])
         if channel is None and not row["channel"].startswith(MASTER_CHANNEL):
             return "its channel is not the plan's"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
@@ -55,6 +56,15 @@ def finished_fingerprint(
     return asset_fingerprint(render, channel.finishing_spec(), finishing)
 
 
+class _Render(NamedTuple):
+    """A picture that assets are finished from."""
+
+    request: RenderRequest
+    fingerprint: str
+    take_of: str | None
+    resolved: tuple[Resolved, ...]
+
+
 class Expander:
     """Expands looks of one campaign. Built once; raises CampaignError for what no row can mend.
 
@@ -62,6 +72,7 @@ class Expander:
         probe: (base URI, reference URI) to the measured reference; raises ReferenceImageError.
         today: the day rights are judged on.
         files: the fonts and logos of overlays.
+        standing: from the render fingerprint of a request at take 0 to the take that is asked for.
 
     Attributes:
         doubts: of the photos met so far.
@@ -79,7 +90,9 @@ class Expander:
         brand_columns: Collection[str],
         today: date,
         files: OverlayFiles,
+        standing: Callable[[str], int],
     ) -> None:
+        self._standing = standing
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
         self._credentials = of_kind(campaign.credentials, model.kind)
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
@@ -221,9 +234,18 @@ class Expander:
                     raise RowProblem(
                         f"shots.{shot}.prompt", prompt[:200], f"shot {shot}: {problem}", Code.PROMPT_REFUSED
                     )
+                request, take_of = self._taken(request, member.look, shot, variation)
                 fingerprint = render_fingerprint(request)
                 made[shot, variation, size] = (fingerprint, _photos(resolved))
-                planned.extend(self._assets(member, shot, variation, request, fingerprint, resolved))
+                planned.extend(self._assets(member, shot, variation, _Render(request, fingerprint, take_of, resolved)))
+
+    def _taken(self, request: RenderRequest, look: str, shot: str, variation: int) -> tuple[RenderRequest, str | None]:
+        """The take of a request that is asked for, and the fingerprint at take 0 of one that is another."""
+        first = render_fingerprint(request)
+        take = self._standing(first)
+        if not take:
+            return request, None
+        return replace(request, take=take, seed=seed_for(self._campaign.seed, look, shot, variation, take)), first
 
     def _outside_references(self, member: Member, shot: str) -> list[tuple[ShotReference, Resolved | None]]:
         """References in order; None stands for another shot's picture, filled in per variation."""
@@ -288,52 +310,36 @@ class Expander:
             resolved.append(Resolved(Reference(uri, fingerprint, "shot", *size), photos))
         return tuple(resolved)
 
-    def _assets(
-        self,
-        member: Member,
-        shot: str,
-        variation: int,
-        request: RenderRequest,
-        fingerprint: str,
-        resolved: tuple[Resolved, ...],
-    ) -> list[Planned]:
-        size = (request.width, request.height)
+    def _assets(self, member: Member, shot: str, variation: int, render: _Render) -> list[Planned]:
+        size = (render.request.width, render.request.height)
         assets = [
-            self._asset(member, shot, variation, request, fingerprint, resolved, channel)
+            self._asset(member, shot, variation, render, channel)
             for channel in self._campaign.channels_of(shot)
             if self._sizes.of_channel(shot, channel.name) == size
         ]
         if self._sizes.is_built_on(shot, size):
-            assets.append(self._asset(member, shot, variation, request, fingerprint, resolved, None))
+            assets.append(self._asset(member, shot, variation, render, None))
         return assets
 
-    def _asset(
-        self,
-        member: Member,
-        shot: str,
-        variation: int,
-        request: RenderRequest,
-        fingerprint: str,
-        resolved: tuple[Resolved, ...],
-        channel: Channel | None,
-    ) -> Planned:
-        legal_line = str(member.brand.get("legal_line") or "")
+    def _asset(self, member: Member, shot: str, variation: int, render: _Render, channel: Channel | None) -> Planned:
+        legal_line, size = str(member.brand.get("legal_line") or ""), (render.request.width, render.request.height)
         overlay = None if channel is None else self._overlays.of(member, shot, channel)
-        name = master_channel(request.width, request.height) if channel is None else channel.name
+        name = master_channel(*size) if channel is None else channel.name
         return Planned(
             identity=self._identity(member, shot, name, variation),
             member=member,
-            request=request,
-            render_fingerprint=fingerprint,
-            fingerprint=finished_fingerprint(fingerprint, channel, legal_line, self._credentials, overlay),
+            request=render.request,
+            render_fingerprint=render.fingerprint,
+            take_of=render.take_of,
+            fingerprint=finished_fingerprint(render.fingerprint, channel, legal_line, self._credentials, overlay),
             stage=self._stage_of[shot],
             format="png" if channel is None else channel.format,
-            width=request.width if channel is None else channel.width,
-            height=request.height if channel is None else channel.height,
+            width=size[0] if channel is None else channel.width,
+            height=size[1] if channel is None else channel.height,
             legal_line=legal_line,
-            resolved=resolved,
+            resolved=render.resolved,
             territory=None if channel is None else channel.territory,
-            refused=self._refused(_photos(resolved), channel),
+            refused=self._refused(_photos(render.resolved), channel),
             overlay=overlay,
         )
 

@@ -32,7 +32,17 @@ METADATA_KEY = b"packshot"
 NUMBERS_KEY = b"packshot.numbers"
 DIGEST_KEY = b"packshot.digest"
 _LATER = frozenset(
-    ("look_rows", "look_marks", "master", "upstream_references", "territory", "seed_device", "title", "overlay")
+    (
+        "look_rows",
+        "look_marks",
+        "master",
+        "upstream_references",
+        "territory",
+        "seed_device",
+        "title",
+        "overlay",
+        "take_of",
+    )
 )
 """Columns that plans have only since 2026-11-21 or later."""
 _LISTS = frozenset(("lora", "reference_roots"))
@@ -54,6 +64,7 @@ class PlanHeader:
         server: which image servers render, and what they said; {} for other engines.
         credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
         quality: how its pictures are checked, see catalogs/campaigns/quality.py; {} where they are not.
+        attempts: how many takes of a picture there may be; 1 also in a plan that is made as somebody approved it.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
@@ -80,6 +91,7 @@ class PlanHeader:
     server: dict[str, Any] = field(default_factory=dict)
     credentials: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
+    attempts: int = 1
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
 
@@ -103,6 +115,8 @@ class PlanHeader:
         for name in ("server", "credentials", "quality"):  # which versions of before do not know
             if not said[name]:
                 del said[name]
+        if self.attempts == 1:
+            del said["attempts"]
         return {METADATA_KEY: json.dumps(said, sort_keys=True).encode()}
 
 

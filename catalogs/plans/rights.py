@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogs.assets.commits import Pair, identity_of, pair_of, read_commits, rows_of
-from catalogs.assets.history import ORDER_COLUMNS, History, order_of
+from catalogs.assets.history import History
+from catalogs.assets.orders import ORDER_COLUMNS, order_of
 from catalogs.columns import ReferenceRow, Row, is_master, parents_of, with_identity
 from catalogs.errors import UserError
 from catalogs.identity import Identity

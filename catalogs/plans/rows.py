@@ -8,6 +8,7 @@ from typing import cast
 
 from catalogs.assets.commits import Status, covers_hash, identity_of
 from catalogs.assets.history import History, Known
+from catalogs.assets.takes import Takes
 from catalogs.columns import PLAN, ReferenceRow, Row, is_master, parents_of
 from catalogs.identity import Identity
 from catalogs.plans.decision import Action, Decision, Wanted, Work
@@ -39,6 +40,7 @@ def plan_row(planned: Planned, decision: Decision, history: History, engine: str
         "title": planned.member.row["title"],
         "covers": list(planned.member.covers),
         "take": request.take,
+        "take_of": planned.take_of,
         "render_fingerprint": planned.render_fingerprint,
         "fingerprint": planned.fingerprint,
         "format": planned.format,
@@ -247,6 +249,21 @@ def estimates_of(model: Estimator) -> Estimates:
         return (model.seconds(*size, len(pixels)), *model.cost(*size, pixels))
 
     return estimate
+
+
+def with_attempts(estimates: Estimates, takes: Takes, attempts: int) -> Estimates:
+    """Estimates that count the takes to be expected, by what was judged so far; the lowest cost is that of one.
+
+    Args:
+        attempts: how many takes of a picture there may be.
+    """
+
+    def estimate(row: Row) -> tuple[float, float, float]:
+        seconds, low, high = estimates(row)
+        expected = takes.expected(row["shot"], attempts - row["take"])
+        return (seconds * expected, low, high * expected)
+
+    return estimates if attempts == 1 else estimate
 
 
 def _first_rows(rows: Sequence[Row]) -> dict[str, Row]:

@@ -110,6 +110,7 @@ class Planned:
     """One asset as the campaign wants it, before anybody asked what exists.
 
     Attributes:
+        take_of: the render fingerprint at take 0; None where that is this one.
         territory: where its channel shows it, None for the whole world.
         refused: why no right covers this asset, or "".
         overlay: what is drawn on the file, see `catalogs.campaigns.drawn_overlay`; None where nothing is.
@@ -129,6 +130,7 @@ class Planned:
     territory: str | None
     refused: str
     overlay: str | None = None
+    take_of: str | None = None
 
     @property
     def is_master(self) -> bool:

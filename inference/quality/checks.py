@@ -1,4 +1,4 @@
-"""A picture in numbers, and which of them say that a person is to look at it."""
+"""A picture in numbers, which of them are worse than their limits, and how good all of them are together."""
 
 from __future__ import annotations
 
@@ -66,3 +66,22 @@ def faults(numbers: Mapping[str, float], limits: ReviewLimits) -> Iterator[Fault
             continue
         if number > limit if check in WORSE_ABOVE else number < limit:
             yield Fault(check, number, limit)
+
+
+def score(numbers: Mapping[str, float], *limits: ReviewLimits) -> float | None:
+    """How far a picture is on the good side of its limits, in [0, 1]: the least of its checks; None without any.
+
+    Of a check it is limit / (limit + number) where a larger number is worse, else number / (limit + number): 1 for a
+    picture without a fault, 0.5 at the limit.
+
+    Args:
+        limits: of each check the first that is set counts.
+    """
+    found = []
+    for check, number in numbers.items():
+        limit = next((one for one in (getattr(each, check, None) for each in limits) if one is not None), None)
+        if limit is not None:
+            good, other = (limit, number) if check in WORSE_ABOVE else (number, limit)
+            good, other = max(0.0, good), max(0.0, other)
+            found.append(good / (good + other) if good + other else 0.5)
+    return min(found) if found else None

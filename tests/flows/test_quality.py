@@ -73,7 +73,10 @@ def test_each_fault_is_told_by_its_number(tmp_path: Path) -> None:
 
 
 def test_limits_are_the_campaigns_and_the_shots_own(tmp_path: Path) -> None:
-    quality = {"review": {"colours": 1000, "cut_off": False}, "shots": {"hero": {"likeness": 0, "contrast": 0}}}
+    quality = {
+        "review": {"colours": 1000, "cut_off": False},
+        "shots": {"hero": {"review": {"likeness": 0, "contrast": 0}}},
+    }
     project = project_of(tmp_path, quality=quality)
     project.render()
     assert {row["verdict"] for row in project.view().values()} == {"accepted"}

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from catalogs.assets.commits import Status, Step, identity_of, read_commits
-from catalogs.assets.history import History, order_of, read_current
+from catalogs.assets.history import History, read_current
+from catalogs.assets.orders import order_of
 from catalogs.assets.superseded import Standing, Timelines, Why, commit_pruned
 from catalogs.columns import Row
 from catalogs.storage.store import Store
