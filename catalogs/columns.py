@@ -158,6 +158,7 @@ class Row(TypedDict, total=False):
         str | None, _outcome(_TEXT, "`accepted`, `needs_review` or `rejected`, where its campaign asks for checks")
     ]
     score: Annotated[float | None, _outcome(_NUMBER, "of its checks, from 0 to 1: 0.5 where the worst is at its limit")]
+    line: Annotated[str | None, _outcome(_TEXT, "what its shot asks for, hashed, where checks may reject its pictures")]
     ai_label_required: Annotated[bool, _carried(_FLAG, "whether it must be labelled as made by AI")]
     has_person: Annotated[bool | None, _outcome(_FLAG, "whether it shows a person; unknown for now")]
     run_id: Annotated[str, _outcome(_TEXT, "the start that committed the row")]

@@ -30,6 +30,7 @@ FOLDERS = (
     LATENTS,
     "leases",
     "leftovers",
+    "lines",
     "quarantine",
     "references",
     "renders",

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PAID_EXPIRED = "paid_expired"
     REFUSED = "refused"
     NOT_READY = "not_ready"
+    LINE_STOPPED = "line_stopped"
 
 
 @dataclass(frozen=True, slots=True)

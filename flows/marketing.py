@@ -246,8 +246,7 @@ def _make(entry: Entry, options: MarketingOptions) -> CampaignResult:
     if not planned.is_completed():
         return _line(entry, Result.BROKEN, planned.message or "")
     if not plan["work"]:
-        failed = f"{plan['failed']} assets failed for good" if plan["failed"] else ""
-        return _line(entry, Result.FAILED if failed else Result.UNCHANGED, failed)
+        return _line(entry, Result.FAILED if plan["short"] else Result.UNCHANGED, plan["short"])
     said = f"{plan['renders']} renders for {plan['assets']} assets"
     if options.dry_run:
         return _line(entry, Result.PLANNED, said)

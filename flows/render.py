@@ -90,6 +90,12 @@ class RenderOptions(BaseModel):
         title="Pay again for what was lost",
         description="Send anew what a hosted model may have billed, or was paid for and is gone. Costs money.",
     )
+    resume_shot: list[str] = Field(
+        default_factory=list,
+        title="Go on with these shots",
+        description="Shots that were stopped because checks rejected most of their pictures.",
+        examples=[["hero"]],
+    )
     retire: bool = Field(
         default=False,
         title="Retire what is no longer wanted",
@@ -260,18 +266,18 @@ def _rounds(campaign: str, prepared: Prepared, options: RenderOptions, tries: in
 
     Each round is a start with a plan of its own; the last asks for nothing more, and says which takes stand.
     """
-    logger = get_run_logger()
+    logger, again = get_run_logger(), options.model_dump(exclude={"resume_shot"})
     rounds = [_tried(prepared, options, tries)]
     while _is_followed(prepared, rounds[-1]):
         try:
-            prepared = prepare_render(campaign, options.model_dump(), logger.warning)
+            prepared = prepare_render(campaign, again, logger.warning)
         except UserError as error:  # what is done is committed; a budget may end here
             rounds[-1]["problems"].append(f"what was rejected is not taken again: {error}")
             made = (prepared.store, str(prepared.summary["campaign"]), prepared.run_id)
             rounds[-1]["gallery"] = _gallery(*made, rounds[-1]["problems"])
             break
-        rejected, again = rounds[-1]["work"]["rejected"], prepared.summary["renders"]
-        logger.info("%d pictures rejected by checks; %d renders in round %d", rejected, again, len(rounds) + 1)
+        rejected, renders = rounds[-1]["work"]["rejected"], prepared.summary["renders"]
+        logger.info("%d pictures rejected by checks; %d renders in round %d", rejected, renders, len(rounds) + 1)
         rounds.append(_tried(prepared, options, tries))
     return of_rounds(rounds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 from catalogs.assets.commits import Pair, Status, Step, UnreadCommit
 from catalogs.assets.delivered import delivered_in
 from catalogs.assets.history import History
+from catalogs.assets.lines import resume
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign, load_campaign
 from catalogs.columns import Row
-from catalogs.errors import PackshotError, UserError
+from catalogs.errors import OptionError, PackshotError, UserError, nearest
 from catalogs.inputs.reader import Catalog
 from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
@@ -47,11 +48,29 @@ def prepare_render(
         MuchIsGone: so much is gone that somebody must say that it is.
     """
     with withdrawing_all_the_same(path, say):
+        resume_shots(path, options.get("resume_shot") or (), say)
         if run_id is None:
             _look(path, say)
         else:
             _refuse_unread(path)
         return prepare(path, options, plan_file, run_id, may_hold=True)
+
+
+def resume_shots(path: str, shots: Sequence[str], say: Callable[[str], None]) -> None:
+    """Write down that shots go on which were stopped for their pictures.
+
+    Raises:
+        OptionError: the campaign has no such shot.
+    """
+    if not shots:
+        return
+    campaign = load_campaign(path)
+    for shot in shots:
+        if shot not in campaign.shots:
+            raise OptionError("--resume-shot", shot, "is no shot of this campaign", nearest(shot, campaign.shots))
+    store = Store.at(campaign.output)
+    resume(store, campaign.name, shots, new_start(store, History.read(store, campaign.name).latest))
+    say(f"resumed: {', '.join(shots)}; what their pictures were judged before counts no more")
 
 
 @contextmanager

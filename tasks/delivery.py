@@ -29,6 +29,7 @@ from inference.finishing.metadata import AssetMetadata
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
 from tasks.credentials import signed_with, signer_of
 from tasks.finishers import Finishers
+from tasks.line_watch import LineWatch
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.quality import Judge
@@ -40,6 +41,7 @@ class Delivery:
 
     Args:
         known: what the record says of a render.
+        lines: takes what is said of pictures.
 
     Attributes:
         rendered: pictures the engine made.
@@ -55,9 +57,10 @@ class Delivery:
         outcomes: OutcomeRows,
         meter: Meter,
         known: Callable[[str], Judgement | None],
+        lines: LineWatch,
     ) -> None:
         self._store, self._header, self._finishers, self._outcomes = store, header, finishers, outcomes
-        self.meter = meter
+        self.meter, self._lines = meter, lines
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._signer = signer_of(header)
         self._judge = Judge(store, header, known)
@@ -105,8 +108,11 @@ class Delivery:
             judged = self._judge.judge(render.fingerprint, render.request, pixels)
         with self._lock:
             self.rejected += judged.verdict is Verdict.REJECTED
+        if judged.is_new:
+            picture = (render.rows[0]["look"], judged.verdict is Verdict.REJECTED)
+            self._lines.add(render.request.shot, render.fingerprint, picture)
         for row in render.rows:
-            said: Row = {"verdict": judged.verdict, "score": judged.score}
+            said: Row = {"verdict": judged.verdict, "score": judged.score, "line": self._lines.line_of(row["shot"])}
             try:
                 stored = self._store_asset(row, master, pixels)
             except FinishingError as error:

@@ -14,8 +14,8 @@ from tasks.shard_job import Progress, Render
 
 MAX_ATTEMPTS = 3
 # What says nothing about the asset itself, however often it happens: an upstream shot that is missing, a wait, a signer
-# or a time-stamp authority that is away.
-_NO_VERDICT = frozenset((Reason.UPSTREAM_FAILED, Reason.NOT_READY, Reason.CREDENTIALS_FAILED))
+# or a time-stamp authority that is away, a shot that is stopped.
+_NO_VERDICT = frozenset((Reason.UPSTREAM_FAILED, Reason.NOT_READY, Reason.CREDENTIALS_FAILED, Reason.LINE_STOPPED))
 
 
 class OutcomeRows:
@@ -67,7 +67,7 @@ class OutcomeRows:
             judged: what was said of the picture, where there is one.
         """
         begun = self._begun(row)
-        if reason is Reason.NOT_READY:
+        if reason in (Reason.NOT_READY, Reason.LINE_STOPPED):
             begun["attempts"] -= 1  # to wait is no attempt
         gives_up = begun["attempts"] >= MAX_ATTEMPTS and not (self._is_paid and reason is Reason.ENGINE_ERROR)
         final = final or (gives_up and reason not in _NO_VERDICT)
@@ -108,6 +108,7 @@ class OutcomeRows:
             "quality": {},
             "verdict": None,
             "score": None,
+            "line": None,
             "shard": self._shard,
             "attempt_id": self._attempt,
         }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from shlex import quote
 from typing import Any
 
 from catalogs.assets.commits import UnreadCommit
 from catalogs.assets.history import History
+from catalogs.assets.lines import Stop, resumed
 from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
@@ -22,6 +25,7 @@ from catalogs.plans.compared_sizes import ComparedSizes, enlarged_lines
 from catalogs.plans.expansion import Expander
 from catalogs.plans.file import PlanHeader
 from catalogs.plans.options import PlanOptions
+from catalogs.plans.shot_lines import shot_lines
 from catalogs.references.book import ReferenceBook
 from catalogs.references.overlay_files import OverlayFiles
 from catalogs.references.places import Places
@@ -45,6 +49,8 @@ class Inputs:
         columns: product columns to read, None for all.
         photos: those of `book` that are on web servers.
         attempts: how many takes of a picture there may be.
+        lines: of each shot that checks can reject pictures of, its line.
+        stops: why shots are stopped.
         compared: renders wanted, as far as the plan has come, beside those of the ladder.
         bought_again: pictures that money was spent on in vain, as far as the plan has come.
         unread: commits that could not be read; what they say is not in the history.
@@ -65,6 +71,8 @@ class Inputs:
     photos: WebPhotos
     expander: Expander
     attempts: int
+    lines: dict[str, str]
+    stops: dict[str, Stop]
     compared: ComparedSizes
     bought_again: BoughtAgain = field(default_factory=BoughtAgain)
     unread: list[UnreadCommit] = field(default_factory=list)
@@ -93,7 +101,7 @@ def read_inputs(
     if problem := unknown_look_column(campaign, products.columns):
         raise problem
     files = OverlayFiles(book, Places.of(campaign.reference_roots, campaign.source))
-    attempts = attempts_of(campaign, model.kind)
+    attempts, lines = attempts_of(campaign, model.kind), shot_lines(campaign, model)
     expander = Expander(
         campaign,
         model,
@@ -122,6 +130,8 @@ def read_inputs(
         photos=photos,
         expander=expander,
         attempts=attempts,
+        lines=lines,
+        stops=stops_of(store, campaign.name, history, lines),
         compared=ComparedSizes(campaign),
         unread=[error.naming(campaign.source) for error in unread],
     )
@@ -130,6 +140,25 @@ def read_inputs(
 def attempts_of(campaign: Campaign, kind: str) -> int:
     """How many takes of a picture a campaign allows; of a proof there is one."""
     return campaign.quality.attempts if campaign.quality and kind == "render" else 1
+
+
+def stops_of(store: Store, campaign: str, history: History, lines: Mapping[str, str]) -> dict[str, Stop]:
+    """Which shots of a campaign are stopped, and why."""
+    if not lines:
+        return {}
+    since = resumed(store, campaign)
+    found = {shot: history.lines.stop_of(line, since.get(shot)) for shot, line in lines.items()}
+    return {shot: stop for shot, stop in found.items() if stop}
+
+
+def stopped_line(shot: str, stop: Stop, campaign: str) -> str:
+    """What is said of a shot that is stopped.
+
+    Args:
+        campaign: path of its file.
+    """
+    go_on = f"`packshot render {quote(campaign)} --resume-shot {shot}`"
+    return f"shot {shot} is stopped: {stop}; look at them and change its prompt or limits, or go on with {go_on}"
 
 
 def book_of(campaign: Campaign, photos: WebPhotos) -> ReferenceBook:
@@ -175,6 +204,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         credentials=signing.model_dump(mode="json") if signing else {},
         quality=campaign.quality.said() if campaign.quality and model.kind == "render" else {},
         attempts=inputs.attempts,
+        lines=inputs.lines,
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_of(campaign, inputs.brands, inputs.products),
@@ -197,6 +227,7 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
             *server_warnings(inputs.campaign, inputs.model.silent),
             *enlarged_lines(inputs.campaign),
             *signing_warnings(inputs.campaign, inputs.model.kind),
+            *(stopped_line(shot, stop, inputs.campaign.source) for shot, stop in sorted(inputs.stops.items())),
         ],
     }
 

@@ -73,7 +73,9 @@ def write_plan(
     missing = Missing.FETCH if thorough.fetch else Missing.COUNT
     inputs = read_inputs(campaign, model, store, options, thorough.columns, missing)
     plan, rejects, header = folder / PLAN_NAME, folder / REJECTS_NAME, plan_header(inputs)
-    comparison = Comparison(store, inputs.history, model.engine, wishes(options, model.engine, inputs.to_collect))
+    comparison = Comparison(
+        store, inputs.history, model.engine, wishes(options, model.engine, inputs.to_collect, inputs.stops)
+    )
     with (
         inputs.photos,
         LeftOut(rejects, options.strict, options.only) as left_out,
@@ -96,9 +98,10 @@ def write_plan(
     return summary
 
 
-def wishes(options: PlanOptions, engine: str, collectable: frozenset[str]) -> Wishes:
-    """What of a plan's decisions is up to the user."""
-    return Wishes(options.retry_failed, options.resubmit, options.beside, engine == "bfl", collectable)
+def wishes(options: PlanOptions, engine: str, collectable: frozenset[str], stopped: Iterable[str] = ()) -> Wishes:
+    """What of a plan's decisions is up to the user, and to what was found of the pictures so far."""
+    asked = (options.retry_failed, options.resubmit, options.beside)
+    return Wishes(*asked, engine == "bfl", collectable, frozenset(stopped))
 
 
 class NothingLeft(CatalogError):

@@ -32,7 +32,7 @@ from tasks.engines import engine_factory
 from tasks.gallery import make_gallery
 from tasks.log_lines import knowing, set_up
 from tasks.metrics import count_unchanged
-from tasks.outcome import outcome_of
+from tasks.outcome import Outcome, outcome_of
 from tasks.run_summary import write_summary
 from tasks.shard import run_shard
 from tasks.shard_job import ShardJob
@@ -66,7 +66,7 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
 
     Returns:
         `run_id` to render the plan with; `work`, the rows to make, finish, say again or retire; `assets` among them;
-        `renders` to make for them; `failed`, the assets that failed for good.
+        `renders` to make for them; `short`, where there is no work, what is not delivered all the same, "" for nothing.
     """
     try:
         prepared = prepare_render(path, {**options, "may_rest": True}, get_run_logger().warning)
@@ -80,14 +80,24 @@ def plan_campaign(path: str, name: str, options: Mapping[str, Any]) -> Any:
         "work": assets + retired + summary["masters"],
         "assets": assets + retired,
         "renders": summary["renders"],
-        "failed": summary["failed_before"],
+        "short": "",
     }
     if plan["work"]:
         return plan
     count_unchanged(prepared.store, prepared.plan_key, summary)
     outcome = outcome_of(prepared.store, PlanFile(prepared.store, prepared.plan_key))
     write_summary(prepared.store, prepared.run_id, summary, outcome)
-    return Completed(name="Unchanged", message="everything is delivered", data=plan)
+    short = _short(outcome)
+    message = f"nothing to do, and not complete: {short}" if short else "everything is delivered"
+    return Completed(name="Unchanged", message=message, data={**plan, "short": short})
+
+
+def _short(outcome: Outcome) -> str:
+    """What of a plan that asks for nothing is not delivered."""
+    failed = [f"{count} {reason}" for reason, count in sorted(outcome.reasons.items())]
+    counts = [f"{outcome.failed} assets failed for good ({', '.join(failed)})"] if outcome.failed else []
+    counts += [f"{outcome.rejected} are rejected by checks"] if outcome.rejected else []
+    return ", ".join(counts)
 
 
 @task(name="verify", task_run_name="verify {name}", cache_policy=NO_CACHE, persist_result=False)

@@ -32,6 +32,7 @@ class Judged:
         score: see `inference.quality.checks.score`.
         faults: for which it is rejected; of one that is not, for which it is to be looked at.
         problem: why it could not be checked, "" where it was.
+        is_new: the record said nothing of it.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Judged:
     score: float | None = None
     faults: tuple[Fault, ...] = ()
     problem: str = ""
+    is_new: bool = True
 
     @property
     def remarks(self) -> list[str]:
@@ -72,11 +74,11 @@ class Judge:
         """A picture as it came out of the engine, of a render fingerprint."""
         known = self._known(fingerprint)
         if self._quality is None:
-            return Judged(verdict=known.verdict, score=known.score) if known else Judged()
+            return Judged(verdict=known.verdict, score=known.score, is_new=False) if known else Judged(is_new=False)
         judged = self._judged(request, pixels, self._quality)
         if known and known.verdict is not judged.verdict:
-            return replace(judged, verdict=known.verdict, score=known.score, faults=(), problem="")
-        return judged
+            judged = replace(judged, verdict=known.verdict, score=known.score, faults=(), problem="")
+        return replace(judged, is_new=known is None)
 
     def _judged(self, request: RenderRequest, pixels: Pixels, quality: Quality) -> Judged:
         try:

@@ -7,7 +7,7 @@ stored by a few threads behind the engine; one commit at the end makes all of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from PIL import Image
 
 from catalogs.assets.commits import Status, Step, commit_all, pair_of
 from catalogs.assets.delivered import Delivered, delivered_in
+from catalogs.assets.lines import Stop
 from catalogs.assets.masters import Master, adopt_master, read_master
 from catalogs.assets.starts import ordered_at
 from catalogs.columns import Row, is_master
@@ -33,6 +34,7 @@ from inference.finishing.pixels import decode_master
 from inference.local.batching import batches
 from tasks.delivery import Delivery
 from tasks.finishers import THREADS, Finishers
+from tasks.line_watch import LineWatch
 from tasks.metrics import ENGINE_SECONDS, CommittedRows, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.shard_job import Progress, Render, ShardJob, ShardReport, renders_of
@@ -60,12 +62,14 @@ def run_shard(job: ShardJob, make_engine: EngineFactory, progress: Progress) -> 
     progress(skipped, 0)
     outcomes = OutcomeRows(job.shard.number, progress, is_paid=plan.header.engine == "bfl")
     finishers, meter = Finishers(), Meter(plan.header.campaign, plan.header.engine)
-    with committing(job, outcomes, index, meter), meter.shard(finishers.seconds), finishers:
-        delivery = Delivery(store, plan.header, finishers, outcomes, meter, index.takes.judged)
+    lines = LineWatch(store, plan.header, index)
+    with committing(job, outcomes, index, meter) as commit, meter.shard(finishers.seconds), finishers:
+        delivery = Delivery(store, plan.header, finishers, outcomes, meter, index.takes.judged, lines)
         missing = adopt(renders_of(wanted), store, index, finishers, delivery)
         ready = with_parents(missing, index, outcomes)
         load = partial(load_picture, store, plan.header, index)
-        work = render(ready, make_engine, load, finishers, delivery, outcomes) if ready else EngineWork(meter)
+        stopped = partial(lines.stops, commit)
+        work = render(ready, make_engine, load, finishers, delivery, outcomes, stopped) if ready else EngineWork(meter)
         finishers.drain()
     return report_of(job, skipped, outcomes, delivery, work, finishers, perf_counter() - started)
 
@@ -173,8 +177,12 @@ def render(
     finishers: Finishers,
     delivery: Delivery,
     outcomes: OutcomeRows,
+    stopped: Callable[[], Mapping[str, Stop]],
 ) -> EngineWork:
     """Render what is missing; pictures go to the finishers as they come.
+
+    Args:
+        stopped: the shots of which no more is rendered, asked before each batch.
 
     Raises:
         EngineError: the engine failed as a whole.
@@ -183,8 +191,16 @@ def render(
     engine.take_profile()  # what it did for others
     # One request can stand for several rows, and two looks can ask for the very same picture.
     by_request = {render.request: render for render in renders}
+
+    def going_on(batch: Sequence[RenderRequest]) -> list[RenderRequest]:
+        stops = stopped()
+        for request in batch:
+            if stop := stops.get(request.shot):
+                outcomes.fail_all(by_request[request], Reason.LINE_STOPPED, f"its shot is stopped: {stop}", final=False)
+        return [request for request in batch if request.shot not in stops]
+
     try:
-        for result in work.timed(_results(engine, list(by_request))):
+        for result in work.timed(_results(engine, list(by_request), going_on)):
             asked = by_request[result.request]
             if isinstance(result, Failed):
                 outcomes.fail_all(asked, result.reason, result.detail, result.final, result.cost)
@@ -200,8 +216,16 @@ def render(
     return work
 
 
-def _results(engine: Engine, requests: Sequence[RenderRequest]) -> Iterator[Result]:
-    """Answers of all batches; the device gets the next batch before the last one's pictures are taken from it."""
+def _results(
+    engine: Engine,
+    requests: Sequence[RenderRequest],
+    going_on: Callable[[Sequence[RenderRequest]], list[RenderRequest]],
+) -> Iterator[Result]:
+    """Answers of all batches; the device gets the next batch before the last one's pictures are taken from it.
+
+    Args:
+        going_on: what of a batch is still to be rendered.
+    """
     pending: Iterable[Result] = ()
     engine.begin(requests)
     for batch, upcoming in batches(requests, engine):
@@ -209,7 +233,8 @@ def _results(engine: Engine, requests: Sequence[RenderRequest]) -> Iterator[Resu
             break
         engine.prepare(upcoming)
         try:
-            following = engine.render(batch)
+            batch = going_on(batch)
+            following = engine.render(batch) if batch else ()
         except PackshotError:
             yield from pending
             raise
@@ -241,8 +266,8 @@ def load_picture(store: Store, header: PlanHeader, index: Delivered, reference: 
 
 
 @contextmanager
-def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered, meter: Meter) -> Iterator[None]:
-    """Commit the outcomes at the end. Whatever broke, or a cancel: what is stored counts."""
+def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered, meter: Meter) -> Iterator[Callable[[], bool]]:
+    """Commit the outcomes at the end, and whenever asked. Whatever broke, or a cancel: what is stored counts."""
     counted = CommittedRows(meter)
 
     def commit() -> bool:
@@ -253,7 +278,7 @@ def committing(job: ShardJob, outcomes: OutcomeRows, index: Delivered, meter: Me
 
     try:
         with closing(commit):
-            yield
+            yield commit
     finally:
         if commit():
             index.refresh()

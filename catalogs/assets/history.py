@@ -30,6 +30,7 @@ from catalogs.assets.commits import (
     read_commits,
     rows_of,
 )
+from catalogs.assets.lines import Lines
 from catalogs.assets.orders import ORDER_COLUMNS, Order, order_of
 from catalogs.assets.takes import Takes
 from catalogs.columns import ASSETS, Row, is_master, with_identity
@@ -51,6 +52,7 @@ _KNOWN = with_identity(
     "take_of",
     "verdict",
     "score",
+    "line",
     *ORDER_COLUMNS,
 )
 
@@ -107,6 +109,7 @@ class History:
     Attributes:
         columns: what it needs to know of a row.
         takes: what was judged.
+        lines: the same by shot, as it came.
         latest: the latest moment that any row names, of whatever campaign.
     """
 
@@ -123,7 +126,7 @@ class History:
         self._masters: dict[bytes, tuple[Order, str]] = {}
         self._identities: dict[bytes, Identity] = {}
         self._orders: dict[Order, Order] = {}
-        self.takes = Takes()
+        self.takes, self.lines = Takes(), Lines()
         self.latest: datetime | None = None
 
     @classmethod
@@ -162,6 +165,7 @@ class History:
             if order >= self._masters.get(render, (order,))[0]:
                 self._masters[render] = (order, row["render_key"])
         self.takes.add(row, order)
+        self.lines.add(row, order)
 
     def _settle(self, digest: bytes, fingerprint: bytes, row: Row, order: Order) -> None:
         settled = self._settled.setdefault(digest, {})

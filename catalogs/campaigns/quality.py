@@ -69,12 +69,14 @@ class Quality(Section):
         review: from which numbers on a person is to look at a picture.
         reject: from which numbers on a picture is taken again; keys as in `review`, none unless it is set.
         max_attempts: how many takes of a picture there may be; then the best of them stands.
+        stop_line: whether a shot most of whose pictures are rejected is stopped, until somebody resumes or changes it.
         shots: by the name of a shot, `review` and `reject` where they are others for it.
     """
 
     review: ReviewLimits = ReviewLimits()
     reject: RejectLimits = RejectLimits()
     max_attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
+    stop_line: bool = True
     shots: dict[str, ShotQuality] = Field(default_factory=dict)
 
     def review_of(self, shot: str) -> ReviewLimits:

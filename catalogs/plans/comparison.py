@@ -57,7 +57,11 @@ class Comparison:
             if decision.work == Work.RENDER:
                 needed.update(wanted.parents)
         hopeless: set[str] = set()  # renders of this look that are not to be had
+        stopped: set[str] = set()  # those of them that a stopped shot would make
         for place, wanted in enumerate(look):
+            if found[place].work == Work.RENDER and self._is_stopped(wanted, stopped):
+                found[place] = Decision(Action.UNCHANGED, Work.NONE, found[place].known, Reason.LINE_STOPPED)
+                stopped.add(wanted.render_fingerprint)
             if self._waits_for_nothing(wanted, found[place], hopeless):
                 found[place] = Decision(Action.UNCHANGED, Work.NONE, found[place].known)
             if found[place].work == Work.NONE and not _is_there(found[place]):
@@ -92,6 +96,10 @@ class Comparison:
     def retired_row(self, identity: Identity, fingerprint: str) -> Row:
         """The row of an asset that is wanted no longer."""
         return unwanted_row(identity, fingerprint, self._engine, Action.RETIRED)
+
+    def _is_stopped(self, wanted: Wanted, stopped: set[str]) -> bool:
+        """Its shot is stopped, or one that it builds on, and that is not there."""
+        return wanted.shot in self._wishes.stopped or not stopped.isdisjoint(wanted.parents)
 
     def _waits_for_nothing(self, wanted: Wanted, decision: Decision, hopeless: set[str]) -> bool:
         """It failed for want of a shot that is not made again in this run."""

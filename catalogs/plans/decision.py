@@ -49,6 +49,7 @@ class Wanted:
     fingerprint: str
     render_fingerprint: str
     covers: Sequence[str]
+    shot: str
     is_master: bool = False
     parents: tuple[str, ...] = ()
 
@@ -77,6 +78,7 @@ class Wishes:
         restate: say again also what is unchanged, so that it stands above what another live run may still commit.
         paid: the engine is paid by the picture.
         collectable: render fingerprints whose pictures the API may still have, for nothing.
+        stopped: shots of which nothing is rendered until somebody resumes them.
     """
 
     retry_failed: bool = False
@@ -84,6 +86,7 @@ class Wishes:
     restate: bool = False
     paid: bool = False
     collectable: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
 
 
 PAID_REASONS = frozenset((Reason.POSSIBLY_BILLED.value, Reason.PAID_EXPIRED.value))

@@ -65,6 +65,7 @@ class PlanHeader:
         credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
         quality: how its pictures are checked, see catalogs/campaigns/quality.py; {} where they are not.
         attempts: how many takes of a picture there may be; 1 also in a plan that is made as somebody approved it.
+        lines: of each shot that checks can reject pictures of, its line, see catalogs/assets/lines.py.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
     """
@@ -92,6 +93,7 @@ class PlanHeader:
     credentials: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     attempts: int = 1
+    lines: dict[str, str] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
 
@@ -112,7 +114,7 @@ class PlanHeader:
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
         said = {**asdict(self), "format": PLAN_FORMAT}
-        for name in ("server", "credentials", "quality"):  # which versions of before do not know
+        for name in ("server", "credentials", "quality", "lines"):  # which versions of before do not know
             if not said[name]:
                 del said[name]
         if self.attempts == 1:

@@ -101,6 +101,7 @@ def wanted_of(planned: Planned) -> Wanted:
         fingerprint=planned.fingerprint,
         render_fingerprint=planned.render_fingerprint,
         covers=planned.member.covers,
+        shot=planned.identity.shot,
         is_master=planned.is_master,
         parents=tuple(reference.sha256 for reference in planned.request.references if reference.is_render),
     )
@@ -113,6 +114,7 @@ def wanted_of_row(row: Row) -> Wanted:
         fingerprint=row["fingerprint"],
         render_fingerprint=row["render_fingerprint"],
         covers=row["covers"] or (),
+        shot=row["shot"],
         is_master=is_master(row),
         parents=tuple(parents_of(row)),
     )

@@ -13,6 +13,7 @@ from catalogs.inputs.reject_file import REJECTS_NAME
 from catalogs.money import Micro, micro, usd
 from catalogs.plans.decision import PAID_REASONS, UNWANTED, Work
 from catalogs.plans.file import PLAN_NAME, PlanHeader
+from catalogs.requests import Reason
 
 COUNTED = (
     "channel",
@@ -43,6 +44,9 @@ NOTED = (
     "sizes",
 )
 """Numbers that the rows of a plan do not say: they are noted in its file."""
+
+
+_NOT_FOR_GOOD = PAID_REASONS | {Reason.LINE_STOPPED.value}
 
 
 @dataclass
@@ -133,7 +137,7 @@ class PlanSummary:
             if row["action"] in UNWANTED:
                 continue
             self.assets += not is_master(row)
-            is_given_up = row["status"] == "failed" and row["reason"] not in PAID_REASONS
+            is_given_up = row["status"] == "failed" and row["reason"] not in _NOT_FOR_GOOD
             self.failed_before += is_given_up and not is_master(row)
             self.renders += row["estimated_seconds"] > 0 or row["estimated_cost_high"] > 0
             self.seconds += row["estimated_seconds"]
