@@ -48,8 +48,8 @@ def prepare_render(
         MuchIsGone: so much is gone that somebody must say that it is.
     """
     with withdrawing_all_the_same(path, say):
-        resume_shots(path, options.get("resume_shot") or (), say)
         if run_id is None:
+            resume_shots(path, options.get("resume_shot") or (), say)
             _look(path, say)
         else:
             _refuse_unread(path)
