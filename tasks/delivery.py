@@ -23,9 +23,9 @@ from catalogs.storage.store import Store
 from inference.engine import Engine, Rendered
 from inference.finishing.encode import FinishingError
 from inference.finishing.finish import Overlay, finish
-from inference.finishing.metadata import AssetMetadata
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
 from tasks.credentials import signed_with, signer_of
+from tasks.file_metadata import metadata_of
 from tasks.finishers import Finishers
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
@@ -48,6 +48,7 @@ class Delivery:
         self.meter = meter
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._signer = signer_of(header)
+        self._telling = header.telling
         self._judge = Judge(store, header)
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}  # fonts and logos, by content
@@ -133,7 +134,7 @@ class Delivery:
         with self._finishers.stage("finish"):
             drawn = row.get("overlay")
             overlay = Overlay(drawn, self._load) if drawn else None
-            metadata = _metadata(row, sign is not None)
+            metadata = metadata_of(row, self._telling, sign is not None)
             finished = finish(pixels, self._channels[row["channel"]], metadata, sign, overlay)
             small = thumbnail(finished.picture)
         self._outcomes.remark(remark.what for remark in finished.remarks)
@@ -189,16 +190,3 @@ def _made(row: Row, record: MasterRecord) -> Row:
         "cost": record.cost,
         "seed": row["seed"] if record.seed is None else record.seed,
     }
-
-
-def _metadata(row: Row, signed: bool) -> AssetMetadata:
-    return AssetMetadata(
-        fingerprint=row["fingerprint"],
-        brand=row["brand_id"],
-        product=row["look"],
-        proof=row["kind"] == "proof",
-        model=row["model"],
-        model_revision=row["model_revision"],
-        rights=row["legal_line"],
-        signed=signed,
-    )

@@ -12,6 +12,7 @@ from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import of_kind
+from catalogs.campaigns.metadata import of_kind as metadata_of_kind
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import Spent
 from catalogs.money import usd
@@ -154,6 +155,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         partial=inputs.options.partial,
         server=server_header(model.spec, campaign),
         credentials=signing.model_dump(mode="json") if signing else {},
+        metadata=metadata_of_kind(campaign.metadata, model.kind).said(),
         quality=campaign.quality.said() if campaign.quality and model.kind == "render" else {},
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from catalogs.campaigns.channels import Channel, resolve_channels
 from catalogs.campaigns.credentials import Credentials
+from catalogs.campaigns.metadata import Metadata
 from catalogs.campaigns.quality import Quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
@@ -31,7 +32,7 @@ NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digi
 NOT_YET = {
     "finishing.overlay": "overlays are a key of shots and of channels; move it there",
     "finishing.credentials": "content credentials are a section of their own; write `credentials: on` beside finishing",
-    "finishing.metadata": "every asset already carries its metadata; leave the key out",
+    "finishing.metadata": "what files tell is a section of its own; write `metadata:` beside finishing",
 }
 
 
@@ -64,6 +65,7 @@ class Campaign:
     channels: tuple[Channel, ...]
     finishing: Finishing
     credentials: Credentials | None
+    metadata: Metadata
     quality: Quality | None
     schedule: Schedule
     retention: Retention | None
@@ -137,6 +139,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         channels=channels,
         finishing=file.finishing,
         credentials=_placed_credentials(file.credentials, source),
+        metadata=file.metadata,
         quality=file.quality,
         schedule=file.schedule,
         retention=file.retention,

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
-from catalogs.campaigns.credentials import Credentials, of_kind
-from catalogs.campaigns.drawn_overlay import overlay_mark
+from catalogs.campaigns.credentials import of_kind
+from catalogs.campaigns.metadata import of_kind as metadata_of_kind
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
 from catalogs.columns import ReferenceRow
 from catalogs.identity import (
     Identity,
-    asset_fingerprint,
     master_channel,
     render_fingerprint,
     seed_for,
 )
 from catalogs.inputs.reject_file import Code
 from catalogs.plans.columns_read import localised_columns
+from catalogs.plans.finished import finished_fingerprint
 from catalogs.plans.overlays import Overlays
 from catalogs.plans.prompt_doubts import PromptDoubts
 from catalogs.plans.shot_sizes import ShotSizes, Size
@@ -34,25 +35,6 @@ from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 # (shot, variation, size) -> the render fingerprint and the photos its children build on
 _MadeKey = tuple[str, int, Size]
 _MadeValue = tuple[str, Photos]
-MASTER_SPEC = {"master": True}
-
-
-def finished_fingerprint(
-    render: str,
-    channel: Channel | None,
-    legal_line: str,
-    credentials: Credentials | None = None,
-    overlay: str | None = None,
-) -> str:
-    """The fingerprint of a render finished for a channel, None for a master of its own, and signed or not."""
-    if channel is None:
-        return asset_fingerprint(render, MASTER_SPEC, {})
-    finishing: dict[str, Any] = {"rights": legal_line}
-    if credentials is not None:
-        finishing["credentials"] = credentials.finishing_spec()
-    if overlay:
-        finishing["overlay"] = overlay_mark(overlay)
-    return asset_fingerprint(render, channel.finishing_spec(), finishing)
 
 
 class Expander:
@@ -81,7 +63,11 @@ class Expander:
         files: OverlayFiles,
     ) -> None:
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
-        self._credentials = of_kind(campaign.credentials, model.kind)
+        self._finished = partial(
+            finished_fingerprint,
+            credentials=of_kind(campaign.credentials, model.kind),
+            metadata=metadata_of_kind(campaign.metadata, model.kind),
+        )
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]
         self.doubts = Doubts()
@@ -325,7 +311,7 @@ class Expander:
             member=member,
             request=request,
             render_fingerprint=fingerprint,
-            fingerprint=finished_fingerprint(fingerprint, channel, legal_line, self._credentials, overlay),
+            fingerprint=self._finished(fingerprint, channel, legal_line, overlay=overlay),
             stage=self._stage_of[shot],
             format="png" if channel is None else channel.format,
             width=request.width if channel is None else channel.width,

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalogs.campaigns.credentials import Credentials
+from catalogs.campaigns.metadata import Metadata
 from catalogs.columns import PLAN, Row, filled
 from catalogs.errors import CampaignError, NewerFormat, StorageError
 from catalogs.references.places import Places
@@ -53,6 +54,7 @@ class PlanHeader:
         hosted: how a hosted engine is used, the budget included; {} for others.
         server: which image servers render, and what they said; {} for other engines.
         credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
+        metadata: what files tell of themselves that is another than usual, see catalogs/campaigns/metadata.py.
         quality: how its pictures are checked, see catalogs/campaigns/quality.py; {} where they are not.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
@@ -79,6 +81,7 @@ class PlanHeader:
     hosted: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
     credentials: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
@@ -92,6 +95,15 @@ class PlanHeader:
         """
         return Credentials.model_validate(self.credentials) if self.credentials else None
 
+    @property
+    def telling(self) -> Metadata:
+        """What its files tell of themselves.
+
+        Raises:
+            ValueError: the plan says of it what no campaign can.
+        """
+        return Metadata.model_validate(self.metadata)
+
     @cached_property
     def places(self) -> Places:
         """Where its photos may come from."""
@@ -100,7 +112,7 @@ class PlanHeader:
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
         said = {**asdict(self), "format": PLAN_FORMAT}
-        for name in ("server", "credentials", "quality"):  # which versions of before do not know
+        for name in ("server", "credentials", "metadata", "quality"):  # which versions of before do not know
             if not said[name]:
                 del said[name]
         return {METADATA_KEY: json.dumps(said, sort_keys=True).encode()}
