@@ -13,6 +13,7 @@ from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import of_kind
 from catalogs.campaigns.metadata import of_kind as metadata_of_kind
+from catalogs.campaigns.watermark import Mark
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import Spent
 from catalogs.money import usd
@@ -33,6 +34,7 @@ from tasks.hosted import hosted_header, model_warnings, spent_of
 from tasks.photos import web_photos
 from tasks.servers import server_header, server_warnings
 from tasks.takeover import signature_of
+from tasks.watermark import planned_mark
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Inputs:
     book: ReferenceBook
     photos: WebPhotos
     expander: Expander
+    mark: Mark | None
     compared: ComparedSizes
     bought_again: BoughtAgain = field(default_factory=BoughtAgain)
     unread: list[UnreadCommit] = field(default_factory=list)
@@ -91,7 +94,8 @@ def read_inputs(
     if problem := unknown_look_column(campaign, products.columns):
         raise problem
     files = OverlayFiles(book, Places.of(campaign.reference_roots, campaign.source))
-    expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today, files)
+    mark = planned_mark(campaign, model.kind)
+    expander = Expander(campaign, model, book.usable, products.columns, brands.columns, options.today, files, mark)
     expander.localised.refuse_other_types(products)
     expander.localised_brands.refuse_other_types(brands)
     return Inputs(
@@ -109,6 +113,7 @@ def read_inputs(
         book=book,
         photos=photos,
         expander=expander,
+        mark=mark,
         compared=ComparedSizes(campaign),
         unread=[error.naming(campaign.source) for error in unread],
     )
@@ -156,6 +161,7 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         server=server_header(model.spec, campaign),
         credentials=signing.model_dump(mode="json") if signing else {},
         metadata=metadata_of_kind(campaign.metadata, model.kind).said(),
+        watermark=inputs.mark.model_dump(mode="json") if inputs.mark else {},
         quality=campaign.quality.said() if campaign.quality and model.kind == "render" else {},
         hosted=hosted_header(model.spec, campaign, inputs.options, usd(inputs.spent.total)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

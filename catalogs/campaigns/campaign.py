@@ -20,6 +20,7 @@ from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Fini
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
 from catalogs.campaigns.shot_overlays import ShotOverlays, in_families, shot_overlays
 from catalogs.campaigns.value_wording import clipped, first_fault
+from catalogs.campaigns.watermark import Watermark
 from catalogs.campaigns.yaml_file import read_yaml
 from catalogs.errors import CampaignError, PackshotError, nearest
 from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
@@ -66,6 +67,7 @@ class Campaign:
     finishing: Finishing
     credentials: Credentials | None
     metadata: Metadata
+    watermark: Watermark | None
     quality: Quality | None
     schedule: Schedule
     retention: Retention | None
@@ -140,6 +142,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         finishing=file.finishing,
         credentials=_placed_credentials(file.credentials, source),
         metadata=file.metadata,
+        watermark=file.watermark,
         quality=file.quality,
         schedule=file.schedule,
         retention=file.retention,

@@ -15,6 +15,7 @@ from catalogs.assets.commits import identity_of
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import Credentials
 from catalogs.campaigns.metadata import Metadata
+from catalogs.campaigns.watermark import Mark
 from catalogs.columns import Row, value_of
 from catalogs.errors import CampaignError
 from catalogs.identity import MASTER_CHANNEL, lora_marks, render_fingerprint
@@ -24,7 +25,7 @@ from catalogs.plans.finished import finished_fingerprint
 from catalogs.plans.rows import request_of
 
 _OF_THE_HEADER = ("campaign", "kind", "engine", "model", "model_revision", "weight_precision")
-_SECTIONS = {Credentials.__name__: "credentials", Metadata.__name__: "metadata"}
+_SECTIONS = {Credentials.__name__: "credentials", Metadata.__name__: "metadata", Mark.__name__: "watermark"}
 
 
 def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
@@ -69,15 +70,17 @@ class _Rules:
     channels: Mapping[str, Channel]
     signing: Credentials | None
     telling: Metadata
+    mark: Mark | None
 
     @classmethod
     def of(cls, header: PlanHeader) -> _Rules:
         channels = {name: Channel.model_validate(spec) for name, spec in header.channels.items()}
-        return cls(lora_marks(header.lora), channels, header.signing, header.telling)
+        return cls(lora_marks(header.lora), channels, header.signing, header.telling, header.mark)
 
     def finished(self, render: str, channel: Channel | None, row: Row) -> str:
+        drawn = row.get("overlay")
         legal_line = row["legal_line"] or ""
-        return finished_fingerprint(render, channel, legal_line, self.signing, row.get("overlay"), self.telling)
+        return finished_fingerprint(render, channel, legal_line, self.signing, drawn, self.telling, self.mark)
 
 
 def _problem(row: Row, header: PlanHeader, rules: _Rules) -> str:

@@ -13,6 +13,7 @@ from catalogs.campaigns.credentials import of_kind
 from catalogs.campaigns.metadata import of_kind as metadata_of_kind
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
+from catalogs.campaigns.watermark import Mark
 from catalogs.columns import ReferenceRow
 from catalogs.identity import (
     Identity,
@@ -44,6 +45,7 @@ class Expander:
         probe: (base URI, reference URI) to the measured reference; raises ReferenceImageError.
         today: the day rights are judged on.
         files: the fonts and logos of overlays.
+        mark: the watermark of files, None without one.
 
     Attributes:
         doubts: of the photos met so far.
@@ -61,12 +63,14 @@ class Expander:
         brand_columns: Collection[str],
         today: date,
         files: OverlayFiles,
+        mark: Mark | None = None,
     ) -> None:
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
         self._finished = partial(
             finished_fingerprint,
             credentials=of_kind(campaign.credentials, model.kind),
             metadata=metadata_of_kind(campaign.metadata, model.kind),
+            mark=mark,
         )
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]

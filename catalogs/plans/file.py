@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from catalogs.campaigns.credentials import Credentials
 from catalogs.campaigns.metadata import Metadata
+from catalogs.campaigns.watermark import Mark
 from catalogs.columns import PLAN, Row, filled
 from catalogs.errors import CampaignError, NewerFormat, StorageError
 from catalogs.references.places import Places
@@ -55,6 +56,7 @@ class PlanHeader:
         server: which image servers render, and what they said; {} for other engines.
         credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
         metadata: what files tell of themselves that is another than usual, see catalogs/campaigns/metadata.py.
+        watermark: what marks files, see catalogs/campaigns/watermark.py; {} where nothing does.
         quality: how its pictures are checked, see catalogs/campaigns/quality.py; {} where they are not.
         reference_roots: where photos may come from, see catalogs/references/places.py; None in plans of before.
         signature: what tells the campaign from another of its name, see tasks/takeover.py; {} in plans of before.
@@ -82,6 +84,7 @@ class PlanHeader:
     server: dict[str, Any] = field(default_factory=dict)
     credentials: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    watermark: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     signature: dict[str, Any] = field(default_factory=dict)
     reference_roots: tuple[str, ...] | None = None
@@ -104,6 +107,15 @@ class PlanHeader:
         """
         return Metadata.model_validate(self.metadata)
 
+    @property
+    def mark(self) -> Mark | None:
+        """What marks its files, None where nothing does.
+
+        Raises:
+            ValueError: the plan says of it what no campaign can.
+        """
+        return Mark.model_validate(self.watermark) if self.watermark else None
+
     @cached_property
     def places(self) -> Places:
         """Where its photos may come from."""
@@ -112,7 +124,8 @@ class PlanHeader:
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
         said = {**asdict(self), "format": PLAN_FORMAT}
-        for name in ("server", "credentials", "metadata", "quality"):  # which versions of before do not know
+        # Which versions of before do not know.
+        for name in ("server", "credentials", "metadata", "watermark", "quality"):
             if not said[name]:
                 del said[name]
         return {METADATA_KEY: json.dumps(said, sort_keys=True).encode()}

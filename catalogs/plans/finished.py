@@ -8,6 +8,7 @@ from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import Credentials
 from catalogs.campaigns.drawn_overlay import overlay_mark
 from catalogs.campaigns.metadata import Metadata
+from catalogs.campaigns.watermark import Mark
 from catalogs.identity import asset_fingerprint
 
 MASTER_SPEC = {"master": True}
@@ -20,6 +21,7 @@ def finished_fingerprint(
     credentials: Credentials | None = None,
     overlay: str | None = None,
     metadata: Metadata | None = None,
+    mark: Mark | None = None,
 ) -> str:
     """The fingerprint of a render finished for a channel, None for a master of its own.
 
@@ -27,6 +29,7 @@ def finished_fingerprint(
         credentials: how it is signed, None where it is not.
         overlay: as `catalogs.campaigns.drawn_overlay.written` gives it.
         metadata: what the file tells; None is what it tells where nobody chooses.
+        mark: its watermark, None without one.
     """
     if channel is None:
         return asset_fingerprint(render, MASTER_SPEC, {})
@@ -38,4 +41,6 @@ def finished_fingerprint(
         finishing["overlay"] = overlay_mark(overlay)
     if spec := told.finishing_spec():
         finishing["metadata"] = spec
+    if mark is not None:
+        finishing["watermark"] = mark.finishing_spec()
     return asset_fingerprint(render, channel.finishing_spec(), finishing)

@@ -22,6 +22,8 @@ _ACTIONS = {
     "resize": "c2pa.resized",
     "background": "c2pa.edited",
     "overlay": "c2pa.edited",
+    # Bound to no soft-binding assertion: C2PA 2.3 has two words, and 2.4 deprecates the one without an ending.
+    "watermark": "c2pa.watermarked.unbound",
     "encode": "c2pa.transcoded",
 }
 _TRAINING = ("cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining")
