@@ -93,12 +93,6 @@ def test_a_fault_fails_the_asset_and_is_never_final(tmp_path: Path, plugin: str)
     assert not row["final"]
 
 
-def test_a_mark_that_greys_a_white_ground_fails(tmp_path: Path) -> None:
-    project = marking(tmp_path / "shop", "greying", channels=[{**PNG[0], "background": {"make": "white"}}])
-    assert set(project.render()[0].reasons) <= {"background_not_white"}
-    assert not project.render()[0].delivered
-
-
 def test_without_the_plug_in_commands_end_in_one_line(tmp_path: Path, packshot: Packshot) -> None:
     project = marking(tmp_path / "shop", "cornr")
     for command in ("plan", "check", "render"):

@@ -34,8 +34,8 @@ def test_as_it_is_written(tmp_path: Path) -> None:
     [
         ("watermark: on", "watermark: write the name of an installed plug-in"),
         ("watermark: [a]", "watermark: write the name of an installed plug-in"),
-        ("watermark: os:system", "watermark.plugin: write the name of an installed plug-in"),
-        ("watermark: ../marks.py", "watermark.plugin: write the name of an installed plug-in"),
+        ("watermark: os:system", "watermark: write the name of an installed plug-in"),
+        ("watermark: ../marks.py", "watermark: write the name of an installed plug-in"),
         ("watermark: {settings: {}}", "watermark.plugin: is missing"),
         ("watermark: {plugin: corner, key: 5}", "watermark.key: unknown key"),
         ("watermark: {plugin: corner, version: '1'}", "watermark.version: unknown key"),

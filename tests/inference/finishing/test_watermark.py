@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.watermark import Mark, Watermark
 from catalogs.requests import Reason
+from inference.finishing.finish import finish
+from inference.finishing.metadata import AssetMetadata
 from inference.finishing.watermark import BadPlugin, MarkedAsset, WatermarkFailed, load_marker
+from inference.finishing.white import BackgroundNotWhite
+from tests.drawn_packshots import drawn_packshot
 from tests.flows.marks import POINTS, install
 
 ASSET = MarkedAsset("7f" * 32, "square", "jpeg")
@@ -73,6 +78,15 @@ def test_a_fault_is_told(plugin: str, line: str) -> None:
         marker(plugin).marked(Image.new("RGB", (32, 24)), ASSET)
     assert line in str(caught.value)
     assert (caught.value.reason, caught.value.final) == (Reason.WATERMARK_FAILED, False)
+
+
+def test_a_mark_that_greys_a_white_ground_fails() -> None:
+    pixels = np.asarray(drawn_packshot((256, 256), (72, 56, 184, 210), seed=1).picture)
+    channel = Channel(name="square", width=256, height=256, format="png", background={"make": "white"})
+    told = AssetMetadata(ASSET.fingerprint, "Nord", "Mug")
+    finish(pixels, channel, told, marker=marker("corner").of(ASSET))
+    with pytest.raises(BackgroundNotWhite):
+        finish(pixels, channel, told, marker=marker("greying").of(ASSET))
 
 
 def test_one_name_of_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
