@@ -27,6 +27,7 @@ class Reason(StrEnum):
     MISSING_GLYPH = "missing_glyph"
     ENCODE_ERROR = "encode_error"
     CREDENTIALS_FAILED = "credentials_failed"
+    WATERMARK_FAILED = "watermark_failed"
     MODERATED = "moderated"
     POSSIBLY_BILLED = "possibly_billed"
     PAID_EXPIRED = "paid_expired"

@@ -45,6 +45,7 @@ from tasks.shard_job import ShardJob
 from tasks.stopping import begin, cancelled, closing, stopping
 from tasks.takeover import check_take_over, note_retiring, refuse_another
 from tasks.versions import check_deployment
+from tasks.watermark import check_watermark
 
 quiet()
 
@@ -236,6 +237,7 @@ def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tri
             check_access(header)
             if prepared.has_work:
                 check_signing(header)
+                check_watermark(header)
         # Nobody may be there to start again once the lease of a lost machine is over.
         patience, kind = 1.5 * LEASE_SECONDS, prepared.summary["kind"]
         meter = Meter(header.campaign, header.engine)

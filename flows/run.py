@@ -27,6 +27,7 @@ from tasks.prepare import Prepared
 from tasks.run_summary import costs_of_run, write_summary
 from tasks.settings import check_settings
 from tasks.takeover import check_take_over, refuse_another
+from tasks.watermark import check_watermark
 
 # Quiet and offline where the user has not said otherwise; a cold ephemeral server needs its time.
 _PREFECT_DEFAULTS = {
@@ -63,6 +64,7 @@ def run_campaign(
             check_access(header)
         if prepared.has_work and options.get("runner") != "ray":
             check_signing(header)
+            check_watermark(header)
             check_device(header)
             if header.engine == "diffusers":
                 check_attention_here((options.get("engine") or {}).get("attention", ""))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import FORMATS
 from catalogs.campaigns.credentials import of_kind
+from catalogs.campaigns.metadata import Metadata
 from catalogs.columns import Row
 from catalogs.plans.file import PlanHeader
 from catalogs.requests import RENDER_SCHEME
@@ -76,12 +77,12 @@ def _doubts(chain: Chain, has_timestamp: bool) -> Iterator[str]:
 class RowSigner:
     """Signs the files of a plan's rows, in any number of threads."""
 
-    def __init__(self, signing: Signing) -> None:
-        self._signing = signing
+    def __init__(self, signing: Signing, telling: Metadata) -> None:
+        self._signing, self._telling = signing, telling
 
     def of(self, row: Row) -> FileSign:
         """What signs one row's file."""
-        return FileSign(self._signing, FORMATS[row["format"]].mime, making_of(row))
+        return FileSign(self._signing, FORMATS[row["format"]].mime, making_of(row, self._telling))
 
 
 class FileSign:
@@ -113,23 +114,27 @@ def signer_of(header: PlanHeader) -> RowSigner | None:
     from inference.credentials.keys import load_key
     from inference.credentials.signing import Signing
 
-    return RowSigner(Signing(load_key(credentials, header.source), credentials))
+    return RowSigner(Signing(load_key(credentials, header.source), credentials), header.telling)
 
 
-def making_of(row: Row) -> Making:
-    """What a row's credential says of its making: the pictures the model saw, and the photos behind other shots'."""
+def making_of(row: Row, telling: Metadata) -> Making:
+    """What a row's credential says of its making: the pictures the model saw, and the photos behind other shots'.
+
+    Args:
+        telling: what files tell; names that they keep private stand in no credential.
+    """
     from inference.credentials.manifest import Making
 
     return Making(
-        title=row["look"],
-        model=row["model"],
-        model_revision=row["model_revision"],
-        sources=tuple(_sources(row)),
+        title=row["look"] if telling.product else "",
+        model=row["model"] if telling.model else "",
+        model_revision=row["model_revision"] if telling.model else "",
+        sources=tuple(_sources(row, telling.tells_photo_names)),
         version=_packshot(),
     )
 
 
-def _sources(row: Row) -> Iterator[Source]:
+def _sources(row: Row, named: bool) -> Iterator[Source]:
     from inference.credentials.manifest import Source
 
     seen = set()
@@ -140,7 +145,7 @@ def _sources(row: Row) -> Iterator[Source]:
         if reference["uri"].startswith(RENDER_SCHEME):
             yield Source("generated picture of the same product", "image/png", reference["sha256"], "shot")
         else:
-            yield Source.photo(reference["uri"], reference["sha256"], reference["role"])
+            yield Source.photo(reference["uri"], reference["sha256"], reference["role"], named)
 
 
 @cache

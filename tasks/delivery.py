@@ -25,19 +25,21 @@ from catalogs.storage.store import Store
 from inference.engine import Engine, Rendered
 from inference.finishing.encode import FinishingError
 from inference.finishing.finish import Overlay, finish
-from inference.finishing.metadata import AssetMetadata
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
+from inference.finishing.watermark import FileMarker, MarkedAsset
 from tasks.credentials import signed_with, signer_of
+from tasks.file_metadata import metadata_of
 from tasks.finishers import Finishers
 from tasks.line_watch import LineWatch
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.quality import Judge
 from tasks.shard_job import Render
+from tasks.watermark import marker_of
 
 
 class Delivery:
-    """Finishes and stores the pictures of one shard; raises OptionError where they are to be signed and cannot be.
+    """Finishes and stores the pictures of one shard; raises OptionError where they cannot be signed or marked.
 
     Args:
         known: what the record says of a render.
@@ -63,6 +65,7 @@ class Delivery:
         self.meter, self._lines = meter, lines
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._signer = signer_of(header)
+        self._telling, self._marker = header.telling, marker_of(header)
         self._judge = Judge(store, header, known)
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}  # fonts and logos, by content
@@ -137,6 +140,11 @@ class Delivery:
             self._files[file.sha256] = loaded
         return self._files[file.sha256]
 
+    def _marks(self, row: Row) -> FileMarker | None:
+        if self._marker is None:
+            return None
+        return self._marker.of(MarkedAsset(row["fingerprint"], row["channel"], row["format"]))
+
     def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
         """Store one asset and its thumbnail; what its row must say of the bytes."""
         if is_master(row):
@@ -154,8 +162,8 @@ class Delivery:
         with self._finishers.stage("finish"):
             drawn = row.get("overlay")
             overlay = Overlay(drawn, self._load) if drawn else None
-            metadata = _metadata(row, sign is not None)
-            finished = finish(pixels, self._channels[row["channel"]], metadata, sign, overlay)
+            metadata = metadata_of(row, self._telling, sign is not None)
+            finished = finish(pixels, self._channels[row["channel"]], metadata, sign, overlay, self._marks(row))
             small = thumbnail(finished.picture)
         self._outcomes.remark(remark.what for remark in finished.remarks)
         key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
@@ -210,16 +218,3 @@ def _made(row: Row, record: MasterRecord) -> Row:
         "cost": record.cost,
         "seed": row["seed"] if record.seed is None else record.seed,
     }
-
-
-def _metadata(row: Row, signed: bool) -> AssetMetadata:
-    return AssetMetadata(
-        fingerprint=row["fingerprint"],
-        brand=row["brand_id"],
-        product=row["look"],
-        proof=row["kind"] == "proof",
-        model=row["model"],
-        model_revision=row["model_revision"],
-        rights=row["legal_line"],
-        signed=signed,
-    )

@@ -14,8 +14,16 @@ from tasks.shard_job import Progress, Render
 
 MAX_ATTEMPTS = 3
 # What says nothing about the asset itself, however often it happens: an upstream shot that is missing, a wait, a signer
-# or a time-stamp authority that is away, a shot that is stopped.
-_NO_VERDICT = frozenset((Reason.UPSTREAM_FAILED, Reason.NOT_READY, Reason.CREDENTIALS_FAILED, Reason.LINE_STOPPED))
+# or a time-stamp authority that is away, a plug-in that fails, a shot that is stopped.
+_NO_VERDICT = frozenset(
+    (
+        Reason.UPSTREAM_FAILED,
+        Reason.NOT_READY,
+        Reason.CREDENTIALS_FAILED,
+        Reason.WATERMARK_FAILED,
+        Reason.LINE_STOPPED,
+    )
+)
 
 
 class OutcomeRows:

@@ -16,6 +16,8 @@ from catalogs.assets.starts import new_start
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import of_kind
+from catalogs.campaigns.metadata import of_kind as metadata_of_kind
+from catalogs.campaigns.watermark import Mark
 from catalogs.inputs.reader import Catalog
 from catalogs.journal.sums import Spent
 from catalogs.money import usd
@@ -37,6 +39,7 @@ from tasks.hosted import hosted_header, model_warnings, spent_of
 from tasks.photos import web_photos
 from tasks.servers import server_header, server_warnings
 from tasks.takeover import signature_of
+from tasks.watermark import planned_mark
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Inputs:
     attempts: int
     lines: dict[str, str]
     stops: dict[str, Stop]
+    mark: Mark | None
     compared: ComparedSizes
     bought_again: BoughtAgain = field(default_factory=BoughtAgain)
     unread: list[UnreadCommit] = field(default_factory=list)
@@ -102,16 +106,9 @@ def read_inputs(
         raise problem
     files = OverlayFiles(book, Places.of(campaign.reference_roots, campaign.source))
     attempts, lines = attempts_of(campaign, model.kind), shot_lines(campaign, model)
-    expander = Expander(
-        campaign,
-        model,
-        book.usable,
-        products.columns,
-        brands.columns,
-        options.today,
-        files,
-        partial(history.takes.standing, attempts=attempts),
-    )
+    mark, standing = planned_mark(campaign, model.kind), partial(history.takes.standing, attempts=attempts)
+    columns = (products.columns, brands.columns)
+    expander = Expander(campaign, model, book.usable, *columns, options.today, files, standing, mark)
     expander.localised.refuse_other_types(products)
     expander.localised_brands.refuse_other_types(brands)
     return Inputs(
@@ -132,6 +129,7 @@ def read_inputs(
         attempts=attempts,
         lines=lines,
         stops=stops_of(store, campaign.name, history, lines),
+        mark=mark,
         compared=ComparedSizes(campaign),
         unread=[error.naming(campaign.source) for error in unread],
     )
@@ -202,6 +200,8 @@ def plan_header(inputs: Inputs) -> PlanHeader:
         partial=inputs.options.partial,
         server=server_header(model.spec, campaign),
         credentials=signing.model_dump(mode="json") if signing else {},
+        metadata=metadata_of_kind(campaign.metadata, model.kind).said(),
+        watermark=inputs.mark.model_dump(mode="json") if inputs.mark else {},
         quality=campaign.quality.said() if campaign.quality and model.kind == "render" else {},
         attempts=inputs.attempts,
         lines=inputs.lines,

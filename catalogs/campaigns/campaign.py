@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from catalogs.campaigns.channels import Channel, resolve_channels
 from catalogs.campaigns.credentials import Credentials
+from catalogs.campaigns.metadata import Metadata
 from catalogs.campaigns.quality import Quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
@@ -19,6 +20,7 @@ from catalogs.campaigns.sections import Budget, CampaignFile, CatalogPaths, Fini
 from catalogs.campaigns.shot_links import ShotReference, check_links, shot_references, stages_of
 from catalogs.campaigns.shot_overlays import ShotOverlays, in_families, shot_overlays
 from catalogs.campaigns.value_wording import clipped, first_fault
+from catalogs.campaigns.watermark import Watermark
 from catalogs.campaigns.yaml_file import read_yaml
 from catalogs.errors import CampaignError, PackshotError, nearest
 from catalogs.storage.uris import bucket_of, resolve_uri, split_uri
@@ -31,7 +33,7 @@ NAME_RULE = "use lower-case letters, digits, '-' and '_', first a letter or digi
 NOT_YET = {
     "finishing.overlay": "overlays are a key of shots and of channels; move it there",
     "finishing.credentials": "content credentials are a section of their own; write `credentials: on` beside finishing",
-    "finishing.metadata": "every asset already carries its metadata; leave the key out",
+    "finishing.metadata": "what files tell is a section of its own; write `metadata:` beside finishing",
 }
 
 
@@ -64,6 +66,8 @@ class Campaign:
     channels: tuple[Channel, ...]
     finishing: Finishing
     credentials: Credentials | None
+    metadata: Metadata
+    watermark: Watermark | None
     quality: Quality | None
     schedule: Schedule
     retention: Retention | None
@@ -137,6 +141,8 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         channels=channels,
         finishing=file.finishing,
         credentials=_placed_credentials(file.credentials, source),
+        metadata=file.metadata,
+        watermark=file.watermark,
         quality=file.quality,
         schedule=file.schedule,
         retention=file.retention,

@@ -10,11 +10,13 @@ from pydantic import Field, field_validator
 from catalogs.campaigns.credentials import Credentials, as_section
 from catalogs.campaigns.locale_names import checked_locale
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
+from catalogs.campaigns.metadata import Metadata
 from catalogs.campaigns.overlays import OverlayElement
 from catalogs.campaigns.quality import Quality, as_quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
 from catalogs.campaigns.section import Section
+from catalogs.campaigns.watermark import Watermark, as_watermark
 
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 MAX_VARIATIONS = 100
@@ -241,6 +243,8 @@ class CampaignFile(Section):
         copy_: texts for overlays, by name and language: `headline: {en: ..., de: ...}`. Each is a template too.
         finishing: what happens between a master and its assets.
         credentials: `on`, or a section: content credentials (C2PA) in every delivered file, but for proofs.
+        metadata: what delivered files tell the public; without it all but prompts is told.
+        watermark: an installed plug-in by name, or a section: it marks every delivered file but proofs.
         quality: `on`, or a section: checks of every picture but proofs, and from which numbers on a person is to look.
         schedule: when the scheduled flow takes the campaign; `packshot render` renders it on any day.
         retention: how long what nothing needs any more is kept, for `packshot prune`; without it that deletes nothing.
@@ -272,6 +276,8 @@ class CampaignFile(Section):
     copy_: dict[str, dict[str, str]] = Field(default_factory=dict, alias="copy")
     finishing: Finishing = Finishing()
     credentials: Credentials | None = None
+    metadata: Metadata = Metadata()
+    watermark: Watermark | None = None
     quality: Quality | None = None
     schedule: Schedule = Schedule()
     retention: Retention | None = None
@@ -287,6 +293,11 @@ class CampaignFile(Section):
     @classmethod
     def _credentials(cls, value: object) -> object:
         return as_section(value)
+
+    @field_validator("watermark", mode="before")
+    @classmethod
+    def _watermark(cls, value: object) -> object:
+        return as_watermark(value)
 
     @field_validator("quality", mode="before")
     @classmethod

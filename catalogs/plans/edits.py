@@ -7,22 +7,25 @@ for ever. So fingerprints are computed again from what header and row ask for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from catalogs.assets.commits import identity_of
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import Credentials
+from catalogs.campaigns.metadata import Metadata
+from catalogs.campaigns.watermark import Mark
 from catalogs.columns import Row, value_of
 from catalogs.errors import CampaignError
 from catalogs.identity import MASTER_CHANNEL, lora_marks, render_fingerprint
 from catalogs.plans.decision import UNWANTED, Work
-from catalogs.plans.expansion import finished_fingerprint
 from catalogs.plans.file import PlanFile, PlanHeader
+from catalogs.plans.finished import finished_fingerprint
 from catalogs.plans.rows import request_of
 
 _OF_THE_HEADER = ("campaign", "kind", "engine", "model", "model_revision", "weight_precision")
+_SECTIONS = {Credentials.__name__: "credentials", Metadata.__name__: "metadata", Mark.__name__: "watermark"}
 
 
 def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
@@ -32,17 +35,15 @@ def refuse_edits(plan: PlanFile, rows: Iterable[Row]) -> None:
         CampaignError: the first row that is not what was planned.
     """
     try:
-        lora = lora_marks(plan.header.lora)
-        channels = {name: Channel.model_validate(spec) for name, spec in plan.header.channels.items()}
-        signing = plan.header.signing
+        rules = _Rules.of(plan.header)
     except ValidationError as error:
-        what = "credentials" if error.title == Credentials.__name__ else "channels"
+        what = _SECTIONS.get(error.title, "channels")
         raise _edited(plan, "its header", f"{what}: {error.errors()[0]['msg'].lower()}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _edited(plan, "its header", "channels or LoRA files are none") from None
     seen: set[bytes] = set()
     for row in rows:
-        problem = "" if _is_not_made(row) else _problem(row, plan.header, lora, channels, signing)
+        problem = "" if _is_not_made(row) else _problem(row, plan.header, rules)
         digest = identity_of(row).digest()
         if digest in seen and row["action"] not in UNWANTED:
             problem = "it stands in the plan twice"
@@ -61,14 +62,33 @@ def _edited(plan: PlanFile, where: str, problem: str) -> CampaignError:
     return CampaignError(plan.uri, where, f"{problem}: it was changed after it was planned", "plan again")
 
 
-def _problem(
-    row: Row, header: PlanHeader, lora: tuple[str, ...], channels: Mapping[str, Channel], signing: Credentials | None
-) -> str:
+@dataclass(frozen=True)
+class _Rules:
+    """What of a plan's header enters the fingerprints of its rows."""
+
+    lora: tuple[str, ...]
+    channels: Mapping[str, Channel]
+    signing: Credentials | None
+    telling: Metadata
+    mark: Mark | None
+
+    @classmethod
+    def of(cls, header: PlanHeader) -> _Rules:
+        channels = {name: Channel.model_validate(spec) for name, spec in header.channels.items()}
+        return cls(lora_marks(header.lora), channels, header.signing, header.telling, header.mark)
+
+    def finished(self, render: str, channel: Channel | None, row: Row) -> str:
+        drawn = row.get("overlay")
+        legal_line = row["legal_line"] or ""
+        return finished_fingerprint(render, channel, legal_line, self.signing, drawn, self.telling, self.mark)
+
+
+def _problem(row: Row, header: PlanHeader, rules: _Rules) -> str:
     for name in _OF_THE_HEADER:
         if value_of(row, name) != getattr(header, name):
             return f"its {name} is not the plan's"
     try:
-        request = replace(request_of(row), lora=lora)
+        request = replace(request_of(row), lora=rules.lora)
         if request.seed_device != header.seed_device:
             return "its seed_device is not the plan's"
         render = render_fingerprint(request)
@@ -76,11 +96,10 @@ def _problem(
             return "its render fingerprint is not that of what it asks for"
         if bool(row["take"]) != bool(row["take_of"]):
             return "it names no first take, or is that itself"
-        channel = channels.get(row["channel"])
+        channel = rules.channels.get(row["channel"])
         if channel is None and not row["channel"].startswith(MASTER_CHANNEL):
             return "its channel is not the plan's"
-        finished = finished_fingerprint(render, channel, row["legal_line"] or "", signing, row.get("overlay"))
-        if finished != row["fingerprint"]:
+        if rules.finished(render, channel, row) != row["fingerprint"]:
             return "its fingerprint is not that of how it is finished"
     except (TypeError, ValueError, KeyError, AttributeError):
         return "it lacks what a picture is made from"

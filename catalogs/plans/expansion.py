@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any, NamedTuple
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.campaigns.channels import Channel
-from catalogs.campaigns.credentials import Credentials, of_kind
-from catalogs.campaigns.drawn_overlay import overlay_mark
+from catalogs.campaigns.credentials import of_kind
+from catalogs.campaigns.metadata import of_kind as metadata_of_kind
 from catalogs.campaigns.shot_links import ShotReference
 from catalogs.campaigns.templates import EmptyField, PromptTemplate
+from catalogs.campaigns.watermark import Mark
 from catalogs.columns import ReferenceRow
 from catalogs.identity import (
     Identity,
-    asset_fingerprint,
     master_channel,
     render_fingerprint,
     seed_for,
 )
 from catalogs.inputs.reject_file import Code
 from catalogs.plans.columns_read import localised_columns
+from catalogs.plans.finished import finished_fingerprint
 from catalogs.plans.overlays import Overlays
 from catalogs.plans.prompt_doubts import PromptDoubts
 from catalogs.plans.shot_sizes import ShotSizes, Size
@@ -35,25 +37,6 @@ from catalogs.requests import RENDER_SCHEME, Reference, RenderRequest
 # (shot, variation, size) -> the render fingerprint and the photos its children build on
 _MadeKey = tuple[str, int, Size]
 _MadeValue = tuple[str, Photos]
-MASTER_SPEC = {"master": True}
-
-
-def finished_fingerprint(
-    render: str,
-    channel: Channel | None,
-    legal_line: str,
-    credentials: Credentials | None = None,
-    overlay: str | None = None,
-) -> str:
-    """The fingerprint of a render finished for a channel, None for a master of its own, and signed or not."""
-    if channel is None:
-        return asset_fingerprint(render, MASTER_SPEC, {})
-    finishing: dict[str, Any] = {"rights": legal_line}
-    if credentials is not None:
-        finishing["credentials"] = credentials.finishing_spec()
-    if overlay:
-        finishing["overlay"] = overlay_mark(overlay)
-    return asset_fingerprint(render, channel.finishing_spec(), finishing)
 
 
 class _Render(NamedTuple):
@@ -73,6 +56,7 @@ class Expander:
         today: the day rights are judged on.
         files: the fonts and logos of overlays.
         standing: from the render fingerprint of a request at take 0 to the take that is asked for.
+        mark: the watermark of files, None without one.
 
     Attributes:
         doubts: of the photos met so far.
@@ -91,10 +75,16 @@ class Expander:
         today: date,
         files: OverlayFiles,
         standing: Callable[[str], int],
+        mark: Mark | None = None,
     ) -> None:
         self._standing = standing
         self._campaign, self._model, self._probe, self._today = campaign, model, probe, today
-        self._credentials = of_kind(campaign.credentials, model.kind)
+        self._finished = partial(
+            finished_fingerprint,
+            credentials=of_kind(campaign.credentials, model.kind),
+            metadata=metadata_of_kind(campaign.metadata, model.kind),
+            mark=mark,
+        )
         self._stage_of = {shot: i for i, stage in enumerate(campaign.stages) for shot in stage}
         self._order = [shot for stage in campaign.stages for shot in stage]
         self.doubts = Doubts()
@@ -331,7 +321,7 @@ class Expander:
             request=render.request,
             render_fingerprint=render.fingerprint,
             take_of=render.take_of,
-            fingerprint=finished_fingerprint(render.fingerprint, channel, legal_line, self._credentials, overlay),
+            fingerprint=self._finished(render.fingerprint, channel, legal_line, overlay=overlay),
             stage=self._stage_of[shot],
             format="png" if channel is None else channel.format,
             width=size[0] if channel is None else channel.width,

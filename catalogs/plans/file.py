@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalogs.campaigns.credentials import Credentials
+from catalogs.campaigns.metadata import Metadata
+from catalogs.campaigns.watermark import Mark
 from catalogs.columns import PLAN, Row, filled
 from catalogs.errors import CampaignError, NewerFormat, StorageError
 from catalogs.references.places import Places
@@ -63,6 +65,8 @@ class PlanHeader:
         hosted: how a hosted engine is used, the budget included; {} for others.
         server: which image servers render, and what they said; {} for other engines.
         credentials: how files are signed, see catalogs/campaigns/credentials.py; {} where they are not. Never a key.
+        metadata: what files tell of themselves that is another than usual, see catalogs/campaigns/metadata.py.
+        watermark: what marks files, see catalogs/campaigns/watermark.py; {} where nothing does.
         quality: how its pictures are checked, see catalogs/campaigns/quality.py; {} where they are not.
         attempts: how many takes of a picture there may be; 1 also in a plan that is made as somebody approved it.
         lines: of each shot that checks can reject pictures of, its line, see catalogs/assets/lines.py.
@@ -91,6 +95,8 @@ class PlanHeader:
     hosted: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
     credentials: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    watermark: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     attempts: int = 1
     lines: dict[str, str] = field(default_factory=dict)
@@ -106,6 +112,24 @@ class PlanHeader:
         """
         return Credentials.model_validate(self.credentials) if self.credentials else None
 
+    @property
+    def telling(self) -> Metadata:
+        """What its files tell of themselves.
+
+        Raises:
+            ValueError: the plan says of it what no campaign can.
+        """
+        return Metadata.model_validate(self.metadata)
+
+    @property
+    def mark(self) -> Mark | None:
+        """What marks its files, None where nothing does.
+
+        Raises:
+            ValueError: the plan says of it what no campaign can.
+        """
+        return Mark.model_validate(self.watermark) if self.watermark else None
+
     @cached_property
     def places(self) -> Places:
         """Where its photos may come from."""
@@ -114,7 +138,8 @@ class PlanHeader:
     def encode(self) -> dict[bytes, bytes]:
         # One that was read of an older format is written in today's.
         said = {**asdict(self), "format": PLAN_FORMAT}
-        for name in ("server", "credentials", "quality", "lines"):  # which versions of before do not know
+        # Which versions of before do not know.
+        for name in ("server", "credentials", "metadata", "watermark", "quality", "lines"):
             if not said[name]:
                 del said[name]
         if self.attempts == 1:

@@ -22,6 +22,8 @@ _ACTIONS = {
     "resize": "c2pa.resized",
     "background": "c2pa.edited",
     "overlay": "c2pa.edited",
+    # Bound to no soft-binding assertion: C2PA 2.3 has two words, and 2.4 deprecates the one without an ending.
+    "watermark": "c2pa.watermarked.unbound",
     "encode": "c2pa.transcoded",
 }
 _TRAINING = ("cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining")
@@ -36,6 +38,7 @@ _FORMATS = {
     "webp": "image/webp",
 }
 _MAX_TITLE = 200
+UNNAMED = "generated picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,17 @@ class Source:
     role: str
 
     @classmethod
-    def photo(cls, uri: str, sha256: str, role: str) -> Source:
-        """A photo by where it is: of that the name of the file alone, as folders and queries of URLs may be private."""
+    def photo(cls, uri: str, sha256: str, role: str, named: bool = True) -> Source:
+        """A photo by where it is: of that the name of the file alone, as folders and queries of URLs may be private.
+
+        Args:
+            named: False keeps that name private too.
+        """
         path = urlsplit(uri).path if "://" in uri else uri
-        title = posixpath.basename(path)
-        extension = posixpath.splitext(title)[1].lstrip(".").lower()
-        return cls(title[:_MAX_TITLE] or "photo", _FORMATS.get(extension, "application/octet-stream"), sha256, role)
+        name = posixpath.basename(path)
+        extension = posixpath.splitext(name)[1].lstrip(".").lower()
+        title = name[:_MAX_TITLE] if named else ""
+        return cls(title or "photo", _FORMATS.get(extension, "application/octet-stream"), sha256, role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,8 @@ class Making:
     """How the picture of a file was made.
 
     Attributes:
-        title: what the file is called in its credential.
+        title: what the file is called in its credential, "" to keep that private.
+        model: what made the pixels, "" to keep that private.
         sources: reference pictures, in the order the model saw them, and the photos behind other shots' pictures.
         composite: pixels of a real photo stay in it; without one, references only told the model what to make.
         version: of packshot.
@@ -94,7 +103,7 @@ def manifest(
         assertions.append(_assertion("cawg.training-mining", {"entries": {name: {"use": use} for name in _TRAINING}}))
     return {
         "claim_generator_info": [_named("packshot", making.version)],
-        "title": making.title[:_MAX_TITLE],
+        "title": making.title[:_MAX_TITLE] or UNNAMED,
         "format": mime,
         "ingredients": [
             {"title": source.title, "format": source.format, "relationship": "inputTo", "label": label}
@@ -112,8 +121,9 @@ def _created(making: Making) -> dict[str, Any]:
     created: dict[str, Any] = {
         "action": "c2pa.created",
         "digitalSourceType": SOURCE_TYPES + (COMPOSITE if making.composite else GENERATED),
-        "softwareAgent": _named(making.model, making.model_revision),
     }
+    if making.model:
+        created["softwareAgent"] = _named(making.model, making.model_revision)
     if making.sources:
         # c2pa keeps no hash of a picture that is itself unsigned.
         told = {label: {"role": one.role, "sha256": one.sha256} for label, one in _labelled(making.sources)}

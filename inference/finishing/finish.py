@@ -1,4 +1,4 @@
-"""From a master's pixels to a delivered file: crop, background, overlay, encode, sign, hash, in this order.
+"""From a master's pixels to a delivered file: crop, background, overlay, watermark, encode, sign, hash, in this order.
 
 Metadata is written by the one encoding of each file, because a second save by any tool drops it, and
 signing must come after it, because any later change makes the credential read as tampered.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from inference.finishing.metadata import AssetMetadata, embedded
 from inference.finishing.overlay import Load, paint
 from inference.finishing.pixels import as_image, pixel_sha256
 from inference.finishing.sign import Edit, Sign, crop_edits, signed_within_limit
+from inference.finishing.watermark import FileMarker
 from inference.finishing.white import made_white, refuse_off_white
 from inference.quality.background import white_edge
 
@@ -97,6 +98,7 @@ def finish(
     metadata: AssetMetadata,
     sign: Sign | None = None,
     overlay: Overlay | None = None,
+    marker: FileMarker | None = None,
 ) -> Finished:
     """Finish one master for one channel. The same input and library versions give the same bytes, where nobody signs.
 
@@ -104,17 +106,22 @@ def finish(
 
     Args:
         sign: makes a signed file of an encoded one, see `inference.finishing.sign`.
+        marker: what puts a watermark into the pixels, see `inference.finishing.watermark`; never into a proof.
 
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG; or looks too bad so.
         TextDoesNotFit, MissingGlyph, OverlayFileError: the overlay cannot be drawn.
-        BackgroundNotWhite: a white background was asked for and cannot be made.
+        BackgroundNotWhite: a white background was asked for and cannot be made, or the watermark made it grey.
+        WatermarkFailed: the plug-in failed.
         FinishingError: the codec refused the picture, or the file could not be signed.
     """
     shaped = _shaped(as_image(pixels), channel, metadata.proof)
     measures: dict[str, float] = {}
     if overlay is not None:
         _paint(shaped, overlay, measures)
+    if marker is not None and not metadata.proof:
+        marked, edits = marker.marked(shaped.picture), [*shaped.edits, marker.edit]
+        shaped = replace(shaped, picture=marked, edits=edits)
     encode = partial(_encoded, shaped.picture, embedded(metadata, channel.format), measures)
     data, quality = signed_within_limit(encode, channel, sign, shaped.edits) if sign else encode(channel)
     if channel.makes_white and not metadata.proof:

@@ -25,7 +25,7 @@ class Edit:
         parameters: texts and whole numbers; others would not be told as they are.
     """
 
-    step: Literal["crop", "resize", "background", "overlay", "encode"]
+    step: Literal["crop", "resize", "background", "overlay", "watermark", "encode"]
     parameters: Mapping[str, str | int] = field(default_factory=dict)
 
 

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import pairwise
@@ -17,7 +18,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, features
 
 from catalogs.campaigns.drawn_overlay import DrawnText
-from catalogs.errors import EngineError
+from catalogs.errors import EngineError, one_line
 from catalogs.references.fonts import BadFont, FontFile, read_font
 from catalogs.requests import Reason
 from inference.finishing.encode import FinishingError
@@ -90,18 +91,23 @@ class SetText:
     language: str
 
     def draw(self, picture: Image.Image, colour: str) -> None:
-        """Write it onto an RGB picture."""
+        """Write it onto an RGB picture.
+
+        Raises:
+            BadFontFile: a letter is damaged.
+        """
         canvas = ImageDraw.Draw(picture)
         for line in self.lines:
-            canvas.text(
-                (line.left, line.baseline),
-                line.text,
-                fill=colour,
-                font=self.face,
-                anchor="ls",
-                direction=self.direction,
-                language=self.language or None,
-            )
+            with _letters(line.text):
+                canvas.text(
+                    (line.left, line.baseline),
+                    line.text,
+                    fill=colour,
+                    font=self.face,
+                    anchor="ls",
+                    direction=self.direction,
+                    language=self.language or None,
+                )
 
 
 def set_text(
@@ -118,7 +124,7 @@ def set_text(
     Raises:
         TextDoesNotFit: not even at its least size.
         MissingGlyph: the font lacks a character.
-        BadFontFile: it is no font.
+        BadFontFile: it is no font, or a letter of it is damaged.
         NoShaping: this machine cannot shape letters.
     """
     _refuse_no_shaping()
@@ -126,6 +132,13 @@ def set_text(
     if lacking := checked.lacking(element.text):
         named = ", ".join(f"{mark!r} (U+{ord(mark):04X})" for mark in lacking[:5])
         raise MissingGlyph(f"{checked.family} has no {named} of {_shown(element.text)}")
+    with _letters(element.text):
+        return _largest(element, path, frame, room, padding)
+
+
+def _largest(
+    element: DrawnText, path: Path, frame: tuple[int, int], room: Box, padding: tuple[float, float]
+) -> SetText:
     sizes = _sizes(element, min(frame))
     tried = partial(_at_size, element, path, room, padding, _lengths(element, path, sizes[0]))
     low, high = 0, len(sizes)  # by bisection the first that fits
@@ -140,6 +153,16 @@ def set_text(
         fix = "shorten it, give it more room or lines, or a smaller min_size"
         raise TextDoesNotFit(f"{_shown(element.text)} does not fit into {where}; {fix}")
     return _with_whole_words(best(), fits)
+
+
+@contextmanager
+def _letters(text: str) -> Iterator[None]:
+    """A font is tried with one letter when it is checked: what FreeType says of others is told like that."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError, Image.DecompressionBombError) as error:
+        problem = one_line(str(error)) or type(error).__name__
+        raise BadFontFile(f"a font cannot write {_shown(text)} ({problem}); save the font again") from error
 
 
 def _with_whole_words(largest: SetText, smaller: Iterable[Callable[[], SetText]]) -> SetText:

@@ -12,7 +12,7 @@ from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.credentials import Credentials, of_kind
 from catalogs.errors import CampaignError
 from catalogs.identity import asset_fingerprint
-from catalogs.plans.expansion import finished_fingerprint
+from catalogs.plans.finished import finished_fingerprint
 
 CAMPAIGN = """
 name: spring

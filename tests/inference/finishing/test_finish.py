@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import time
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -214,3 +215,17 @@ def test_builtin_limits_are_kept_by_a_grainy_master() -> None:
         assert finished.quality < target.quality
         assert target.max_bytes is not None
         assert len(finished.data) <= target.max_bytes
+
+
+def test_the_longest_metadata_there_may_be_fits_a_jpeg() -> None:
+    one = "&" * 100_000
+    most = AssetMetadata(one, one, one, False, one, one, one, True, one, one, one, one, one)
+    image = opened(finish(gradient(), channel(format="jpeg"), most).data)
+    assert xmp_of(image).count("&amp;") > 5_000
+
+
+def test_what_is_empty_is_not_said() -> None:
+    image = opened(finish(gradient(), channel(format="jpeg"), AssetMetadata("", "", "")).data)
+    assert 0x010E not in image.getexif()
+    said = re.findall(r"<(\w+:\w+)>", xmp_of(image))
+    assert said == ["xmp:CreatorTool", "Iptc4xmpExt:DigitalSourceType"]

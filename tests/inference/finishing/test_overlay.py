@@ -250,3 +250,13 @@ def test_without_raqm_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.finishing.typesetting.features.check", lambda name: False)
     with pytest.raises(NoShaping, match="install libfribidi"):
         place(text="x", anchor="top")
+
+
+def test_a_letter_that_cannot_be_drawn_is_told_as_its_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*_: Any, **__: Any) -> None:
+        raise OSError("invalid outline")
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getbbox", damaged)
+    with pytest.raises(FinishingError, match=r"cannot write 'Hg' \(invalid outline\); save the font again") as caught:
+        place(text="Hg", size=10, anchor="top")
+    assert (caught.value.reason, caught.value.final) == (Reason.REFERENCE_INVALID, True)
