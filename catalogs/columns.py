@@ -157,6 +157,7 @@ class Row(TypedDict, total=False):
     verdict: Annotated[
         str | None, _outcome(_TEXT, "`accepted`, `needs_review` or `rejected`, where its campaign asks for checks")
     ]
+    judged_by: Annotated[str | None, _outcome(_TEXT, "`person` where somebody gave the verdict; null where checks did")]
     score: Annotated[float | None, _outcome(_NUMBER, "of its checks, from 0 to 1: 0.5 where the worst is at its limit")]
     line: Annotated[str | None, _outcome(_TEXT, "what its shot asks for, hashed, where checks may reject its pictures")]
     ai_label_required: Annotated[bool, _carried(_FLAG, "whether it must be labelled as made by AI")]

@@ -18,6 +18,7 @@ from flows.cli_fetch import fetch
 from flows.cli_import import import_command
 from flows.cli_models import models
 from flows.cli_options import CAMPAIGN, JSON, Finite, engine_options, metrics_options, named, planning_options
+from flows.cli_outliers import outliers
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines
 from flows.cli_prune import prune
@@ -64,7 +65,8 @@ def _fail(message: str, code: int) -> None:
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, commands=[channels, credentials, fetch, prune, stats]
+    context_settings={"help_option_names": ["-h", "--help"]},
+    commands=[channels, credentials, fetch, outliers, prune, stats],
 )
 @click.version_option(package_name="packshot")
 def cli() -> None:

@@ -114,8 +114,13 @@ class Delivery:
         if judged.is_new:
             picture = (render.rows[0]["look"], judged.verdict is Verdict.REJECTED)
             self._lines.add(render.request.shot, render.fingerprint, picture)
+        said: Row = {
+            "verdict": judged.verdict,
+            "score": judged.score,
+            "judged_by": judged.judged_by,
+            "line": self._lines.line_of(render.request.shot),
+        }
         for row in render.rows:
-            said: Row = {"verdict": judged.verdict, "score": judged.score, "line": self._lines.line_of(row["shot"])}
             try:
                 stored = self._store_asset(row, master, pixels)
             except FinishingError as error:

@@ -116,6 +116,7 @@ class OutcomeRows:
             "quality": {},
             "verdict": None,
             "score": None,
+            "judged_by": None,
             "line": None,
             "shard": self._shard,
             "attempt_id": self._attempt,

@@ -33,6 +33,7 @@ class Judged:
         faults: for which it is rejected; of one that is not, for which it is to be looked at.
         problem: why it could not be checked, "" where it was.
         is_new: the record said nothing of it.
+        judged_by: "person", or None where checks did.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Judged:
     faults: tuple[Fault, ...] = ()
     problem: str = ""
     is_new: bool = True
+    judged_by: str | None = None
 
     @property
     def remarks(self) -> list[str]:
@@ -55,6 +57,12 @@ class Judged:
         said = self.problem or ", ".join(map(str, self.faults))
         what = "rejected" if self.verdict is Verdict.REJECTED else "to be looked at"
         return f"{what}: {said}" if said else ""
+
+
+def _again(judged: Judged, known: Judgement) -> Judged:
+    """A picture that is judged already, measured again."""
+    kept = judged if known.verdict is judged.verdict else replace(judged, faults=(), problem="")
+    return replace(kept, verdict=known.verdict, score=known.score, judged_by=known.judged_by, is_new=False)
 
 
 class Judge:
@@ -74,11 +82,9 @@ class Judge:
         """A picture as it came out of the engine, of a render fingerprint."""
         known = self._known(fingerprint)
         if self._quality is None:
-            return Judged(verdict=known.verdict, score=known.score, is_new=False) if known else Judged(is_new=False)
+            return _again(Judged(), known) if known else Judged(is_new=False)
         judged = self._judged(request, pixels, self._quality)
-        if known and known.verdict is not judged.verdict:
-            judged = replace(judged, verdict=known.verdict, score=known.score, faults=(), problem="")
-        return replace(judged, is_new=known is None)
+        return _again(judged, known) if known else judged
 
     def _judged(self, request: RenderRequest, pixels: Pixels, quality: Quality) -> Judged:
         try:

@@ -47,6 +47,8 @@ _LATER = frozenset(
         "verdict",
         "take_of",
         "score",
+        "judged_by",
+        "line",
     )
 )
 """Columns that rows have only since 2026-11-21 or later."""

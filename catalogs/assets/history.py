@@ -52,6 +52,7 @@ _KNOWN = with_identity(
     "take_of",
     "verdict",
     "score",
+    "judged_by",
     "line",
     *ORDER_COLUMNS,
 )

@@ -27,15 +27,23 @@ class Judgement(NamedTuple):
 
     Attributes:
         score: see `inference.quality.checks.score`; 0 where there is none.
+        judged_by: "person", or None where checks said so.
         order: of the row that said so.
     """
 
     verdict: Verdict
     score: float
+    judged_by: str | None
     order: Order
 
 
 _RANKS = {verdict: rank for rank, verdict in enumerate((Verdict.REJECTED, Verdict.NEEDS_REVIEW, Verdict.ACCEPTED))}
+
+
+def _rank(judged: Judgement) -> int:
+    return -1 if judged.judged_by and judged.verdict is Verdict.REJECTED else _RANKS[judged.verdict]
+
+
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 
 
@@ -67,7 +75,7 @@ class Takes:
         if known:
             counts[known.verdict] -= 1
         counts[verdict] += 1
-        self._judged[render] = Judgement(verdict, row["score"] or 0.0, order)
+        self._judged[render] = Judgement(verdict, row["score"] or 0.0, row["judged_by"], order)
 
     def judged(self, render_fingerprint: str) -> Judgement | None:
         """What was said of a render."""
@@ -76,8 +84,9 @@ class Takes:
     def standing(self, take_of: str, attempts: int) -> int:
         """The take of a request that a plan asks for.
 
-        The best of those that were judged: accepted before to be reviewed before rejected, then the higher score, then
-        the earlier. Where that is rejected, and fewer were tried than there may be, the next.
+        The last that a person accepted; else the best of those that were judged: accepted before to be reviewed before
+        rejected by checks before rejected by a person, then the higher score, then the earlier. Where that is rejected,
+        and fewer were tried than there may be, the next; a person's rejection allows as many more.
 
         Args:
             take_of: its render fingerprint at take 0.
@@ -88,10 +97,16 @@ class Takes:
         judged = {take: found for take, render in takes.items() if (found := self._judged.get(render))}
         if not judged:
             return 0
-        best = max(judged, key=lambda take: (_RANKS[judged[take].verdict], judged[take].score, -take))
+        decided = {take: found.verdict for take, found in judged.items() if found.judged_by}
+        if accepted := [take for take, verdict in decided.items() if verdict is Verdict.ACCEPTED]:
+            return max(accepted, key=lambda take: judged[take].order)
+        best = max(judged, key=lambda take: (_rank(judged[take]), judged[take].score, -take))
         if judged[best].verdict is not Verdict.REJECTED:
             return best
         tried = {take for take, render in takes.items() if take in judged or render in self._given_up}
+        refused = [take for take, verdict in decided.items() if verdict is Verdict.REJECTED]
+        if refused:
+            attempts = max(attempts, max(refused) + 1 + attempts)
         following = next(take for take in range(len(tried) + 1) if take not in tried)
         return following if following < attempts else best
 

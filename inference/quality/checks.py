@@ -10,6 +10,7 @@ from PIL import Image
 from catalogs.campaigns.quality import ReviewLimits
 from inference.quality.bound_colours import colour_differences
 from inference.quality.likeness import Framed, framed, likeness
+from inference.quality.staging import measure_staging
 from inference.quality.structure import measure_structure
 from inference.quality.subject import Subject, find_subject
 
@@ -47,6 +48,7 @@ def measure(picture: Image.Image, codes: Sequence[str], reference: Framed | None
         numbers["colours"] = max(differences.values())
     if subject is not None:
         numbers["cut_off"] = subject.at_edge
+        numbers |= measure_staging(picture, subject)
         if reference is not None:
             numbers["likeness"] = likeness(framed(picture, subject), reference).score
     return numbers

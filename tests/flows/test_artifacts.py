@@ -138,7 +138,8 @@ def test_the_summary_is_for_people() -> None:
     summary = json.loads(
         """{"run_id": "r1", "complete": false, "problems": [], "seconds": 6000,
         "gallery": "s3://b/r/index.html", "remarks": {"the product is small": 3},
-        "outcome": {"planned": 10, "delivered": 8, "failed": 2, "missing": 0, "superseded": 0, "withdrawn": 0,
+        "outcome": {"planned": 10, "delivered": 7, "rejected": 1,
+        "failed": 2, "missing": 0, "superseded": 0, "withdrawn": 0,
         "unwanted": 0, "retired": 0, 
                     "reasons": {"blocked": 2}},
         "plan": {"campaign": "spring", "model": "klein-4b", "kind": "render", "output": "s3://b", "rejected": 0,
@@ -151,14 +152,14 @@ def test_the_summary_is_for_people() -> None:
     )
     text = summary_markdown(summary)
     for words in (
-        "## spring: not complete, 8 of 10 assets delivered",
+        "## spring: not complete, 7 of 10 assets delivered",
         "| blocked | 2 |",
         "| the product is small | 3 |",
         "1.50 USD, and 0.014 more that may have been billed",
         "1 h 40 min",
         "H200, 40.1 GiB at most",
         "`s3://b/r/index.html`",
-        "| Delivered | 8 of 10 |\n|---|---|\n| **Failed** | 2 |",
+        "| Delivered | 7 of 10 |\n|---|---|\n| **Rejected by checks** | 1 |\n| **Failed** | 2 |",
         "waiting   1.0% of the engine's time",
     ):
         assert words in text, words

@@ -45,7 +45,12 @@ main()
 
 def project_of(folder: Path, limit: float, **campaign: Any) -> Project:
     """Two shots, one built on the other, whose pictures pass where their noise is smooth enough."""
-    quality = {"review": {"coherence": False}, "reject": {"coherence": limit}, "max_attempts": ATTEMPTS}
+    quality = {
+        "review": {"coherence": False},
+        "reject": {"coherence": limit},
+        "max_attempts": ATTEMPTS,
+        "stop_line": False,
+    }
     chosen = {"model": "tiny", "shots": SHOTS, "channels": SQUARE, "quality": quality, **campaign}
     return Project.of(folder, PRODUCTS, **chosen)
 

@@ -32,10 +32,11 @@ def row(take: int, verdict: str | None, score: float | None = 0.4, **more: Any) 
         "render_fingerprint": render(take),
         "verdict": verdict,
         "score": score,
+        "judged_by": None,
         "status": "delivered",
         "final": True,
     }
-    return Row(**{**told, **more})  # type: ignore[typeddict-item]
+    return Row(**(told | more))  # type: ignore[typeddict-item]
 
 
 def takes_of(rows: list[tuple[int, Row]]) -> Takes:
@@ -46,6 +47,7 @@ def takes_of(rows: list[tuple[int, Row]]) -> Takes:
 
 
 REJECTED, GOOD, REVIEW = "rejected", "accepted", "needs_review"
+PERSON = {"judged_by": "person"}
 FAILED = {"status": "failed", "final": True}
 
 
@@ -72,6 +74,14 @@ FAILED = {"status": "failed", "final": True}
         ([row(0, REJECTED), row(1, None, **FAILED), row(2, None, **FAILED)], 3, 0),
         ([row(0, REJECTED), row(1, None, status="failed", final=False)], 3, 1),
         ([row(0, None, **FAILED)], 3, 0),
+        # What a person says counts over checks; a person's rejection allows as many attempts more.
+        ([row(0, REJECTED, **PERSON)], 1, 1),
+        ([row(0, GOOD), row(1, GOOD, 0.9)], 1, 1),
+        ([row(0, REJECTED, **PERSON), row(1, REJECTED)], 2, 2),
+        ([row(0, REJECTED, **PERSON), row(1, REJECTED, 0.1), row(2, REJECTED, 0.2)], 2, 2),
+        ([row(0, REJECTED, **PERSON), row(1, GOOD)], 1, 1),
+        ([row(0, GOOD, **PERSON)], 3, 0),
+        ([row(0, GOOD, 0.2, **PERSON), row(1, GOOD, 0.9)], 3, 0),
         # A file that could not be finished has a picture, and that was judged.
         ([row(0, REJECTED, status="failed", final=False)], 3, 1),
     ],

@@ -1,0 +1,57 @@
+"""`packshot outliers`: the pictures that stand apart from the others of their shot and brand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.cli_options import CAMPAIGN, JSON
+from flows.cli_output import answer
+
+if TYPE_CHECKING:
+    from tasks.set_outliers import Apart, Sets
+
+
+@click.command()
+@CAMPAIGN
+@click.option("--retake", is_flag=True, help="Reject them, so that the next render makes another take of each.")
+@JSON
+def outliers(campaign: str, retake: bool, as_json: bool) -> None:
+    """Pictures that stand apart from their shot and brand in scale, ground, colour cast or light.
+
+    Each set is held against its own median; a picture that stands apart may be right all the same: look at it.
+    """
+    from tasks.outcome import open_campaign
+    from tasks.set_outliers import judge_sets
+    from tasks.set_outliers import retake as reject
+
+    opened, store = open_campaign(campaign)
+    found = judge_sets(opened, store)
+    apart = found.apart
+    rejected = reject(opened, store, apart) if retake and apart else 0
+    data = {"sets": [asdict(one) for one in found.sets], "small": found.small, "unmeasured": found.unmeasured}
+    answer(as_json, data | {"apart": len(apart), "rejected": rejected}, _lines(found, apart, campaign, retake))
+
+
+def _lines(found: Sets, apart: list[Apart], campaign: str, is_retake: bool) -> list[str]:
+    from catalogs.inputs.reject_file import called
+
+    lines = []
+    for one in found.sets:
+        if one.apart:
+            lines.append(f"{one.brand_id}, {one.shot} for {one.channel}: {len(one.apart)} of {one.pictures} apart")
+            lines += [f"  {called(each.product_id, each.title)}: {'; '.join(each.why)}" for each in one.apart]
+    what = "1 picture stands apart from its set" if len(apart) == 1 else f"{len(apart)} pictures stand apart"
+    lines.append(f"{what}, of {len(found.sets)} sets")
+    if found.small:
+        lines.append(f"  {found.small} sets have too few pictures to tell")
+    if found.unmeasured:
+        lines.append(f"  {found.unmeasured} assets have no numbers: `quality: on` measures those with an even ground")
+    if apart and is_retake:
+        lines.append(f"rejected; `packshot render {quote(campaign)}` makes another take of each")
+    elif apart:
+        lines.append(f"look at them; `packshot outliers {quote(campaign)} --retake` has them made again")
+    return lines

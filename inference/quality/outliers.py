@@ -1,0 +1,61 @@
+"""Which pictures of a set stand apart from it, against the set's own median."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_SET = 8
+"""Pictures that a set must have for one to stand apart from it."""
+
+APART_FROM = 3.5
+"""Modified z-score from which on a picture is an outlier, as B. Iglewicz and D. Hoaglin advise ("How to Detect and
+Handle Outliers", 1993): 0.6745 * distance to the median / median of these distances."""
+
+TRAITS: Mapping[str, tuple[tuple[str, ...], float]] = {
+    "scale": (("scale",), 0.02),
+    "ground": (("ground",), 1.0),
+    "cast": (("cast_a", "cast_b"), 1.0),
+    "light": (("light_x", "light_y"), 2.0),
+}
+"""By trait the numbers that tell it (see `inference.quality.staging`), and the least spread a set is taken to have:
+one that is more alike than the eye can tell has no outliers for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A picture that stands apart.
+
+    Attributes:
+        place: of the picture in the set.
+        found: its numbers, by name; `usual` those of the set.
+        score: modified z-score.
+    """
+
+    place: int
+    trait: str
+    found: Mapping[str, float]
+    usual: Mapping[str, float]
+    score: float
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {self.found[name]:.3g} (the set: {self.usual[name]:.3g})" for name in self.found)
+
+
+def outliers(pictures: Sequence[Mapping[str, float]]) -> Iterator[Outlier]:
+    """What stands apart in a set of pictures' numbers; a number that a picture lacks says nothing of it."""
+    for trait, (names, least) in TRAITS.items():
+        places = [place for place, numbers in enumerate(pictures) if all(name in numbers for name in names)]
+        if len(places) < LEAST_SET:
+            continue
+        values = np.array([[pictures[place][name] for name in names] for place in places])
+        middle = np.median(values, axis=0)
+        distances: NDArray[np.float64] = np.sqrt(((values - middle) ** 2).sum(axis=1))
+        scores = 0.6745 * distances / max(float(np.median(distances)), least)
+        for place, value, score in zip(places, values, scores, strict=True):
+            if score >= APART_FROM:
+                found = dict(zip(names, map(float, value), strict=True))
+                yield Outlier(place, trait, found, dict(zip(names, map(float, middle), strict=True)), float(score))

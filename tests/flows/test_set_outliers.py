@@ -1,0 +1,72 @@
+"""`packshot outliers`, from measured pictures to another take of what stands apart."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from catalogs.assets.masters import MasterRecord, store_master
+from inference.finishing.pixels import encode_master, pixel_sha256
+from tests.drawn_packshots import drawn_packshot
+from tests.flows.commands import Packshot
+from tests.flows.projects import SQUARE, Project, plan_rows
+
+SIDE = 256
+WIDE: list[Any] = [{"name": "wide", "width": 64, "height": 32, "format": "png"}]
+HERO = {"size": f"{SIDE}x{SIDE}", "prompt": {"scene": "{{ product.title }}"}}
+
+
+def project_of(folder: Path, products: int = 10, **campaign: Any) -> Project:
+    """Pictures as a start leaves them that dies before its commit: that of the last product is small and far off."""
+    chosen = {"model": "tiny", "quality": True, "shots": {"hero": HERO}, "channels": [*SQUARE, *WIDE], **campaign}
+    project = Project.of(folder, products, **chosen)
+    for product in project.products:
+        product["brand_id"] = "acme"
+    project.write()
+    for fingerprint, row in {row["render_fingerprint"]: row for row in plan_rows(project.plan())}.items():
+        number = int(row["look"][1:])
+        edge = 90 if number == products - 1 else 40 + number % 3
+        picture = drawn_packshot((SIDE, SIDE), box=(edge, edge, SIDE - edge, SIDE - edge), shadow=0).picture
+        pixels = np.asarray(picture)
+        data = encode_master(pixels)
+        made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), SIDE, SIDE, "tiny", "tiny", "", 1.0, 1)
+        store_master(project.store, fingerprint, data, MasterRecord(*made))
+    project.render()
+    return project
+
+
+def test_what_stands_apart_is_listed_and_taken_again(packshot: Packshot, tmp_path: Path) -> None:
+    project = project_of(tmp_path)
+    told = packshot("outliers", project.path)
+    assert told.code == 0, told.err
+    assert "acme, hero for square: 1 of 10 apart" in told.out
+    assert "Mug 9 (p009): scale 0.305 (the set: 0.688)" in told.out
+    assert "1 picture stands apart from its set, of 2 sets" in told.out
+    assert not project.plan().has_work, "to look changes nothing"
+
+    again = packshot("outliers", project.path, "--retake", "--json").answer
+    assert (again["apart"], again["rejected"]) == (1, 2)
+    rejected = [row for row in project.view().values() if row["verdict"] == "rejected"]
+    assert {(row["look"], row["judged_by"], row["status"]) for row in rejected} == {("p009", "person", "delivered")}
+    assert "apart from its set: scale 0.305" in rejected[0]["detail"]
+    assert "2 assets are rejected by checks" in packshot("status", project.path).out
+    assert packshot("outliers", project.path, "--json").answer["apart"] == 0, "what is rejected is in no set"
+
+    assert project.plan().summary["renders"] == 1
+    project.render()
+    taken = {row["channel"]: row for row in project.view().values() if row["look"] == "p009"}
+    assert {(row["take"], row["judged_by"]) for row in taken.values()} == {(1, None)}
+    assert not project.plan().has_work
+
+
+def test_what_cannot_be_judged_is_said(packshot: Packshot, tmp_path: Path) -> None:
+    told = packshot("outliers", project_of(tmp_path / "small", products=3).path)
+    assert "2 sets have too few pictures to tell" in told.out
+    told = packshot("outliers", project_of(tmp_path / "off", products=9, quality=False).path)
+    assert "18 assets have no numbers" in told.out
+    empty = Project.of(tmp_path / "empty")
+    assert packshot("outliers", empty.path).code == 0
+    assert packshot("outliers", str(tmp_path / "none.yaml")).code == 2
