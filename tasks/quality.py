@@ -1,27 +1,50 @@
-"""Judges the pictures of a run: measured once a render, by the limits of its shot."""
+"""Judges the pictures of a run: measured once a render, by the limits of its shot.
+
+What needs a library that is no part of a plain installation is looked at where that is there, and else said to be
+missing; a campaign that asks for it by name is refused.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from PIL import Image
 
 from catalogs.campaigns.quality import Quality
-from catalogs.errors import ReferenceImageError, StorageError
+from catalogs.errors import OptionError, ReferenceImageError, StorageError
 from catalogs.plans.file import PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Pixels
+from inference.prompts.asked_letters import letters_asked
 from inference.quality.bound_colours import codes_of
 from inference.quality.checks import Fault, faults, measure, reference_of
+from inference.quality.lettering import read_back
 from inference.quality.likeness import Framed
+from inference.quality.reader import EXTRA, ReaderError, can_read, reader
 
 LOGO = "logo"
 _REMEMBERED = 2_000  # reference photos, of 16 kB each
+_NOT_READ = f"its letters were not looked at: pip install '{EXTRA}'"
+_OTHER_SCRIPT = "its letters were not looked at: they are of a script that is not read"
+
+
+def check_quality(quality: Mapping[str, Any], source: str) -> None:
+    """Find out before a run starts that it lacks what its campaign asks for by name.
+
+    Args:
+        quality: as a plan carries it, {} where pictures are not checked.
+
+    Raises:
+        OptionError: naming what to install.
+    """
+    if quality and Quality.model_validate(quality).names("lettering") and not can_read():
+        raise OptionError(source, "quality.review.lettering", "nothing here reads letters", f"pip install '{EXTRA}'")
 
 
 class Verdict(StrEnum):
@@ -37,23 +60,45 @@ class Judged:
 
     Attributes:
         problem: why it could not be checked, "" where it was.
+        unseen: what was not looked at, and why.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     faults: tuple[Fault, ...] = ()
     problem: str = ""
+    unseen: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> list[str]:
         """What is counted of it."""
         failed = ["to be looked at, since checks failed"] if self.problem else []
-        return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults)]
+        return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults), *self.unseen]
 
     @property
     def detail(self) -> str:
-        said = self.problem or ", ".join(map(str, self.faults))
+        said = ", ".join(filter(None, (self.problem, *map(str, self.faults))))
         return f"to be looked at: {said}" if said else ""
+
+
+class Unseen(Exception):
+    """Something is not looked at, in words for whoever reads the run."""
+
+
+def _lettering(asked: Sequence[str], pixels: Pixels) -> dict[str, float]:
+    """How much of the letters that were asked for can be read.
+
+    Raises:
+        Unseen: nothing here reads them.
+        ReaderError: what reads them failed.
+    """
+    if not can_read():
+        raise Unseen(_NOT_READ)
+    read = reader().read(Image.fromarray(pixels))
+    texts = [text for text in asked if read.knows(text)]
+    if not texts:
+        raise Unseen(_OTHER_SCRIPT)
+    return {"lettering": read_back(texts, read.lines)}
 
 
 class Judge:
@@ -75,8 +120,18 @@ class Judge:
         except Exception as error:
             # A picture that no check takes is a picture all the same, and somebody should see it.
             return Judged(verdict=Verdict.NEEDS_REVIEW, problem=f"{type(error).__name__}: {error}")
-        found = tuple(faults(numbers, self._quality.of_shot(request.shot)))
-        return Judged(numbers, Verdict.NEEDS_REVIEW if found else Verdict.ACCEPTED, found)
+        limits = self._quality.of_shot(request.shot)
+        problem, unseen = "", []
+        if limits.lettering is not None and (asked := letters_asked(request.prompt)):
+            try:
+                numbers |= _lettering(asked, pixels)
+            except Unseen as why:
+                unseen.append(str(why))
+            except ReaderError as error:
+                problem = str(error)
+        found = tuple(faults(numbers, limits))
+        verdict = Verdict.NEEDS_REVIEW if found or problem else Verdict.ACCEPTED
+        return Judged(numbers, verdict, found, problem, tuple(unseen))
 
     def _reference(self, references: Sequence[Reference]) -> Framed | None:
         """The product of the first photo of it; None where that cannot be had or told: then likeness is not judged."""

@@ -21,6 +21,9 @@ class ReviewLimits(Section):
         cut_off: the largest share of a side of the picture that the subject touches; worse above.
         sharpness: log10 of the mean square of the Laplacian inside the subject; worse below. Off unless set: it tells
             pictures of one shot apart, not products.
+        lettering: of the texts that the prompt asks for (`text`, and what stands in double quotes) the share of letters
+            of the one that can be read back worst; worse below. Needs `packshot[lettering]`: where that is missing it
+            is not looked at, and a campaign that sets it is refused.
         contrast: standard deviation of luma, of 255: 0 for a blank picture; worse below.
         coherence: correlation of neighbouring pixels: 0 for noise; worse below.
         banding: share of smooth places at a step between two flat bands; worse above.
@@ -30,6 +33,7 @@ class ReviewLimits(Section):
     likeness: float | None = Field(default=0.8, ge=0, le=1)
     cut_off: float | None = Field(default=0.04, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
+    lettering: float | None = Field(default=0.9, ge=0, le=1)
     contrast: float | None = Field(default=8.0, ge=0)
     coherence: float | None = Field(default=0.9, ge=-1, le=1)
     banding: float | None = Field(default=0.00015, ge=0, le=1)
@@ -57,6 +61,11 @@ class Quality(Section):
         if own is None:
             return self.review
         return self.review.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+    def names(self, check: str) -> bool:
+        """Whether the campaign itself sets a limit for a check, for all shots or for one."""
+        limits = (self.review, *self.shots.values())
+        return any(check in one.model_fields_set and getattr(one, check) is not None for one in limits)
 
     def said(self) -> dict[str, Any]:
         """For a plan's header."""
