@@ -26,7 +26,7 @@ from inference.quality.bound_colours import codes_of
 from inference.quality.checks import Fault, faults, measure, reference_of
 from inference.quality.lettering import read_back
 from inference.quality.likeness import Framed
-from inference.quality.reader import EXTRA, ReaderError, can_read, reader
+from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, reader
 
 LOGO = "logo"
 _REMEMBERED = 2_000  # reference photos, of 16 kB each
@@ -94,11 +94,15 @@ def _lettering(asked: Sequence[str], pixels: Pixels) -> dict[str, float]:
     """
     if not can_read():
         raise Unseen(_NOT_READ)
-    read = reader().read(Image.fromarray(pixels))
+    picture = Image.fromarray(pixels)
+    read = reader().read(picture)
     texts = [text for text in asked if read.knows(text)]
     if not texts:
         raise Unseen(_OTHER_SCRIPT)
-    return {"lettering": read_back(texts, read.lines)}
+    share = read_back(texts, read.lines)
+    if share < 1:
+        share = max(share, read_back(texts, reader().read(picture, SECOND_SIDE).lines))
+    return {"lettering": share}
 
 
 class Judge:

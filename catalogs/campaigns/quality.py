@@ -33,7 +33,7 @@ class ReviewLimits(Section):
     likeness: float | None = Field(default=0.8, ge=0, le=1)
     cut_off: float | None = Field(default=0.04, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
-    lettering: float | None = Field(default=0.9, ge=0, le=1)
+    lettering: float | None = Field(default=0.98, ge=0, le=1)
     contrast: float | None = Field(default=8.0, ge=0)
     coherence: float | None = Field(default=0.9, ge=-1, le=1)
     banding: float | None = Field(default=0.00015, ge=0, le=1)

@@ -32,6 +32,9 @@ EXTRA = "packshot[lettering]"
 SIDE = 1024
 """Pixels of the longer side at most: half as many read no worse, twice as many take eight times as long."""
 
+SECOND_SIDE = 640
+"""Of another look, where letters are missing: a lone word that one size misses is found at another, as measured."""
+
 SECONDS = 90.0
 """For one picture, its wait for those of other processes with it."""
 
@@ -113,14 +116,17 @@ class Reader:
         self._wait_until = 0.0
         self.pid = 0
 
-    def read(self, picture: Image.Image) -> Reading:
-        """The lines of an RGB picture. One whose reader dies is read once more, by another.
+    def read(self, picture: Image.Image, side: int = SIDE) -> Reading:
+        """The lines of an RGB picture. One whose reader dies is read again, by another.
+
+        Args:
+            side: pixels of the longer side at which it is looked at, at most.
 
         Raises:
             ReaderError: it takes too long, or what reads cannot be started, or does not live through it.
         """
         small = picture.copy()
-        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
         with self._turn:
             if time.monotonic() < self._wait_until:
                 raise ReaderError("what reads letters ended again and again; it is tried again in a minute")
