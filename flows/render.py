@@ -40,6 +40,7 @@ from tasks.metrics import ASSETS, Meter, count_unchanged
 from tasks.outcome import outcome_of
 from tasks.prefect_tasks import publish_gallery, restate_known, retire_unwanted, withdraw_ended
 from tasks.prepare import Prepared
+from tasks.quality import check_quality
 from tasks.run_summary import of_rounds, write_summary
 from tasks.shard_job import ShardJob
 from tasks.stopping import begin, cancelled, closing, stopping
@@ -238,6 +239,7 @@ def _rendered(campaign: str, options: RenderOptions, plan: str, run_id: str, tri
             if prepared.has_work:
                 check_signing(header)
                 check_watermark(header)
+                check_quality(header.quality, header.source)
         # Nobody may be there to start again once the lease of a lost machine is over.
         patience, kind = 1.5 * LEASE_SECONDS, prepared.summary["kind"]
         meter = Meter(header.campaign, header.engine)

@@ -24,6 +24,7 @@ from tasks.hosted import check_access
 from tasks.log_lines import know
 from tasks.outcome import outcome_of
 from tasks.prepare import Prepared
+from tasks.quality import check_quality
 from tasks.run_summary import costs_of_run, write_summary
 from tasks.settings import check_settings
 from tasks.takeover import check_take_over, refuse_another
@@ -65,6 +66,7 @@ def run_campaign(
         if prepared.has_work and options.get("runner") != "ray":
             check_signing(header)
             check_watermark(header)
+            check_quality(header.quality, header.source)
             check_device(header)
             if header.engine == "diffusers":
                 check_attention_here((options.get("engine") or {}).get("attention", ""))

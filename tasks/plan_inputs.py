@@ -37,6 +37,7 @@ from tasks.credentials import signing_warnings
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings, spent_of
 from tasks.photos import web_photos
+from tasks.quality import check_quality
 from tasks.servers import server_header, server_warnings
 from tasks.takeover import signature_of
 from tasks.watermark import planned_mark
@@ -95,6 +96,8 @@ def read_inputs(
     Raises:
         UserError: a catalog that cannot be used, or a shot that cannot be made from these columns.
     """
+    if campaign.quality and model.kind == "render":
+        check_quality(campaign.quality.said(), campaign.source)
     unread: list[UnreadCommit] = []
     history = History.read(store, campaign.name, unread)
     photos = web_photos(campaign, store, missing)

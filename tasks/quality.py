@@ -1,27 +1,50 @@
-"""Judges the pictures of a run: measured once a render, by the limits of its shot."""
+"""Judges the pictures of a run: measured once a render, by the limits of its shot.
+
+What needs a library that is no part of a plain installation is looked at where that is there, and else said to be
+missing; a campaign that asks for it by name is refused.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from PIL import Image
 
 from catalogs.assets.takes import Judgement, Verdict
-from catalogs.campaigns.quality import Quality
-from catalogs.errors import ReferenceImageError, StorageError
+from catalogs.campaigns.quality import Quality, ReviewLimits
+from catalogs.errors import OptionError, ReferenceImageError, StorageError
 from catalogs.plans.file import PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Pixels
+from inference.prompts.asked_letters import letters_asked
 from inference.quality.bound_colours import codes_of
 from inference.quality.checks import Fault, faults, measure, reference_of, score
+from inference.quality.lettering import read_back
 from inference.quality.likeness import Framed
+from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, reader
 
 LOGO = "logo"
 _REMEMBERED = 2_000  # reference photos, of 16 kB each
+_NOT_READ = f"its letters were not looked at: pip install '{EXTRA}'"
+_OTHER_SCRIPT = "its letters were not looked at: they are of a script that is not read"
+
+
+def check_quality(quality: Mapping[str, Any], source: str) -> None:
+    """Find out before a run starts that it lacks what its campaign asks for by name.
+
+    Args:
+        quality: as a plan carries it, {} where pictures are not checked.
+
+    Raises:
+        OptionError: naming what to install.
+    """
+    if quality and Quality.model_validate(quality).names("lettering") and not can_read():
+        raise OptionError(source, "quality.review.lettering", "nothing here reads letters", f"pip install '{EXTRA}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,7 @@ class Judged:
         problem: why it could not be checked, "" where it was.
         is_new: the record said nothing of it.
         judged_by: "person", or None where checks did.
+        unseen: what was not looked at, and why.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -43,18 +67,19 @@ class Judged:
     problem: str = ""
     is_new: bool = True
     judged_by: str | None = None
+    unseen: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> list[str]:
         """What is counted of one that is delivered, and not to be taken again."""
-        if self.verdict is not Verdict.NEEDS_REVIEW:
+        if self.verdict is Verdict.REJECTED:
             return []
         failed = ["to be looked at, since checks failed"] if self.problem else []
-        return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults)]
+        return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults), *self.unseen]
 
     @property
     def detail(self) -> str:
-        said = self.problem or ", ".join(map(str, self.faults))
+        said = ", ".join(filter(None, (self.problem, *map(str, self.faults))))
         what = "rejected" if self.verdict is Verdict.REJECTED else "to be looked at"
         return f"{what}: {said}" if said else ""
 
@@ -63,6 +88,40 @@ def _again(judged: Judged, known: Judgement) -> Judged:
     """A picture that is judged already, measured again."""
     kept = judged if known.verdict is judged.verdict else replace(judged, faults=(), problem="")
     return replace(kept, verdict=known.verdict, score=known.score, judged_by=known.judged_by, is_new=False)
+
+
+def _verdict(
+    numbers: Mapping[str, float], review: ReviewLimits, reject: ReviewLimits, problem: str
+) -> tuple[Verdict, tuple[Fault, ...]]:
+    """What numbers come to, and the faults that say so."""
+    if rejecting := tuple(faults(numbers, reject)):
+        return Verdict.REJECTED, rejecting
+    found = tuple(faults(numbers, review))
+    return Verdict.NEEDS_REVIEW if found or problem else Verdict.ACCEPTED, found
+
+
+class Unseen(Exception):
+    """Something is not looked at, in words for whoever reads the run."""
+
+
+def _lettering(asked: Sequence[str], pixels: Pixels) -> dict[str, float]:
+    """How much of the letters that were asked for can be read.
+
+    Raises:
+        Unseen: nothing here reads them.
+        ReaderError: what reads them failed.
+    """
+    if not can_read():
+        raise Unseen(_NOT_READ)
+    picture = Image.fromarray(pixels)
+    read = reader().read(picture)
+    texts = [text for text in asked if read.knows(text)]
+    if not texts:
+        raise Unseen(_OTHER_SCRIPT)
+    share = read_back(texts, read.lines)
+    if share < 1:
+        share = max(share, read_back(texts, reader().read(picture, SECOND_SIDE).lines))
+    return {"lettering": share}
 
 
 class Judge:
@@ -94,11 +153,16 @@ class Judge:
             # A picture that no check takes is a picture all the same, and somebody should see it.
             return Judged(verdict=Verdict.NEEDS_REVIEW, problem=f"{type(error).__name__}: {error}")
         review, reject = quality.review_of(request.shot), quality.reject_of(request.shot)
-        number = score(numbers, review, reject)
-        if found := tuple(faults(numbers, reject)):
-            return Judged(numbers, Verdict.REJECTED, number, found)
-        found = tuple(faults(numbers, review))
-        return Judged(numbers, Verdict.NEEDS_REVIEW if found else Verdict.ACCEPTED, number, found)
+        problem, unseen = "", list[str]()
+        if (review.lettering, reject.lettering) != (None, None) and (asked := letters_asked(request.prompt)):
+            try:
+                numbers |= _lettering(asked, pixels)
+            except Unseen as why:
+                unseen.append(str(why))
+            except ReaderError as error:
+                problem = str(error)
+        verdict, found = _verdict(numbers, review, reject, problem)
+        return Judged(numbers, verdict, score(numbers, review, reject), found, problem, unseen=tuple(unseen))
 
     def _reference(self, references: Sequence[Reference]) -> Framed | None:
         """The product of the first photo of it; None where that cannot be had or told: then likeness is not judged."""

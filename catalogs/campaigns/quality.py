@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -24,6 +25,9 @@ class ReviewLimits(Section):
         cut_off: the largest share of a side of the picture that the subject touches; worse above.
         sharpness: log10 of the mean square of the Laplacian inside the subject; worse below. Off unless set: it tells
             pictures of one shot apart, not products.
+        lettering: of the texts that the prompt asks for (`text`, and what stands in double quotes) the share of letters
+            of the one that can be read back worst; worse below. Needs `packshot[lettering]`: where that is missing it
+            is not looked at, and a campaign that sets it is refused.
         contrast: standard deviation of luma, of 255: 0 for a blank picture; worse below.
         coherence: correlation of neighbouring pixels: 0 for noise; worse below.
         banding: share of smooth places at a step between two flat bands; worse above.
@@ -33,6 +37,7 @@ class ReviewLimits(Section):
     likeness: float | None = Field(default=0.8, ge=0, le=1)
     cut_off: float | None = Field(default=0.04, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
+    lettering: float | None = Field(default=0.98, ge=0, le=1)
     contrast: float | None = Field(default=8.0, ge=0)
     coherence: float | None = Field(default=0.9, ge=-1, le=1)
     banding: float | None = Field(default=0.00015, ge=0, le=1)
@@ -50,6 +55,7 @@ class RejectLimits(ReviewLimits):
     likeness: float | None = Field(default=None, ge=0, le=1)
     cut_off: float | None = Field(default=None, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
+    lettering: float | None = Field(default=None, ge=0, le=1)
     contrast: float | None = Field(default=None, ge=0)
     coherence: float | None = Field(default=None, ge=-1, le=1)
     banding: float | None = Field(default=None, ge=0, le=1)
@@ -92,9 +98,17 @@ class Quality(Section):
     @property
     def attempts(self) -> int:
         """How many takes of a picture there may be: 1 where nothing rejects any."""
-        sections = (self.reject, *(shot.reject for shot in self.shots.values()))
-        rejects = any(limit is not None for section in sections for _, limit in section)
+        rejects = any(limit is not None for section in self._all("reject") for _, limit in section)
         return self.max_attempts if rejects else 1
+
+    def names(self, check: str) -> bool:
+        """Whether the campaign itself sets a limit for a check, for all shots or for one."""
+        limits = (*self._all("review"), *self._all("reject"))
+        return any(check in one.model_fields_set and getattr(one, check) is not None for one in limits)
+
+    def _all(self, kind: Literal["review", "reject"]) -> Iterator[ReviewLimits]:
+        for section in (self, *self.shots.values()):
+            yield getattr(section, kind)
 
     def said(self) -> dict[str, Any]:
         """For a plan's header."""
