@@ -10,6 +10,9 @@ from PIL import Image
 
 from inference.quality.colours import ciede2000, lab
 
+ALIKE_UP_TO = 4.4
+"""Distance up to which two pictures are the same one made twice, see tests/benchmarks/README.md."""
+
 _FREQUENCIES = 8
 _GRID = 32
 _TURN = np.arange(_GRID)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+WORSE_BELOW = frozenset({"sharpness"})
+"""Traits of which only the lower side stands apart: nobody minds the sharpest of a set."""
+
 LEAST_SET = 8
 """Pictures that a set must have for one to stand apart from it."""
 
@@ -20,9 +23,10 @@ TRAITS: Mapping[str, tuple[tuple[str, ...], float]] = {
     "ground": (("ground",), 1.0),
     "cast": (("cast_a", "cast_b"), 1.0),
     "light": (("light_x", "light_y"), 2.0),
+    "sharpness": (("sharpness",), 0.1),
 }
-"""By trait the numbers that tell it (see `inference.quality.staging`), and the least spread a set is taken to have:
-one that is more alike than the eye can tell has no outliers for that."""
+"""By trait the numbers that tell it (of `inference.quality.staging` and `structure`), and the least spread a set is
+taken to have: one that is more alike than the eye can tell has no outliers for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,6 @@ def outliers(pictures: Sequence[Mapping[str, float]]) -> Iterator[Outlier]:
         distances: NDArray[np.float64] = np.sqrt(((values - middle) ** 2).sum(axis=1))
         scores = 0.6745 * distances / max(float(np.median(distances)), least)
         for place, value, score in zip(places, values, scores, strict=True):
-            if score >= APART_FROM:
+            if score >= APART_FROM and not (trait in WORSE_BELOW and value[0] > middle[0]):
                 found = dict(zip(names, map(float, value), strict=True))
                 yield Outlier(place, trait, found, dict(zip(names, map(float, middle), strict=True)), float(score))

@@ -70,3 +70,13 @@ def test_what_cannot_be_judged_is_said(packshot: Packshot, tmp_path: Path) -> No
     empty = Project.of(tmp_path / "empty")
     assert packshot("outliers", empty.path).code == 0
     assert packshot("outliers", str(tmp_path / "none.yaml")).code == 2
+
+
+def test_variations_that_are_the_same_are_told(packshot: Packshot, tmp_path: Path) -> None:
+    project = project_of(tmp_path, products=2, variations=3, channels=SQUARE)
+    told = packshot("outliers", project.path)
+    assert "pictures that are nearly the same as another variation:" in told.out
+    assert "Mug 0 (p000): variation 2 is nearly the same as 0" in told.out
+    again = packshot("outliers", project.path, "--retake", "--json").answer
+    assert (len(again["alike"]), again["rejected"]) == (4, 4), "the first of each stays"
+    assert project.plan().summary["renders"] == 4

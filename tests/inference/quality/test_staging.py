@@ -82,8 +82,11 @@ def test_what_stands_apart_is_found_and_nothing_else(trait: str) -> None:
 
 
 def test_small_sets_and_numbers_that_are_missing_say_nothing() -> None:
-    same = [dict.fromkeys(STAGING, 1.0)] * (LEAST_SET - 1)
-    assert not list(outliers([*same[1:], dict.fromkeys(STAGING, 90.0)]))
-    assert {one.trait for one in outliers([*same, dict.fromkeys(STAGING, 90.0)])} == set(TRAITS)
+    names = [*STAGING, "sharpness"]
+    same = [dict.fromkeys(names, 50.0)] * (LEAST_SET - 1)
+    assert not list(outliers([*same[1:], dict.fromkeys(names, 5.0)]))
+    assert {one.trait for one in outliers([*same, dict.fromkeys(names, 5.0)])} == set(TRAITS)
+    above = {one.trait for one in outliers([*same, dict.fromkeys(names, 90.0)])}
+    assert above == set(TRAITS) - {"sharpness"}, "nobody minds the sharpest of a set"
     assert not list(outliers([*same, {}, {}, {}]))
     assert not list(outliers([]))
