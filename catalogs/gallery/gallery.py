@@ -24,7 +24,7 @@ from typing import Any
 
 from catalogs.columns import ReferenceRow, Row
 from catalogs.errors import PackshotError
-from catalogs.gallery.data import FACETS, cards, details, photo_of, text, thumbnail
+from catalogs.gallery.data import FACETS, cards, details, photo_of, takes, text, thumbnail
 from catalogs.gallery.page import index_page, script_json
 from catalogs.identity import run_key, thumbnail_key
 from catalogs.storage.store import Store
@@ -37,6 +37,7 @@ PHOTOS_A_GALLERY = 2000  # small pictures of photos that one gallery makes; the 
 PHOTOS_AT_ONCE = 2  # as a camera made them: a hundred megapixels are half a gigabyte while they are made small
 MakeThumbnail = Callable[[bytes], bytes]
 ShowPhoto = Callable[[ReferenceRow], bytes]
+AttemptsOf = Callable[[Row], Sequence[Row]]
 
 
 @dataclass
@@ -68,6 +69,7 @@ def write_gallery(
     make_thumbnail: MakeThumbnail | None = None,
     show_photo: ShowPhoto | None = None,
     left_out: NotMade | None = None,
+    attempts_of: AttemptsOf | None = None,
 ) -> str:
     """Write the gallery of some rows of the asset catalog; returns the key of its index.html.
 
@@ -81,11 +83,12 @@ def write_gallery(
             missing. Without it, and where it fails, the card shows the asset itself.
         show_photo: from a reference to a small WebP of its photo; without it, and where it fails, there is none.
         left_out: what the newest plan left out.
+        attempts_of: from a row to those of all takes of its request, where there are several; see `data.takes`.
 
     Raises:
         StorageError: the store did not take a file.
     """
-    gallery = _Gallery(store, run_key(run_id, "report"), make_thumbnail, show_photo)
+    gallery = _Gallery(store, run_key(run_id, "report"), make_thumbnail, show_photo, attempts_of or _no_attempts)
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in _batches(rows, PAGE_SIZE):
             gallery.add(batch, pool)
@@ -110,7 +113,9 @@ class _Gallery:
     folder: str
     make_thumbnail: MakeThumbnail | None
     show_photo: ShowPhoto | None
+    attempts_of: AttemptsOf
     count: int = 0
+    scored: int = 0
     photos: set[str] = field(default_factory=set)
     thumbnails: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
@@ -128,12 +133,14 @@ class _Gallery:
         parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": cards(batch, self.thumbnails)}
         for start in range(0, len(batch), DETAILS_SIZE):
             number = (self.count + start) // DETAILS_SIZE + 1
-            parts[f"details-{number:04d}"] = [
-                details(row, self.thumbnails) for row in batch[start : start + DETAILS_SIZE]
-            ]
+            parts[f"details-{number:04d}"] = [self._details(row) for row in batch[start : start + DETAILS_SIZE]]
         self.count += len(batch)
+        self.scored += sum(row.get("score") is not None for row in batch)
         for key in pool.map(self._write_data, parts.items()):
             self.written.add(key)
+
+    def _details(self, row: Row) -> dict[str, Any]:
+        return details(row, self.thumbnails) | takes(row, self.attempts_of(row), self.thumbnails)
 
     def list_left_out(self, left_out: NotMade) -> None:
         """Write what was left out, where anything was."""
@@ -144,6 +151,7 @@ class _Gallery:
         """What the gallery knows before it loads data."""
         return {
             "count": self.count,
+            "scored": self.scored,
             "page_size": PAGE_SIZE,
             "details_size": DETAILS_SIZE,
             "facets": {name: sorted(counter.items()) for name, counter in self.facets.items()},
@@ -211,6 +219,10 @@ class _Gallery:
             return None  # one picture that is gone or broken must not cost the whole gallery
         self.store.write(key, small, "image/webp")
         return key
+
+
+def _no_attempts(row: Row) -> Sequence[Row]:
+    return ()
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

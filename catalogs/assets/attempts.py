@@ -1,0 +1,145 @@
+"""Every take of the requests that have more than one, with what was said of each: what an asset might have been.
+
+The record keeps what does not stand any more, too. Here it is read once more, for those alone who show it; of a request
+with a single take nothing is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalogs.assets.commits import Status, UnreadCommit, identity_of, read_commits, rows_of
+from catalogs.assets.orders import ORDER_COLUMNS, Order, order_of
+from catalogs.columns import ASSETS, Row, is_master, with_identity
+from catalogs.storage.store import Store
+
+_SHOWN = with_identity(
+    "master",
+    "take",
+    "take_of",
+    "status",
+    "reason",
+    "detail",
+    "render_fingerprint",
+    "asset_key",
+    "sha256",
+    "verdict",
+    "score",
+    *ORDER_COLUMNS,
+)
+TOLD = pa.schema([*(ASSETS.field(name) for name in _SHOWN), pa.field("commit", pa.string())])
+"""What is read of a row."""
+_OF_FILES = [status.value for status in (Status.DELIVERED, Status.FAILED, Status.MISSING, Status.PRUNED)]
+
+
+class Attempts:
+    """Takes by asset and request, some hundred bytes a take.
+
+    Args:
+        rows: rows of the record as `TOLD`, in whatever order they come.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        counting, statuses = _counting(rows)
+        places: dict[bytes, list[int]] = {}
+        for (asset, _), place in sorted(counting.items()):
+            places.setdefault(asset, []).append(place)
+        several = {asset: found for asset, found in places.items() if len(found) > 1}
+        ordered = [place for found in several.values() for place in found]
+        self._statuses = [statuses[place] for place in ordered]
+        self._rows = rows.take(pa.array(ordered, pa.int64()))
+        self._places: dict[bytes, tuple[int, int]] = {}
+        start = 0
+        for asset, found in several.items():
+            self._places[asset] = (start, len(found))
+            start += len(found)
+
+    @classmethod
+    def read(cls, store: Store, campaign: str, unread: list[UnreadCommit]) -> Attempts:
+        """The takes of a campaign.
+
+        Args:
+            unread: takes the commits that cannot be read, which then are passed over.
+        """
+        requests = _requests_with_takes(store, campaign, unread)
+        if not len(requests):
+            return cls(TOLD.empty_table())
+        kept = [TOLD.empty_table()]
+        for table in read_commits(store, _SHOWN, unread=unread):
+            asked = pc.coalesce(table["take_of"], table["render_fingerprint"])
+            is_wanted = pc.and_(pc.is_in(asked, requests), pc.is_in(table["status"], pa.array(_OF_FILES)))
+            table = table.filter(pc.and_(is_wanted, pc.equal(table["campaign"], campaign)))
+            kept.append(table.cast(TOLD))
+        return cls(pa.concat_tables(kept))
+
+    def of(self, row: Row) -> list[Row]:
+        """All takes of an asset's request in order; none where there is one, or where its right has ended.
+
+        Their `status` is `missing` or `pruned` where their file is gone, `failed` where none was ever delivered.
+        """
+        if row.get("status") == Status.WITHDRAWN or not row.get("render_fingerprint"):
+            return []
+        start, count = self._places.get(_asset_of(row), (0, 0))
+        statuses = self._statuses[start : start + count]
+        found = rows_of(self._rows.slice(start, count))
+        return [{**take, "status": status} for take, status in zip(found, statuses, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _requests_with_takes(store: Store, campaign: str, unread: list[UnreadCommit]) -> pa.Array:
+    """Render fingerprints at take 0 of what was taken again."""
+    found: set[str] = set()
+    for table in read_commits(store, ["campaign", "take", "take_of"], unread=unread):
+        is_later = pc.and_(pc.equal(table["campaign"], campaign), pc.greater(table["take"], 0))
+        found.update(pc.unique(table.filter(is_later)["take_of"].drop_null()).to_pylist())
+    return pa.array(sorted(found), pa.string())
+
+
+def _asset_of(row: Row) -> bytes:
+    asked = row.get("take_of") or row["render_fingerprint"]
+    return identity_of(row).digest() + bytes.fromhex(asked)
+
+
+class _Event(NamedTuple):
+    """What a row says of a take."""
+
+    order: Order
+    place: int
+    take: tuple[bytes, int]
+    status: str
+    key: str | None
+
+
+def _events(rows: pa.Table) -> Iterator[_Event]:
+    orders: dict[Order, Order] = {}
+    told = rows.drop_columns(["detail", "reason", "score"])
+    for place, row in enumerate(rows_of(told)):
+        if not is_master(row):
+            order = order_of(row)
+            order = orders.setdefault(order, order)  # one for all rows of a commit
+            yield _Event(order, place, (_asset_of(row), row["take"] or 0), str(row["status"]), row["asset_key"])
+
+
+def _counting(rows: pa.Table) -> tuple[dict[tuple[bytes, int], int], list[str]]:
+    """Of each take the place of the row that counts, and by place what became of its file.
+
+    The last delivered row counts, else the last failed one; a later row may say that its file is gone.
+    """
+    statuses = [""] * rows.num_rows
+    counting: dict[tuple[bytes, int], int] = {}
+    keys: dict[int, str | None] = {}
+    for event in sorted(_events(rows)):
+        before = counting.get(event.take)
+        if event.status in (Status.MISSING, Status.PRUNED):
+            if before is not None and keys[before] == event.key:
+                statuses[before] = event.status
+        elif event.status == Status.DELIVERED or before is None or statuses[before] == Status.FAILED:
+            counting[event.take] = event.place
+            statuses[event.place], keys[event.place] = event.status, event.key
+    return counting, statuses
