@@ -7,6 +7,7 @@ with a single take nothing is held.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -44,18 +45,16 @@ class Attempts:
     """
 
     def __init__(self, rows: pa.Table) -> None:
-        counting, statuses = _counting(rows)
-        places: dict[bytes, list[int]] = {}
-        for (asset, _), place in sorted(counting.items()):
-            places.setdefault(asset, []).append(place)
-        several = {asset: found for asset, found in places.items() if len(found) > 1}
-        ordered = [place for found in several.values() for place in found]
-        self._statuses = [statuses[place] for place in ordered]
-        self._rows = rows.take(pa.array(ordered, pa.int64()))
+        by_asset: dict[bytes, list[_Counted]] = {}
+        for (asset, _), counted in sorted(_counting(rows).items()):
+            by_asset.setdefault(asset, []).append(counted)
+        several = {asset: found for asset, found in by_asset.items() if len(found) > 1}
+        self._counted = [counted for found in several.values() for counted in found]
+        self._rows = rows.take(pa.array([counted.place for counted in self._counted], pa.int64()))
         self._places: dict[bytes, tuple[int, int]] = {}
         start = 0
         for asset, found in several.items():
-            self._places[asset] = (start, len(found))
+            self._places[asset] = (start, start + len(found))
             start += len(found)
 
     @classmethod
@@ -83,10 +82,9 @@ class Attempts:
         """
         if row.get("status") == Status.WITHDRAWN or not row.get("render_fingerprint"):
             return []
-        start, count = self._places.get(_asset_of(row), (0, 0))
-        statuses = self._statuses[start : start + count]
-        found = rows_of(self._rows.slice(start, count))
-        return [{**take, "status": status} for take, status in zip(found, statuses, strict=True)]
+        start, stop = self._places.get(_asset_of(row), (0, 0))
+        told = zip(rows_of(self._rows.slice(start, stop - start)), self._counted[start:stop], strict=True)
+        return [{**take, "status": counted.status, "detail": counted.detail} for take, counted in told]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -114,32 +112,46 @@ class _Event(NamedTuple):
     take: tuple[bytes, int]
     status: str
     key: str | None
+    detail: str | None
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The row that counts of a take.
+
+    Attributes:
+        status: what became of its file.
+        detail: what was said of that file; a row that only says it again may say less.
+    """
+
+    place: int
+    status: str
+    key: str | None
+    detail: str | None
 
 
 def _events(rows: pa.Table) -> Iterator[_Event]:
     orders: dict[Order, Order] = {}
-    told = rows.drop_columns(["detail", "reason", "score"])
-    for place, row in enumerate(rows_of(told)):
+    for place, row in enumerate(rows_of(rows)):
         if not is_master(row):
             order = order_of(row)
             order = orders.setdefault(order, order)  # one for all rows of a commit
-            yield _Event(order, place, (_asset_of(row), row["take"] or 0), str(row["status"]), row["asset_key"])
+            take = (_asset_of(row), row["take"] or 0)
+            yield _Event(order, place, take, str(row["status"]), row["asset_key"], row["detail"])
 
 
-def _counting(rows: pa.Table) -> tuple[dict[tuple[bytes, int], int], list[str]]:
-    """Of each take the place of the row that counts, and by place what became of its file.
+def _counting(rows: pa.Table) -> dict[tuple[bytes, int], _Counted]:
+    """What counts of each take.
 
     The last delivered row counts, else the last failed one; a later row may say that its file is gone.
     """
-    statuses = [""] * rows.num_rows
-    counting: dict[tuple[bytes, int], int] = {}
-    keys: dict[int, str | None] = {}
-    for event in sorted(_events(rows)):
+    counting: dict[tuple[bytes, int], _Counted] = {}
+    for event in sorted(_events(rows), key=lambda event: event[:2]):
         before = counting.get(event.take)
         if event.status in (Status.MISSING, Status.PRUNED):
-            if before is not None and keys[before] == event.key:
-                statuses[before] = event.status
-        elif event.status == Status.DELIVERED or before is None or statuses[before] == Status.FAILED:
-            counting[event.take] = event.place
-            statuses[event.place], keys[event.place] = event.status, event.key
-    return counting, statuses
+            if before and before.key == event.key:
+                before.status = event.status
+        elif event.status == Status.DELIVERED or before is None or before.status == Status.FAILED:
+            known = before.detail if before and before.key == event.key else None
+            counting[event.take] = _Counted(event.place, event.status, event.key, event.detail or known)
+    return counting

@@ -104,7 +104,10 @@ def takes(row: Row, attempts: Sequence[Row], thumbnails: Set[str]) -> dict[str, 
         attempts: all of them as the record has them; of the current one `row` itself is shown.
     """
     current = row.get("take") or 0
-    by_take = {attempt.get("take") or 0: attempt for attempt in attempts} | {current: row}
+    by_take = {attempt.get("take") or 0: attempt for attempt in attempts}
+    # A row that says again what stands may lack what was said of it first.
+    said = by_take.get(current, {}).get("detail")
+    by_take[current] = {**row, "detail": row.get("detail") or said}
     if len(by_take) < 2:
         return {}
     return {"takes": [_take(number, by_take[number], number == current, thumbnails) for number in sorted(by_take)]}

@@ -4,7 +4,7 @@ A document of a file:// address cannot fetch, so the data is JavaScript files th
 
     runs/<run_id>/report/index.html        the gallery, its style and script inline, the facets and counts
     runs/<run_id>/report/data-0001.js      what the cards, filters and sorting of 2,000 assets need
-    runs/<run_id>/report/details-0001.js   everything else about 100 assets, loaded when one is opened
+    runs/<run_id>/report/details-0001.js   everything else about 100 assets, their takes too; loaded when one is opened
     runs/<run_id>/report/left-out.js       catalog rows that the run left out, and why; loaded when they are asked for
 
 Whatever comes from a catalog is data: JSON that holds no character HTML could act on, shown as text only,
@@ -130,12 +130,13 @@ class _Gallery:
         self._fill_photos(batch, pool)
         for name, counter in self.facets.items():
             counter.update(text(row.get(name)) for row in batch)
-        parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": cards(batch, self.thumbnails)}
+        shown = cards(batch, self.thumbnails)
+        self.scored += sum(score is not None for score in shown.get("score", ()))
+        parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": shown}
         for start in range(0, len(batch), DETAILS_SIZE):
             number = (self.count + start) // DETAILS_SIZE + 1
             parts[f"details-{number:04d}"] = [self._details(row) for row in batch[start : start + DETAILS_SIZE]]
         self.count += len(batch)
-        self.scored += sum(row.get("score") is not None for row in batch)
         for key in pool.map(self._write_data, parts.items()):
             self.written.add(key)
 

@@ -67,7 +67,7 @@ function cardNode(card, grouped) {
     caption.children[line].textContent = text;
     caption.children[line].hidden = !text;
   });
-  if (!wanted.view && (card.score !== null || card.verdict)) caption.append(judgedNode(card));
+  if (!wanted.view && isJudged(card)) caption.append(judgedNode(card));
   return node;
 }
 
@@ -103,7 +103,7 @@ async function showPage(index) {
   byId("grid").replaceChildren(nodes);
   byId("grid").classList.remove("stale");
   byId("grid").classList.toggle("grouped", grouped);
-  byId("grid").classList.toggle("judged", !wanted.view && hasVerdicts);
+  byId("grid").classList.toggle("scored", !wanted.view && hasVerdicts);
   showCategory(before);
   showCount(start, stop);
   measure();

@@ -1,6 +1,6 @@
 // What checks say of a picture, and the takes of it side by side.
 
-const isJudged = (row) => Boolean(row.verdict) || typeof row.score === "number";
+const isJudged = (card) => Boolean(card.verdict) || card.score !== null;
 const verdictNode = (verdict) => make("span", `badge verdict ${verdict.replaceAll("_", "-")}`, inWords(verdict));
 const numberFacts = (row) => row.quality.map(([name, value]) => [inWords(name), rounded(value)]);
 
@@ -27,10 +27,11 @@ function faultsNode(row) {
   return faults.length ? make("ul", "faults", ...faults.map((fault) => make("li", "", fault))) : null;
 }
 
-function checksSection(row) {
-  if (!isJudged(row)) return "";
-  const head = make("div", "judged", scoreNode(row.score), row.verdict ? verdictNode(row.verdict) : "");
-  return section("Checks", head, row.status === "failed" ? null : faultsNode(row), facts(numberFacts(row)));
+function checksSection(card, row) {
+  if (!isJudged(card)) return "";
+  const head = make("div", "judged", scoreNode(card.score), card.verdict ? verdictNode(card.verdict) : "");
+  const said = row.detail ? row : (row.takes?.find((take) => take.stands) ?? row);
+  return section("Checks", head, card.status === "failed" ? null : faultsNode(said), facts(numberFacts(row)));
 }
 
 function takesSection(card, row) {

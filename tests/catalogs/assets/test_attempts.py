@@ -52,14 +52,15 @@ def test_takes_are_told_in_any_order_of_rows() -> None:
         take_row(0, 1),
         take_row(1, 2, "failed", detail="blank"),
         take_row(1, 3, detail="coherence 0.1 (under 0.5)"),
-        take_row(2, 4),
-        take_row(2, 5, "pruned", detail="deleted"),
+        take_row(2, 4, detail="too dark"),
+        take_row(2, 5),
+        take_row(2, 6, "pruned", detail="deleted"),
         take_row(0, 4, "missing"),
     ]
     for order in permutations(rows):
         found = attempts(list(order)).of(rows[0])
         told = [(take["take"], take["status"], take["detail"]) for take in found]
-        assert told == [(0, "missing", None), (1, "delivered", "coherence 0.1 (under 0.5)"), (2, "pruned", None)]
+        assert told == [(0, "missing", None), (1, "delivered", "coherence 0.1 (under 0.5)"), (2, "pruned", "too dark")]
         assert [take["score"] for take in found] == pytest.approx([0.0, 0.1, 0.2])
 
 
