@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
+from sys import intern
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -34,11 +36,12 @@ _SHOWN = with_identity(
 )
 TOLD = pa.schema([*(ASSETS.field(name) for name in _SHOWN), pa.field("commit", pa.string())])
 """What is read of a row."""
+_KEPT = ("take", "reason", "verdict", "score", "asset_key", "sha256")
 _OF_FILES = [status.value for status in (Status.DELIVERED, Status.FAILED, Status.MISSING, Status.PRUNED)]
 
 
 class Attempts:
-    """Takes by asset and request, some hundred bytes a take.
+    """Takes by asset and request: some hundred bytes a take, and about a kilobyte while they are read.
 
     Args:
         rows: rows of the record as `TOLD`, in whatever order they come.
@@ -50,7 +53,7 @@ class Attempts:
             by_asset.setdefault(asset, []).append(counted)
         several = {asset: found for asset, found in by_asset.items() if len(found) > 1}
         self._counted = [counted for found in several.values() for counted in found]
-        self._rows = rows.take(pa.array([counted.place for counted in self._counted], pa.int64()))
+        self._rows = rows.select(_KEPT).take(pa.array([counted.place for counted in self._counted], pa.int64()))
         self._places: dict[bytes, tuple[int, int]] = {}
         start = 0
         for asset, found in several.items():
@@ -76,9 +79,10 @@ class Attempts:
         return cls(pa.concat_tables(kept))
 
     def of(self, row: Row) -> list[Row]:
-        """All takes of an asset's request in order; none where there is one, or where its right has ended.
+        """What a gallery shows of all takes of an asset's request, in order; none where its right has ended.
 
-        Their `status` is `missing` or `pruned` where their file is gone, `failed` where none was ever delivered.
+        A request with one take has none here. Their `status` is `missing` or `pruned` where their file is gone, `failed`
+        where none was ever delivered.
         """
         if row.get("status") == Status.WITHDRAWN or not row.get("render_fingerprint"):
             return []
@@ -101,7 +105,7 @@ def _requests_with_takes(store: Store, campaign: str, unread: list[UnreadCommit]
 
 def _asset_of(row: Row) -> bytes:
     asked = row.get("take_of") or row["render_fingerprint"]
-    return identity_of(row).digest() + bytes.fromhex(asked)
+    return blake2b(identity_of(row).digest() + bytes.fromhex(asked), digest_size=16).digest()
 
 
 class _Event(NamedTuple):
@@ -137,7 +141,7 @@ def _events(rows: pa.Table) -> Iterator[_Event]:
             order = order_of(row)
             order = orders.setdefault(order, order)  # one for all rows of a commit
             take = (_asset_of(row), row["take"] or 0)
-            yield _Event(order, place, take, str(row["status"]), row["asset_key"], row["detail"])
+            yield _Event(order, place, take, intern(str(row["status"])), row["asset_key"], row["detail"])
 
 
 def _counting(rows: pa.Table) -> dict[tuple[bytes, int], _Counted]:
