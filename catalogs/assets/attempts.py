@@ -81,7 +81,7 @@ class Attempts:
     def of(self, row: Row) -> list[Row]:
         """What a gallery shows of all takes of an asset's request, in order; none where its right has ended.
 
-        A request with one take has none here. Their `status` is `missing` or `pruned` where their file is gone, `failed`
+        A request with one take has none. Their `status` is `missing` or `pruned` where their file is gone, `failed`
         where none was ever delivered.
         """
         if row.get("status") == Status.WITHDRAWN or not row.get("render_fingerprint"):
