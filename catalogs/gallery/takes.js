@@ -78,4 +78,5 @@ function showTake(card, take, button, list) {
   showStill(photoOf(take.thumb) || address(take.asset_key), shown);
   byId("picture").alt = `Take ${take.take}: ${altOf(card)}`;
   showWhole(address(take.asset_key), card, () => showStill("", shown));
+  dialog.querySelector(".stage").scrollIntoView({ block: "nearest" }); // on a phone it is above
 }

@@ -231,3 +231,6 @@ def test_takes_are_no_wider_than_the_window(page: Any, judged: Store, width: int
     page.wait_for_selector("dialog[data-shown]")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.querySelector('.sheet').scrollWidth") <= width
+    page.get_by_role("button", name="Show take 0").click()
+    bar, stage = (page.locator(name).bounding_box() for name in (".panel-bar", ".stage"))
+    assert stage["y"] >= (bar["y"] + bar["height"] - 1 if width < 760 else 0), "the take is seen, not only asked for"
