@@ -47,6 +47,7 @@ _LATER = frozenset(
         "verdict",
         "take_of",
         "score",
+        "line",
     )
 )
 """Columns that rows have only since 2026-11-21 or later."""
