@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogs.assets.attempts import Attempts
 from catalogs.assets.commits import Status, UnreadCommit, rows_of
 from catalogs.assets.history import read_current
 from catalogs.columns import ReferenceRow
@@ -33,6 +34,7 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
     current = read_current(store, campaign, unread=unread)
     current = _sorted(_titled(current, plan))
     shown = rows_of(current.filter(pc.not_equal(current["status"], Status.RETIRED.value)))
+    attempts = Attempts.read(store, campaign, unread) if _is_judged(current) else None
     details = _left_out(plan) if plan else {}
     if unread:
         details["Commits that could not be read"] = f"{len(unread)}: what they delivered is not shown"
@@ -45,8 +47,14 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
         make_thumbnail=thumbnail_of,
         show_photo=_photos(plan.header) if plan else None,
         left_out=_not_made(store, run_id),
+        attempts_of=attempts.of if attempts else None,
     )
     return store.uri(page)
+
+
+def _is_judged(table: pa.Table) -> bool:
+    """Whether takes are to be expected: without a verdict nothing was made again, and the record is not read for it."""
+    return bool(pc.any(pc.is_valid(table["verdict"])).as_py() or pc.any(pc.greater(table["take"], 0)).as_py())
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -1,9 +1,10 @@
 // What is wanted, page and open asset as the part of the address behind #: a link shows what its writer saw.
 
 const KEYS = {
-  query: "q", brand_id: "brand", shot: "shot", channel: "channel", status: "status", kind: "kind", sort: "sort",
+  query: "q", brand_id: "brand", shot: "shot", channel: "channel", status: "status", verdict: "verdict", kind: "kind", sort: "sort",
+  view: "view",
 };
-const absent = (name, value) => value === null || (value === "" && (name === "query" || name === "sort"));
+const absent = (name, value) => value === null || (value === "" && ["query", "sort", "view"].includes(name));
 
 function hashOf(fingerprint) {
   const said = new URLSearchParams();
@@ -19,9 +20,10 @@ function readAddress() {
   const text = location.hash.slice(1);
   const said = new URLSearchParams(text.includes("=") ? text : "");
   const alone = text.includes("=") || text === "results" ? "" : decodeURIComponent(text);
-  const filters = { ...NOTHING, sort: "" };
+  const filters = { ...NOTHING, sort: "", view: "" };
   for (const [name, key] of Object.entries(KEYS)) if (said.has(key)) filters[name] = said.get(key);
   if (!Object.hasOwn(SORTS, filters.sort)) filters.sort = "";
+  if (filters.view !== "set") filters.view = "";
   return {
     filters,
     page: Math.max(0, (Number.parseInt(said.get("page"), 10) || 1) - 1),

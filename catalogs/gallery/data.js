@@ -58,6 +58,9 @@ async function loadDetails(position) {
 
 const pick = (column, place) => column.values[column.codes[place]];
 
+// From 0 to 1, null where nothing was scored; files hold ten thousandths.
+const scoreAt = (file, place) => (typeof file.score?.[place] === "number" ? file.score[place] / 10_000 : null);
+
 function cardAt(position) {
   const file = files[Math.floor(position / report.page_size)];
   const place = position % report.page_size;
@@ -68,5 +71,6 @@ function cardAt(position) {
   for (const name of ["variation", "bytes", "created", "fingerprint", "thumb"]) card[name] = file[name][place];
   card.asset = file.assets.get(place);
   card.detail = file.details.get(place) ?? "";
+  card.score = scoreAt(file, place);
   return card;
 }

@@ -42,7 +42,15 @@ def cards(batch: Sequence[Row], thumbnails: Set[str]) -> dict[str, Any]:
         "thumb": [key.removeprefix("thumbs/") for key in thumbs],
         "asset": [[place, row["asset_key"]] for place, row in unseen if row.get("asset_key")],
         "detail": [[place, text(row["detail"])[:160]] for place, row in enumerate(batch) if row.get("detail")],
+        **_scores(batch),
     }
+
+
+def _scores(batch: Sequence[Row]) -> dict[str, Any]:
+    """The scores of a batch in ten thousandths, null for what has none; no column where nothing has one."""
+    scores = [_plain(row.get("score")) for row in batch]
+    shortened = [None if score is None else round(10_000 * score) for score in scores]
+    return {} if all(score is None for score in scores) else {"score": shortened}
 
 
 def _coded(values: Iterable[Any]) -> dict[str, list[Any]]:
@@ -84,6 +92,35 @@ def details(row: Row, thumbnails: Set[str] = frozenset()) -> dict[str, Any]:
     shown |= {name: [[text(key), _plain(held)] for key, held in _pairs(value_of(row, name))] for name in _PAIRS}
     used = row.get("prompt_used")
     return {**shown, "prompt_used": used if used != row.get("prompt") else None}
+
+
+_OF_TAKE = ("verdict", "score", "status", "reason", "detail", "asset_key")
+
+
+def takes(row: Row, attempts: Sequence[Row], thumbnails: Set[str]) -> dict[str, Any]:
+    """The takes of an asset's request in order, as `takes` where there is more than one; `stands` tells the current.
+
+    Args:
+        attempts: all of them as the record has them; of the current one `row` itself is shown.
+    """
+    current = row.get("take") or 0
+    by_take = {attempt.get("take") or 0: attempt for attempt in attempts}
+    # A row that says again what stands may lack what was said of it first.
+    said = by_take.get(current, {}).get("detail")
+    by_take[current] = {**row, "detail": row.get("detail") or said}
+    if len(by_take) < 2:
+        return {}
+    return {"takes": [_take(number, by_take[number], number == current, thumbnails) for number in sorted(by_take)]}
+
+
+def _take(number: int, row: Row, is_current: bool, thumbnails: Set[str]) -> dict[str, Any]:
+    key = thumbnail(row)
+    return {
+        "take": number,
+        "stands": is_current and row.get("status") != "failed",
+        "thumb": key.removeprefix("thumbs/") if key in thumbnails else "",
+        **{name: _plain(value_of(row, name)) for name in _OF_TAKE},
+    }
 
 
 def _pairs(value: Any) -> list[tuple[Any, Any]]:

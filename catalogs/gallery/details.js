@@ -69,11 +69,13 @@ function showSections(card, row) {
   const covered = row.covers?.length ?? 0;
   byId("sections").replaceChildren(
     section("Failure", facts(failureFacts(card, row))),
+    takesSection(card, row),
+    checksSection(card, row),
     section("Picture", facts(pictureFacts(card, row))),
     promptSection("Prompt", row.prompt),
     promptSection("Prompt as the model saw it", row.prompt_used),
     section("Model", facts(modelFacts(row))),
-    section("Scores", facts(row.quality.map(([name, value]) => [inWords(name), rounded(value)]))),
+    isJudged(card) ? "" : section("Scores", facts(numberFacts(row))),
     section(`References (${row.references?.length ?? 0})`, references(row.references)),
     section(`Covers ${numbers.format(covered)} ${covered === 1 ? "product" : "products"}`, covers(row.covers)),
     section("Record", facts(recordFacts(row))),

@@ -2,6 +2,7 @@
 
 const dialog = byId("detail");
 let open = -1; // index in the view
+let awaited = 0; // grows with every whole picture that is wanted: one that comes later than the next is dropped
 
 async function show(index) {
   const position = positionAt(index);
@@ -29,6 +30,7 @@ function showHead(card, index) {
   byId("detail-product").textContent = card.title ? card.product : "";
   byId("badges").replaceChildren(
     make("span", isBad(card) ? "badge bad" : "badge", inWords(card.status)),
+    ...(card.verdict ? [verdictNode(card.verdict)] : []),
     ...(card.kind === "proof" ? [make("span", "badge proof", "PROOF")] : []),
     make("span", "badge", card.shot),
     make("span", "badge", card.channel),
@@ -51,6 +53,7 @@ function showPhoto(card) {
 }
 
 function showStill(source, card) {
+  awaited++;
   const image = byId("picture");
   byId("original").hidden = !source;
   byId("original").removeAttribute("href");
@@ -67,22 +70,25 @@ function showStill(source, card) {
   byId("no-picture").lastElementChild.textContent = text;
 }
 
-// The thumbnail stays until the whole file is decoded.
 function showPicture(card, row) {
   if (card.status === "failed") byId("no-picture").lastElementChild.textContent = row.detail ?? "";
   if (card.status === "failed" || !row.asset_key) return;
-  const source = address(row.asset_key);
-  const mine = open;
+  showWhole(address(row.asset_key), card, () => showStill("", card));
+}
+
+// The thumbnail stays until the whole file is decoded, and where there is none `lost` is called.
+function showWhole(source, card, lost) {
+  const mine = ++awaited;
   const whole = new Image();
   whole.src = source;
   whole.decode().then(
     () => {
-      if (open !== mine) return;
+      if (awaited !== mine) return;
       byId("original").href = source;
       byId("picture").src = source;
       byId("original").setAttribute("aria-label", `Open the file: ${altOf(card)}`);
     },
-    () => open === mine && showStill("", card),
+    () => awaited === mine && lost(),
   );
 }
 
@@ -125,7 +131,7 @@ async function showNamed(fingerprint) {
   const position = await findPosition(fingerprint);
   if (position < 0) return tell(`No asset of this report has the fingerprint ${fingerprint}.`);
   if (indexOf(position) < 0) {
-    want({ ...NOTHING, sort: "" });
+    want({ ...NOTHING, sort: "", view: "" });
     await apply();
   }
   await show(indexOf(position));

@@ -1,6 +1,7 @@
 // The controls that filter and sort.
 
-const label = (name, value) => (name === "status" || name === "kind" ? inWords(value) : value || "None");
+const WORDED = ["status", "kind", "verdict"];
+const label = (name, value) => (WORDED.includes(name) ? inWords(value) : value || "None");
 
 function showFacets() {
   for (const name in FACETS) {
@@ -18,7 +19,7 @@ function showFacets() {
     const pressed = (wanted.status ?? "") === tile.dataset.status && (wanted.kind ?? "") === tile.dataset.kind;
     tile.setAttribute("aria-pressed", String(pressed));
   }
-  byId("clear").hidden = !filtered();
+  byId("clear").hidden = !filtered() && !wanted.view;
 }
 
 function makeFacets() {
@@ -72,9 +73,19 @@ function want(some) {
   byId("sort").value = wanted.sort;
 }
 
+// Orders that only scores give.
+function makeScoreOrders() {
+  if (!report.scored) return;
+  for (const [value, text] of [["worst", "Worst score first"], ["best", "Best score first"]]) {
+    const option = make("option", "", text);
+    option.value = value;
+    byId("sort").append(option);
+  }
+}
+
 async function apply(index = 0) {
   const mine = ++turn;
-  const narrowed = filtered() || wanted.sort !== "";
+  const narrowed = filtered() || wanted.sort !== "" || wanted.view !== "";
   if (narrowed && pages > 1) {
     byId("grid").classList.add("stale");
     await loadAllPages((done) => {

@@ -4,7 +4,7 @@ A document of a file:// address cannot fetch, so the data is JavaScript files th
 
     runs/<run_id>/report/index.html        the gallery, its style and script inline, the facets and counts
     runs/<run_id>/report/data-0001.js      what the cards, filters and sorting of 2,000 assets need
-    runs/<run_id>/report/details-0001.js   everything else about 100 assets, loaded when one is opened
+    runs/<run_id>/report/details-0001.js   everything else about 100 assets, their takes too; loaded when one is opened
     runs/<run_id>/report/left-out.js       catalog rows that the run left out, and why; loaded when they are asked for
 
 Whatever comes from a catalog is data: JSON that holds no character HTML could act on, shown as text only,
@@ -24,7 +24,7 @@ from typing import Any
 
 from catalogs.columns import ReferenceRow, Row
 from catalogs.errors import PackshotError
-from catalogs.gallery.data import FACETS, cards, details, photo_of, text, thumbnail
+from catalogs.gallery.data import FACETS, cards, details, photo_of, takes, text, thumbnail
 from catalogs.gallery.page import index_page, script_json
 from catalogs.identity import run_key, thumbnail_key
 from catalogs.storage.store import Store
@@ -37,6 +37,7 @@ PHOTOS_A_GALLERY = 2000  # small pictures of photos that one gallery makes; the 
 PHOTOS_AT_ONCE = 2  # as a camera made them: a hundred megapixels are half a gigabyte while they are made small
 MakeThumbnail = Callable[[bytes], bytes]
 ShowPhoto = Callable[[ReferenceRow], bytes]
+AttemptsOf = Callable[[Row], Sequence[Row]]
 
 
 @dataclass
@@ -68,6 +69,7 @@ def write_gallery(
     make_thumbnail: MakeThumbnail | None = None,
     show_photo: ShowPhoto | None = None,
     left_out: NotMade | None = None,
+    attempts_of: AttemptsOf | None = None,
 ) -> str:
     """Write the gallery of some rows of the asset catalog; returns the key of its index.html.
 
@@ -81,11 +83,12 @@ def write_gallery(
             missing. Without it, and where it fails, the card shows the asset itself.
         show_photo: from a reference to a small WebP of its photo; without it, and where it fails, there is none.
         left_out: what the newest plan left out.
+        attempts_of: from a row to those of all takes of its request, where there are several; see `data.takes`.
 
     Raises:
         StorageError: the store did not take a file.
     """
-    gallery = _Gallery(store, run_key(run_id, "report"), make_thumbnail, show_photo)
+    gallery = _Gallery(store, run_key(run_id, "report"), make_thumbnail, show_photo, attempts_of or _no_attempts)
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in _batches(rows, PAGE_SIZE):
             gallery.add(batch, pool)
@@ -110,7 +113,9 @@ class _Gallery:
     folder: str
     make_thumbnail: MakeThumbnail | None
     show_photo: ShowPhoto | None
+    attempts_of: AttemptsOf
     count: int = 0
+    scored: int = 0
     photos: set[str] = field(default_factory=set)
     thumbnails: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
@@ -125,15 +130,18 @@ class _Gallery:
         self._fill_photos(batch, pool)
         for name, counter in self.facets.items():
             counter.update(text(row.get(name)) for row in batch)
-        parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": cards(batch, self.thumbnails)}
+        shown = cards(batch, self.thumbnails)
+        self.scored += sum(score is not None for score in shown.get("score", ()))
+        parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": shown}
         for start in range(0, len(batch), DETAILS_SIZE):
             number = (self.count + start) // DETAILS_SIZE + 1
-            parts[f"details-{number:04d}"] = [
-                details(row, self.thumbnails) for row in batch[start : start + DETAILS_SIZE]
-            ]
+            parts[f"details-{number:04d}"] = [self._details(row) for row in batch[start : start + DETAILS_SIZE]]
         self.count += len(batch)
         for key in pool.map(self._write_data, parts.items()):
             self.written.add(key)
+
+    def _details(self, row: Row) -> dict[str, Any]:
+        return details(row, self.thumbnails) | takes(row, self.attempts_of(row), self.thumbnails)
 
     def list_left_out(self, left_out: NotMade) -> None:
         """Write what was left out, where anything was."""
@@ -144,6 +152,7 @@ class _Gallery:
         """What the gallery knows before it loads data."""
         return {
             "count": self.count,
+            "scored": self.scored,
             "page_size": PAGE_SIZE,
             "details_size": DETAILS_SIZE,
             "facets": {name: sorted(counter.items()) for name, counter in self.facets.items()},
@@ -211,6 +220,10 @@ class _Gallery:
             return None  # one picture that is gone or broken must not cost the whole gallery
         self.store.write(key, small, "image/webp")
         return key
+
+
+def _no_attempts(row: Row) -> Sequence[Row]:
+    return ()
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

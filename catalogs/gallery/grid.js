@@ -6,6 +6,7 @@ const productTemplate = byId("product").content.firstElementChild;
 const several = (name) => report.facets[name].length > 1;
 // A heading for each product is worth its room where a product has more than one picture.
 const hasProducts = several("shot") || several("channel");
+const hasVerdicts = report.scored > 0 || report.facets.verdict.some(([value]) => value);
 const hasShots = several("shot") && several("channel");
 
 function productNode(card) {
@@ -34,6 +35,7 @@ function* headings(card, before) {
 
 function captions(card, grouped) {
   const more = [pixels(card), size(card.bytes)].filter(Boolean).join(" · ");
+  if (wanted.view) return [nameOf(card), "", ""];
   if (!grouped) return [nameOf(card), `${card.shot}, ${card.channel}`, more];
   const name = several("channel") ? card.channel : card.shot;
   return [name, card.variation ? `Variation ${card.variation}` : "", more];
@@ -65,6 +67,7 @@ function cardNode(card, grouped) {
     caption.children[line].textContent = text;
     caption.children[line].hidden = !text;
   });
+  if (!wanted.view && isJudged(card)) caption.append(judgedNode(card));
   return node;
 }
 
@@ -100,6 +103,8 @@ async function showPage(index) {
   byId("grid").replaceChildren(nodes);
   byId("grid").classList.remove("stale");
   byId("grid").classList.toggle("grouped", grouped);
+  byId("grid").classList.toggle("scored", !wanted.view && hasVerdicts);
+  showCategory(before);
   showCount(start, stop);
   measure();
   document.documentElement.dataset.ready = String(stop - start);
@@ -109,7 +114,7 @@ async function showPage(index) {
 function showCount(start, stop) {
   const hasPages = length() > report.page_size;
   const part = hasPages ? `${numbers.format(start + 1)} to ${numbers.format(stop)} of ` : "";
-  byId("count").textContent = filtered()
+  byId("count").textContent = filtered() || wanted.view
     ? `${part}${numbers.format(length())} of ${assets(report.count)}`
     : `${part}${assets(report.count)}`;
   byId("empty").hidden = length() > 0;

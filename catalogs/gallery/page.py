@@ -13,8 +13,9 @@ from typing import Any
 
 _UNSAFE = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
 # In this order every `const` is defined before code that runs at once uses it.
-_ORDER = "dom data words view address filters grid details dialog left_out messages start"
+_ORDER = "dom data words view address filters category grid takes details dialog left_out messages start"
 _SCRIPTS = _ORDER.split()
+_STYLES = ("page", "takes", "category")
 
 
 def script_json(value: Any) -> str:
@@ -24,7 +25,7 @@ def script_json(value: Any) -> str:
 
 def index_page(facts: Mapping[str, Any]) -> str:
     """index.html: the template with its style, its script and what it knows."""
-    style, script = _asset("page.css"), _script()
+    style, script = "\n".join(_asset(f"{name}.css") for name in _STYLES), _script()
     # 'strict-dynamic': the one script known by its hash may load data files, nothing else runs. 'self' and
     # file: are for browsers that do not know it; a file:// address is of no origin, so 'self' is not enough.
     policy = (

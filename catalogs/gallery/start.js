@@ -9,8 +9,9 @@ function listen() {
   });
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("sort").addEventListener("change", (event) => change({ sort: event.target.value }));
+  byId("category").addEventListener("click", () => guarded(toggleCategory));
   byId("clear").addEventListener("click", () => {
-    change(NOTHING);
+    change({ ...NOTHING, view: "" });
     byId("query").focus();
   });
   byId("back").addEventListener("click", () => guarded(() => turnTo(page - 1)));
@@ -64,6 +65,7 @@ function showHeading() {
 showHeading();
 makeTiles();
 makeFacets();
+makeScoreOrders();
 showLeftOut();
 listen();
 byId("query").value = "";

@@ -3,7 +3,7 @@
 const FACETS = { brand_id: "Brand", shot: "Shot", channel: "Channel", status: "Status", verdict: "Verdict", kind: "Kind" };
 const collator = new Intl.Collator("en", { numeric: true });
 const NOTHING = { query: "", ...Object.fromEntries(Object.keys(FACETS).map((name) => [name, null])) };
-const wanted = { ...NOTHING, sort: "" };
+const wanted = { ...NOTHING, sort: "", view: "" };
 let view = null; // positions in their order; null: all of them as recorded
 let page = 0;
 let turn = 0; // grows with every change of what is shown: what was awaited for an older one is dropped
@@ -11,6 +11,9 @@ const length = () => (view ? view.length : report.count);
 const positionAt = (index) => (view ? view[index] : index);
 const indexOf = (position) => (view ? view.indexOf(position) : position);
 const filtered = () => wanted.query !== "" || Object.keys(FACETS).some((name) => wanted[name] !== null);
+
+// What a facet must be; a category page shows what a shop could show.
+const asked = (name) => (name === "status" && wanted.view ? wanted.status ?? "delivered" : wanted[name]);
 
 // Texts as a search sees them: "cafe" finds "Café", and full-width letters are letters.
 const folded = (text) => text.toLowerCase().normalize("NFKD").replace(/[\u0300-\u036f]/g, "");
@@ -25,8 +28,8 @@ function eachMatch(except, visit) {
   const tokens = folded(wanted.query).split(/\s+/).filter(Boolean);
   files.forEach((file, index) => {
     const tests = Object.keys(FACETS)
-      .filter((name) => name !== except && wanted[name] !== null)
-      .map((name) => [file.coded[name].codes, file.coded[name].values.indexOf(wanted[name])]);
+      .filter((name) => name !== except && asked(name) !== null)
+      .map((name) => [file.coded[name].codes, file.coded[name].values.indexOf(asked(name))]);
     if (tests.some(([, code]) => code < 0)) return;
     const found = tokens.length ? looksFound(file, tokens) : null;
     file.look.codes.forEach((look, place) => {
@@ -49,10 +52,13 @@ const SORTS = {
   newest: () => (file, place) => -file.created[place],
   failed: () => (file, place) => (pick(file.coded.status, place) === "failed" ? 0 : 1),
   bytes: () => (file, place) => -file.bytes[place],
+  // What has no score stands behind what has one, whichever comes first.
+  worst: () => (file, place) => scoreAt(file, place) ?? 2,
+  best: () => (file, place) => -(scoreAt(file, place) ?? -1),
 };
 
 // Whether what belongs together stands together: product, its shots, their channels.
-const inGroups = () => wanted.sort === "" || wanted.sort === "product";
+const inGroups = () => !wanted.view && (wanted.sort === "" || wanted.sort === "product");
 
 function matching() {
   const rank = SORTS[wanted.sort]?.();
@@ -63,7 +69,7 @@ function matching() {
 }
 
 function facetCounts(name) {
-  if (!filtered()) return new Map(report.facets[name]);
+  if (!filtered() && !wanted.view) return new Map(report.facets[name]);
   const counts = new Map(report.facets[name].map(([value]) => [value, 0]));
   eachMatch(name, (file, place) => {
     const value = pick(file.coded[name], place);

@@ -8,6 +8,8 @@ const photoOf = (thumb) => (thumb ? address(`thumbs/${thumb}`) : "");
 const nameOf = (card) => card.title || card.product;
 const inWords = (text) => (text ? text[0].toUpperCase() + text.slice(1).replaceAll("_", " ") : "None");
 const assets = (count) => `${numbers.format(count)} ${count === 1 ? "asset" : "assets"}`;
+// Of a score two digits tell; the worst check is at its limit at 0.50.
+const scoreText = (score) => (typeof score === "number" ? score.toFixed(2) : "");
 const isBad = (card) => card.status !== "delivered" && card.status !== "retired";
 const pixels = (card) => (card.width ? `${card.width} × ${card.height}` : "");
 

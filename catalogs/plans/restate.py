@@ -75,12 +75,17 @@ def commit_again(
     keys = {str(known[pair].asset_key) for pair in orders}
     there = stored_sizes(store, campaign, keys) if looks else {}
     rows: list[Row] = [
-        {**row, "reason": None, "detail": None, **wanted[pair], "status": status.value}
+        {**row, "reason": None, "detail": _kept(row, status), **wanted[pair], "status": status.value}
         if not looks or _is_whole(row, there)
         else {**row, "reason": None, "detail": GONE, "status": Status.MISSING.value}
         for pair, row in rows_at(store, orders)
     ]
     return commit_all(store, run_id, step, rows)
+
+
+def _kept(row: Row, status: Status) -> str | None:
+    """What was said of a picture holds while it stands: its faults, what finishing could not do."""
+    return row["detail"] if status == row["status"] == Status.DELIVERED else None
 
 
 def _is_whole(row: Row, sizes: Mapping[str, int]) -> bool:
