@@ -115,10 +115,10 @@ class Embedder:
 
     def close(self) -> None:
         """Go; what embeds ends with its connection."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-        self.threads = 0
+        for held in (self._connection, self._said):
+            if held is not None:
+                held.close()
+        self._connection, self._said, self.threads = None, None, 0
 
     def _end(self) -> None:
         if self._process is not None and self._owner == os.getpid():
@@ -138,8 +138,8 @@ class Embedder:
         return vector / length
 
     def _connected(self) -> socket.socket:
-        if self._owner != os.getpid():  # a fork: the connection is the parent's
-            self._connection = None
+        if self._owner != os.getpid():  # a fork: the connection is the parent's, and this closes only our end of it
+            self.close()
         if self._connection is None:
             self._start()
         assert self._connection is not None

@@ -50,7 +50,9 @@ def test_other_products_are_less_like_the_photo_than_its_own(
     model: Path, embedders: dict[str, Embedder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(Embedder, "_ask", lambda self, values, ask=Embedder._ask: (asked.append(1), ask(self, values))[1])
+    monkeypatch.setattr(
+        Embedder, "_ask", lambda self, values, ask=Embedder._ask: (asked.append(1), ask(self, values))[1]
+    )
     project = project_of(tmp_path, quality=checks(model))
     project.render()
     rows = rows_of(project)
@@ -164,7 +166,7 @@ def test_a_key_that_cannot_be_meant(quality: dict[str, Any], said: str, tmp_path
 def test_a_size_that_the_model_does_not_take_is_said_before_a_run(model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model, tmp_path / "model"))
     change_config(folder, image_size=224)
-    with pytest.raises(ModelError, match="makes pictures of 56x56, and its config.json wants 224x224"):
+    with pytest.raises(ModelError, match=r"makes pictures of 56x56, and its config\.json wants 224x224"):
         project_of(tmp_path, quality=checks(folder))
     prepare(folder, {"size": 10**9, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]})
     with pytest.raises(ModelError, match="is no number of pixels"):
@@ -196,4 +198,6 @@ def test_a_folder_that_is_missing_costs_one_line_and_nothing_else(
     assert "quality.likeness_model" in told.err
     assert "there is no folder" in told.err
     assert len(told.err.strip().splitlines()) == 1, told.err
-    assert not (tmp_path / "output").exists() or not [path for path in (tmp_path / "output").rglob("*") if path.is_file()]
+    assert not (tmp_path / "output").exists() or not [
+        path for path in (tmp_path / "output").rglob("*") if path.is_file()
+    ]

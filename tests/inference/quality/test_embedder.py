@@ -25,7 +25,7 @@ from inference.quality.subject import find_subject
 from inference.quality.subject_crop import subject_crop
 from inference.quality.vision_input import Values, model_input, preparation_of
 from tests.drawn_packshots import drawn_packshot
-from tests.vision_folders import PREPARES, vision_folder
+from tests.vision_folders import PREPARES, change_config, vision_folder
 
 RED, BLUE = (170, 51, 68), (40, 80, 190)
 
@@ -171,8 +171,6 @@ def test_weights_that_are_missing_are_refused_and_not_made_up(tmp_path: Path) ->
 def test_no_code_and_no_pickle_of_a_folder_is_run(tmp_path: Path) -> None:
     folder, ran = vision_folder(tmp_path / "model"), tmp_path / "ran"
     (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\n")
-    from tests.vision_folders import change_config
-
     change_config(folder, auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})
     embeds = Embedder(str(folder))
     embeds.embed(np.zeros((3, 56, 56), np.float32))
