@@ -161,6 +161,7 @@ class Judge:
         named = self._quality.likeness_model if self._quality else None
         self._model = LikenessModel(named, header.source) if named else None
         self._references: dict[str, _Photo] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def judge(self, fingerprint: str, request: RenderRequest, pixels: Pixels) -> Judged:
@@ -205,12 +206,17 @@ class Judge:
         if photo is None:
             return _Photo()
         with self._lock:
-            if photo.sha256 in self._references:
-                return self._references[photo.sha256]
+            turn = self._turns.setdefault(photo.sha256, threading.Lock())
+        with turn:  # the first pictures of a product come together, and an embedding costs more than all other checks
+            known = self._references.get(photo.sha256)
+            return self._remembered(photo) if known is None else known
+
+    def _remembered(self, photo: Reference) -> _Photo:
         found = self._load(photo)
         with self._lock:
-            if len(self._references) >= _REMEMBERED:
+            if len(self._turns) > _REMEMBERED:
                 self._references.clear()
+                self._turns.clear()
             if not found.problem:
                 self._references[photo.sha256] = found
         return found
