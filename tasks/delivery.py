@@ -132,7 +132,7 @@ class Delivery:
                 self._outcomes.fail(row, Reason.ENCODE_ERROR, f"{type(error).__name__}: {error}", final=False)
             else:
                 made: Row = {**_made(row, master.record), "render_key": kept, **stored}
-                made["versions"] = {**master.record.versions, **stored.get("versions", {})}
+                made["versions"] = {**master.record.versions, **judged.versions, **stored.get("versions", {})}
                 notes = (_other_picture(row, kept) or master.record.note, judged.detail, stored.get("detail"))
                 made["detail"] = "; ".join(filter(None, notes)) or None
                 made |= {**said, "quality": {**judged.numbers, **stored.get("quality", {})}}

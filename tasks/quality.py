@@ -15,7 +15,7 @@ from PIL import Image
 
 from catalogs.assets.takes import Judgement, Verdict
 from catalogs.campaigns.quality import Quality, ReviewLimits
-from catalogs.errors import OptionError, ReferenceImageError, StorageError
+from catalogs.errors import ModelError, OptionError, ReferenceImageError, StorageError
 from catalogs.plans.file import PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import Reference, RenderRequest
@@ -24,12 +24,15 @@ from inference.engine import Pixels
 from inference.prompts.asked_letters import letters_asked
 from inference.quality.bound_colours import codes_of
 from inference.quality.checks import Fault, faults, measure, reference_of, score
+from inference.quality.embedder import EmbedderError, Embedding, cosine
 from inference.quality.lettering import read_back
 from inference.quality.likeness import Framed
 from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, reader
+from inference.quality.subject import find_subject
+from tasks.likeness_model import VERSION, LikenessModel, check_likeness_model
 
 LOGO = "logo"
-_REMEMBERED = 2_000  # reference photos, of 16 kB each
+_REMEMBERED = 2_000  # reference photos, of 16 kB each, and up to as much for an embedding
 _NOT_READ = f"its letters were not looked at: pip install '{EXTRA}'"
 _OTHER_SCRIPT = "its letters were not looked at: they are of a script that is not read"
 
@@ -42,9 +45,13 @@ def check_quality(quality: Mapping[str, Any], source: str) -> None:
 
     Raises:
         OptionError: naming what to install.
+        ModelError: the likeness model cannot be used.
     """
-    if quality and Quality.model_validate(quality).names("lettering") and not can_read():
+    asked = Quality.model_validate(quality or {})
+    if asked.names("lettering") and not can_read():
         raise OptionError(source, "quality.review.lettering", "nothing here reads letters", f"pip install '{EXTRA}'")
+    if asked.likeness_model is not None:
+        check_likeness_model(asked.likeness_model, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Judged:
         is_new: the record said nothing of it.
         judged_by: "person", or None where checks did.
         unseen: what was not looked at, and why.
+        versions: of what looked at it, for its rows.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -68,6 +76,7 @@ class Judged:
     is_new: bool = True
     judged_by: str | None = None
     unseen: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def remarks(self) -> list[str]:
@@ -124,6 +133,21 @@ def _lettering(asked: Sequence[str], pixels: Pixels) -> dict[str, float]:
     return {"lettering": share}
 
 
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """What pictures are compared with.
+
+    Attributes:
+        product: None where it cannot be told.
+        embedding: None without a likeness model.
+        problem: why there is none, "" where nothing went wrong.
+    """
+
+    product: Framed | None = None
+    embedding: Embedding | None = None
+    problem: str = ""
+
+
 class Judge:
     """Judges pictures of one plan, from several threads.
 
@@ -134,7 +158,10 @@ class Judge:
     def __init__(self, store: Store, header: PlanHeader, known: Callable[[str], Judgement | None]) -> None:
         self._store, self._header, self._known = store, header, known
         self._quality = Quality.model_validate(header.quality) if header.quality else None
-        self._references: dict[str, Framed | None] = {}
+        named = self._quality.likeness_model if self._quality else None
+        self._model = LikenessModel(named, header.source) if named else None
+        self._references: dict[str, _Photo] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def judge(self, fingerprint: str, request: RenderRequest, pixels: Pixels) -> Judged:
@@ -146,43 +173,66 @@ class Judge:
         return _again(judged, known) if known else judged
 
     def _judged(self, request: RenderRequest, pixels: Pixels, quality: Quality) -> Judged:
+        picture = Image.fromarray(pixels)
         try:
-            reference = self._reference(request.references)
-            numbers = measure(Image.fromarray(pixels), codes_of(request.prompt), reference)
+            photo, found = self._reference(request.references), find_subject(picture)
+            numbers = measure(picture, codes_of(request.prompt), photo.product, found)
         except Exception as error:
             # A picture that no check takes is a picture all the same, and somebody should see it.
             return Judged(verdict=Verdict.NEEDS_REVIEW, problem=f"{type(error).__name__}: {error}")
         review, reject = quality.review_of(request.shot), quality.reject_of(request.shot)
-        problem, unseen = "", list[str]()
+        problems, unseen, versions = [photo.problem], list[str](), dict[str, str]()
         if (review.lettering, reject.lettering) != (None, None) and (asked := letters_asked(request.prompt)):
             try:
                 numbers |= _lettering(asked, pixels)
             except Unseen as why:
                 unseen.append(str(why))
             except ReaderError as error:
-                problem = str(error)
-        verdict, found = _verdict(numbers, review, reject, problem)
-        return Judged(numbers, verdict, score(numbers, review, reject), found, problem, unseen=tuple(unseen))
+                problems.append(str(error))
+        if self._model is not None and photo.embedding is not None:
+            try:
+                numbers["embedding"] = cosine(self._model.embedding(picture, found), photo.embedding)
+                versions[VERSION] = self._model.identity
+            except (EmbedderError, ModelError) as error:
+                problems.append(str(error))
+        problem = ", ".join(filter(None, problems))
+        verdict, faulty = _verdict(numbers, review, reject, problem)
+        rated = score(numbers, review, reject)
+        return Judged(numbers, verdict, rated, faulty, problem, unseen=tuple(unseen), versions=versions)
 
-    def _reference(self, references: Sequence[Reference]) -> Framed | None:
-        """The product of the first photo of it; None where that cannot be had or told: then likeness is not judged."""
+    def _reference(self, references: Sequence[Reference]) -> _Photo:
+        """The first photo of it; nothing of it where it cannot be had: then likeness is not judged."""
         photo = next((one for one in references if not one.is_render and one.role != LOGO), None)
         if photo is None:
-            return None
+            return _Photo()
         with self._lock:
-            if photo.sha256 in self._references:
-                return self._references[photo.sha256]
+            turn = self._turns.setdefault(photo.sha256, threading.Lock())
+        with turn:  # the first pictures of a product come together, and an embedding costs more than all other checks
+            known = self._references.get(photo.sha256)
+            return self._remembered(photo) if known is None else known
+
+    def _remembered(self, photo: Reference) -> _Photo:
         found = self._load(photo)
         with self._lock:
-            if len(self._references) >= _REMEMBERED:
+            if len(self._turns) > _REMEMBERED:
                 self._references.clear()
-            self._references[photo.sha256] = found
+                self._turns.clear()
+            if not found.problem:
+                self._references[photo.sha256] = found
         return found
 
-    def _load(self, photo: Reference) -> Framed | None:
+    def _load(self, photo: Reference) -> _Photo:
         header = self._header
         places = (header.reference_background, header.max_reference_pixels, header.places, self._store)
         try:
-            return reference_of(load_reference(photo, *places))
+            loaded = load_reference(photo, *places)
         except (ReferenceImageError, StorageError):
-            return None  # it was read when the picture was made; that is another's to tell
+            return _Photo()  # it was read when the picture was made; that is another's to tell
+        found = find_subject(loaded)
+        product = reference_of(loaded, found)
+        if self._model is None:
+            return _Photo(product)
+        try:
+            return _Photo(product, self._model.embedding(loaded, found))
+        except (EmbedderError, ModelError) as error:
+            return _Photo(product, problem=str(error))

@@ -143,7 +143,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         credentials=_placed_credentials(file.credentials, source),
         metadata=file.metadata,
         watermark=file.watermark,
-        quality=file.quality,
+        quality=_placed_quality(file.quality, source),
         schedule=file.schedule,
         retention=file.retention,
         references=references,
@@ -180,6 +180,9 @@ def _check_quality(file: CampaignFile, source: str) -> None:
         if shot not in file.shots:
             problem = f"there is no shot {clipped(repr(shot))}"
             raise CampaignError(source, "quality.shots", problem, nearest(shot, file.shots))
+    if file.quality and file.quality.likeness_model is None and file.quality.names("embedding"):
+        fix = "name the folder of a vision model there, or leave the limit out"
+        raise CampaignError(source, "quality.likeness_model", "is missing, and a limit is set for `embedding`", fix)
 
 
 def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:
@@ -196,6 +199,16 @@ def _placed_credentials(credentials: Credentials | None, source: str) -> Credent
         return None
     files = {name: _placed(getattr(credentials, name), source) for name in ("key", "chain")}
     return credentials.model_copy(update=files)
+
+
+def _placed_quality(quality: Quality | None, source: str) -> Quality | None:
+    if quality is None or quality.likeness_model is None:
+        return quality
+    folder = _placed(quality.likeness_model, source)
+    if "://" in folder:
+        problem = f"{clipped(repr(quality.likeness_model))} is no folder of this machine"
+        raise CampaignError(source, "quality.likeness_model", problem, "copy the model to a local folder")
+    return quality.model_copy(update={"likeness_model": folder})
 
 
 def _reference_roots(named: Iterable[str], catalogs: CatalogPaths, output: str, source: str) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class ReviewLimits(Section):
         lettering: of the texts that the prompt asks for (`text`, and what stands in double quotes) the share of letters
             of the one that can be read back worst; worse below. Needs `packshot[lettering]`: where that is missing it
             is not looked at, and a campaign that sets it is refused.
+        embedding: cosine of the embeddings that `likeness_model` makes of the subject and of that of the first
+            reference photo, 1 where they are the same; worse below. Off unless set: what is good depends on the model.
         contrast: standard deviation of luma, of 255: 0 for a blank picture; worse below.
         coherence: correlation of neighbouring pixels: 0 for noise; worse below.
         banding: share of smooth places at a step between two flat bands; worse above.
@@ -38,6 +40,7 @@ class ReviewLimits(Section):
     cut_off: float | None = Field(default=0.04, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
     lettering: float | None = Field(default=0.98, ge=0, le=1)
+    embedding: float | None = Field(default=None, ge=-1, le=1)
     contrast: float | None = Field(default=8.0, ge=0)
     coherence: float | None = Field(default=0.9, ge=-1, le=1)
     banding: float | None = Field(default=0.00015, ge=0, le=1)
@@ -56,6 +59,7 @@ class RejectLimits(ReviewLimits):
     cut_off: float | None = Field(default=None, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
     lettering: float | None = Field(default=None, ge=0, le=1)
+    embedding: float | None = Field(default=None, ge=-1, le=1)
     contrast: float | None = Field(default=None, ge=0)
     coherence: float | None = Field(default=None, ge=-1, le=1)
     banding: float | None = Field(default=None, ge=0, le=1)
@@ -76,6 +80,8 @@ class Quality(Section):
         reject: from which numbers on a picture is taken again; keys as in `review`, none unless it is set.
         max_attempts: how many takes of a picture there may be; then the best of them stands.
         stop_line: whether a shot most of whose pictures are rejected is stopped, until somebody resumes or changes it.
+        likeness_model: a local folder with a vision model of transformers (DINOv2, CLIP or SigLIP), whose embeddings
+            are compared; see `review.embedding`.
         shots: by the name of a shot, `review` and `reject` where they are others for it.
     """
 
@@ -83,6 +89,7 @@ class Quality(Section):
     reject: RejectLimits = RejectLimits()
     max_attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
     stop_line: bool = True
+    likeness_model: str | None = Field(default=None, min_length=1)
     shots: dict[str, ShotQuality] = Field(default_factory=dict)
 
     def review_of(self, shot: str) -> ReviewLimits:

@@ -31,7 +31,7 @@ def check_whole(folder: Path) -> None:
         ModelError: a part lacks its configuration, its weights, its vocabulary or its chat template, or a file of them
             ends too early or is another one, as the page or the pointer that some servers send in its place.
     """
-    looks = dict.fromkeys(PARTS, _problem) | {"tokenizer": _tokenizer_problem, "scheduler": _scheduler_problem}
+    looks = dict.fromkeys(PARTS, part_problem) | {"tokenizer": _tokenizer_problem, "scheduler": _scheduler_problem}
     for part, look in looks.items():
         if problem := look(folder / part):
             raise ModelError(str(folder), part, problem, "fetch its files again")
@@ -63,7 +63,8 @@ def header(file: Path) -> tuple[dict[str, Any], int] | None:
         return (names, opened.tell()) if isinstance(names, dict) else None
 
 
-def _problem(part: Path) -> str | None:
+def part_problem(part: Path) -> str | None:
+    """What is wrong with a folder of configuration and weights, told from the heads of its files."""
     if read_object(part / "config.json") is None:
         return "holds no readable config.json"
     weights = sorted(path for path in part.glob("*.safetensors") if path.is_file())

@@ -28,14 +28,18 @@ class Fault(NamedTuple):
         return f"{self.check} {self.number:.3g} ({'over' if self.check in WORSE_ABOVE else 'under'} {self.limit:g})"
 
 
-def measure(picture: Image.Image, codes: Sequence[str], reference: Framed | None) -> dict[str, float]:
+def measure(
+    picture: Image.Image, codes: Sequence[str], reference: Framed | None, found: Subject | str | None = None
+) -> dict[str, float]:
     """The numbers of an RGB picture by check; one that cannot be told is missing, and never good.
 
     Args:
         codes: colours that its prompt names, as "#RRGGBB".
         reference: the product in a photo.
+        found: what `find_subject` says of the picture, where that is known.
     """
-    found = find_subject(picture)
+    if found is None:
+        found = find_subject(picture)
     subject = found if isinstance(found, Subject) else None
     light = measure_structure(picture, subject)
     numbers = {
@@ -54,9 +58,10 @@ def measure(picture: Image.Image, codes: Sequence[str], reference: Framed | None
     return numbers
 
 
-def reference_of(photo: Image.Image) -> Framed | None:
+def reference_of(photo: Image.Image, found: Subject | str | None = None) -> Framed | None:
     """The product of a reference photo, None where it cannot be told from what is behind it."""
-    found = find_subject(photo)
+    if found is None:
+        found = find_subject(photo)
     return framed(photo, found) if isinstance(found, Subject) else None
 
 
