@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from catalogs.campaigns.campaign import Campaign
 from catalogs.identity import canonical_json
@@ -24,11 +25,13 @@ def shot_lines(campaign: Campaign, model: PlanningModel) -> dict[str, str]:
     for name, shot in campaign.shots.items():
         limits = {check: limit for check, limit in quality.reject_of(name) if limit is not None}
         if limits:
-            asked = {
+            asked: dict[str, Any] = {
                 "shot": shot.model_dump(mode="json", exclude={"overlay", "channels", "size"}),
                 "reject": limits,
                 "model": [model.name, model.revision, model.weight_precision, list(model.lora), model.options],
                 "prompt_style": campaign.prompt_style,
             }
+            if "embedding" in limits:
+                asked["likeness_model"] = quality.likeness_model
             lines[name] = hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:_LENGTH]
     return lines
