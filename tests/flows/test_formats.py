@@ -18,7 +18,7 @@ from catalogs.journal.lease import Lease, hold, lease_key, live_leases
 from catalogs.journal.records import PaidTask, Purpose
 from catalogs.journal.spend import Journal
 from catalogs.journal.sums import read_spent
-from catalogs.plans.file import PlanFile
+from catalogs.plans.file import PLAN_FORMAT, PlanFile
 from catalogs.storage.store import Store
 from tests.flows.commands import Packshot
 from tests.flows.projects import Project, make, rendered
@@ -26,6 +26,8 @@ from tests.flows.projects import Project, make, rendered
 FINGERPRINT = "ab" * 32
 INTENT = f"spend/{FINGERPRINT}/0000.json"
 HELD = lease_key("spring", "proof")
+
+NEWER = f"plan format {PLAN_FORMAT + 1}, this one reads up to {PLAN_FORMAT}"
 
 
 @pytest.fixture
@@ -89,8 +91,8 @@ def plan_of(project: Project, **changes: Any) -> str:
 
 
 def test_a_newer_plan_is_refused_by_name_and_number(packshot: Packshot, project: Project) -> None:
-    plan = plan_of(project, format=4, whatever=1)
-    said = f"error: {plan}: was written by a newer packshot (plan format 4, this one reads up to 3); upgrade packshot\n"
+    plan = plan_of(project, format=PLAN_FORMAT + 1, whatever=1)
+    said = f"error: {plan}: was written by a newer packshot ({NEWER}); upgrade packshot\n"
     assert packshot("render", project.path, "--plan", plan) == (2, "", said)
 
 
@@ -99,14 +101,11 @@ def test_what_asks_for_the_newest_plan_says_that_it_is_newer(
     packshot: Packshot, project: Project, command: str
 ) -> None:
     key = project.plan().plan_key
-    project.store.write(key, Path(plan_of(project, format=4)).read_bytes())
+    project.store.write(key, Path(plan_of(project, format=PLAN_FORMAT + 1)).read_bytes())
     project.store.delete([k for k in project.store.list("runs") if k.endswith("plan.parquet") and k > key])
     code, out, err = packshot(command, project.path)
     assert (code, out) == (2, "")
-    assert err == (
-        f"error: {project.store.uri(key)}: was written by a newer packshot (plan format 4, this one reads up to 3); "
-        "upgrade packshot\n"
-    )
+    assert err == f"error: {project.store.uri(key)}: was written by a newer packshot ({NEWER}); upgrade packshot\n"
 
 
 def test_a_plan_of_the_first_format_is_rendered_and_written_in_todays(project: Project) -> None:
@@ -115,7 +114,7 @@ def test_a_plan_of_the_first_format_is_rendered_and_written_in_todays(project: P
     from tasks.prepare import prepare
 
     prepared = prepare(project.path, {}, plan_file=plan_of(project, format=1))
-    assert PlanFile(prepared.store, prepared.plan_key).header.format == 3
+    assert PlanFile(prepared.store, prepared.plan_key).header.format == PLAN_FORMAT
     assert rendered(make(prepared)) == 2
 
 
