@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain
 from math import log
 
 from catalogs.assets.orders import Order
@@ -68,12 +67,49 @@ Picture = tuple[str, bool]
 _NONE: Mapping[str, Picture] = {}
 
 
+@dataclass
+class _Test:
+    """The test as far as it has come.
+
+    Attributes:
+        since: from when on it counts what was judged.
+        rejected: looks of the pictures that were.
+        stop: why the line is stopped; nothing that comes later starts it again.
+    """
+
+    since: datetime | None = None
+    evidence: float = 0.0
+    judged: int = 0
+    rejected: list[str] = field(default_factory=list)
+    stop: Stop | None = None
+
+    def go_on(self, pictures: Iterable[Picture]) -> Stop | None:
+        """Take pictures in their order; why the line is stopped, None for one that is not."""
+        for look, is_rejected in pictures:
+            if self.stop:
+                break
+            self._take(look, is_rejected)
+        return self.stop
+
+    def _take(self, look: str, is_rejected: bool) -> None:
+        self.evidence += _REJECTED if is_rejected else _PASSED
+        self.judged += 1
+        if is_rejected:
+            self.rejected.append(look)
+        if self.evidence >= _STOP:
+            looks = tuple(dict.fromkeys(reversed(self.rejected)))
+            self.stop = Stop(len(self.rejected), self.judged, looks[:EXAMPLES])
+        elif self.evidence <= _FINE:
+            self.evidence, self.judged, self.rejected = 0.0, 0, []
+
+
 class Lines:
     """The judged pictures of a record by line, in whatever order its rows come."""
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[bytes, _Judged]] = {}
-        self._in_order: dict[str, list[_Judged]] = {}
+        # Over all that is told of a line, since a shard asks before each batch.
+        self._tests: dict[str, _Test] = {}
 
     def add(self, row: Row, order: Order) -> None:
         """Add a row of a commit."""
@@ -82,7 +118,7 @@ class Lines:
         line, render = self._lines.setdefault(row["line"], {}), bytes.fromhex(row["render_fingerprint"])
         if render not in line or line[render].order > order:  # rows that say it again move no picture
             line[render] = _Judged(order, render, row["verdict"] == Verdict.REJECTED, row["look"])
-            self._in_order.pop(row["line"], None)
+            self._tests.pop(row["line"], None)
 
     def stop_of(self, line: str, since: datetime | None, more: Mapping[str, Picture] = _NONE) -> Stop | None:
         """Why a line is stopped, None for one that is not.
@@ -91,27 +127,21 @@ class Lines:
             since: what was judged by starts before this does not count.
             more: pictures that no row may tell of yet, by render fingerprint.
         """
-        told = self._lines.get(line, {})
-        if line not in self._in_order:
-            self._in_order[line] = sorted(told.values())
-        known = ((one.look, one.is_rejected) for one in self._in_order[line] if since is None or one.order[0] > since)
-        return sprt(chain(known, (picture for render, picture in more.items() if bytes.fromhex(render) not in told)))
+        told, test = self._lines.get(line, {}), self._tests.get(line)
+        if test is None or test.since != since:
+            test = self._tests[line] = _Test(since)
+            test.go_on((one.look, one.is_rejected) for one in sorted(told.values()) if _counts(one, since))
+        own = [picture for render, picture in more.items() if bytes.fromhex(render) not in told]
+        return replace(test, rejected=list(test.rejected)).go_on(own)
+
+
+def _counts(judged: _Judged, since: datetime | None) -> bool:
+    return since is None or judged.order[0] > since
 
 
 def sprt(pictures: Iterable[Picture]) -> Stop | None:
     """The test on pictures in their order."""
-    evidence, judged, rejected = 0.0, 0, list[str]()
-    for look, is_rejected in pictures:
-        evidence += _REJECTED if is_rejected else _PASSED
-        judged += 1
-        if is_rejected:
-            rejected.append(look)
-        if evidence >= _STOP:
-            looks = tuple(dict.fromkeys(reversed(rejected)))
-            return Stop(len(rejected), judged, looks[:EXAMPLES])
-        if evidence <= _FINE:
-            evidence, judged, rejected = 0.0, 0, []
-    return None
+    return _Test().go_on(pictures)
 
 
 def resume(store: Store, campaign: str, shots: Collection[str], run_id: str) -> None:

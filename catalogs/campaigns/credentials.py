@@ -53,19 +53,6 @@ class Credentials(Section):
         return {"profile": {"training_mining": self.training_mining}, "recipe": CREDENTIALS_RECIPE}
 
 
-def as_section(value: object) -> object:
-    """What stands behind `credentials:`, with `on` and `off` as YAML reads them.
-
-    Raises:
-        ValueError: it is neither of them, nor a section.
-    """
-    if value is None or isinstance(value, dict | Credentials):
-        return value
-    if isinstance(value, bool):
-        return {} if value else None
-    raise ValueError("write on, off, or a section such as `credentials: {training_mining: allowed}`")
-
-
 def of_kind(credentials: Credentials | None, kind: str) -> Credentials | None:
     """How pictures of a kind are signed: a proof makes no claim to be a picture of anything, and never is."""
     return credentials if kind == "render" else None

@@ -127,16 +127,3 @@ _Limits = TypeVar("_Limits", bound=ReviewLimits)
 
 def _over(limits: _Limits, own: _Limits) -> _Limits:
     return limits.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-
-
-def as_quality(value: object) -> object:
-    """What stands behind `quality:`, with `on` and `off` as YAML reads them.
-
-    Raises:
-        ValueError: it is neither of them, nor a section.
-    """
-    if value is None or isinstance(value, dict | Quality):
-        return value
-    if isinstance(value, bool):
-        return {} if value else None
-    raise ValueError("write on, off, or a section such as `quality: {review: {colours: 5}}`")

@@ -8,6 +8,22 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 
 
+def switched(value: object, example: str) -> object:
+    """What stands behind a key that is `on`, `off` or a section, as YAML reads these words.
+
+    Args:
+        example: of a section.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if value is None or isinstance(value, dict | Section):
+        return value
+    if isinstance(value, bool):
+        return {} if value else None
+    raise ValueError(f"write on, off, or a section such as `{example}`")
+
+
 class Section(BaseModel):
     """A mapping of known keys."""
 

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from catalogs.campaigns.credentials import Credentials, as_section
+from catalogs.campaigns.credentials import Credentials
 from catalogs.campaigns.locale_names import checked_locale
 from catalogs.campaigns.master_sizes import LEAST_MEGAPIXELS, MAX_PIXELS, MEGAPIXEL
 from catalogs.campaigns.metadata import Metadata
 from catalogs.campaigns.overlays import OverlayElement
-from catalogs.campaigns.quality import Quality, as_quality
+from catalogs.campaigns.quality import Quality
 from catalogs.campaigns.retention import Retention
 from catalogs.campaigns.schedule import Schedule
-from catalogs.campaigns.section import Section
+from catalogs.campaigns.section import Section, switched
 from catalogs.campaigns.watermark import Watermark, as_watermark
 
 SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
@@ -292,7 +292,7 @@ class CampaignFile(Section):
     @field_validator("credentials", mode="before")
     @classmethod
     def _credentials(cls, value: object) -> object:
-        return as_section(value)
+        return switched(value, "credentials: {training_mining: allowed}")
 
     @field_validator("watermark", mode="before")
     @classmethod
@@ -302,7 +302,7 @@ class CampaignFile(Section):
     @field_validator("quality", mode="before")
     @classmethod
     def _quality(cls, value: object) -> object:
-        return as_quality(value)
+        return switched(value, "quality: {review: {colours: 5}}")
 
     @field_validator("locale", mode="before")
     @classmethod

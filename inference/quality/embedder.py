@@ -6,7 +6,6 @@ Threads take turns on it (`embedder_process.py` says why it is another process).
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import socket
 import struct
@@ -19,11 +18,12 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.quality.child_answers import answer_of, last_line
 from inference.quality.vision_input import Values
 
 EXTRA = "packshot[diffusers]"
@@ -34,7 +34,7 @@ _START_SECONDS = 300.0
 _TRIES = 2
 _PAUSE = 60.0  # after starts that failed: each costs seconds
 _PROCESS = Path(__file__).with_name("embedder_process.py")
-_HEAD, _LENGTH = struct.Struct("!II"), struct.Struct("!I")
+_HEAD = struct.Struct("!II")
 
 Embedding = NDArray[np.float64]
 
@@ -128,7 +128,7 @@ class Embedder:
     def _ask(self, values: Values) -> Embedding:
         connection = self._connected()
         connection.sendall(_HEAD.pack(*values.shape[1:]) + np.ascontiguousarray(values, np.float32).tobytes())
-        answer = _answer(connection)
+        answer = answer_of(connection)
         if "error" in answer:
             raise EmbedderError(f"it cannot be embedded: {answer['error']}")
         vector = np.asarray(answer["embedding"], np.float64)
@@ -164,7 +164,7 @@ class Embedder:
         self._connection, self._owner = ours, os.getpid()
         ours.settimeout(_START_SECONDS)
         try:
-            loaded = _answer(ours)
+            loaded = answer_of(ours)
         except TimeoutError:
             self._end()
             raise self._pausing(f"the likeness model took over {_START_SECONDS:g} s to load") from None
@@ -182,8 +182,7 @@ class Embedder:
         with suppress(OSError, ValueError):
             assert self._said is not None
             self._said.seek(0)
-            lines = self._said.read().decode(errors="replace").split("\n")
-            return next((line for line in reversed(lines) if line.strip()), str(error))[:300]
+            return last_line(self._said.read().decode(errors="replace"), error)
         return str(error)
 
 
@@ -191,19 +190,3 @@ def _environment() -> dict[str, str]:
     """No device, no network, and threads that sleep while they wait."""
     own = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
     return {**os.environ, **own}
-
-
-def _answer(connection: socket.socket) -> dict[str, Any]:
-    (length,) = _LENGTH.unpack(_received(connection, _LENGTH.size))
-    answer: dict[str, Any] = json.loads(_received(connection, length))
-    return answer
-
-
-def _received(connection: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = connection.recv(count - len(parts))
-        if not part:
-            raise ConnectionError("it ended")
-        parts += part
-    return bytes(parts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import fcntl
 import hashlib
-import json
 import os
 import signal
 import socket
@@ -23,10 +22,12 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unicodedata import normalize
 
 from PIL import Image
+
+from inference.quality.child_answers import answer_of, last_line
 
 EXTRA = "packshot[lettering]"
 SIDE = 1024
@@ -43,7 +44,7 @@ _START_SECONDS = 60.0
 _TRIES = 3
 _PAUSE = 60.0  # after starts that all failed: each costs a second or more
 _PROCESS = Path(__file__).with_name("reader_process.py")
-_HEAD, _LENGTH = struct.Struct("!II"), struct.Struct("!I")
+_HEAD = struct.Struct("!II")
 _LONGEST_PATH = 100  # bytes: the system's limit for a socket is 107
 
 
@@ -174,7 +175,7 @@ class Reader:
     def _ask(self, picture: Image.Image) -> Reading:
         connection = self._connected()
         connection.sendall(_HEAD.pack(*picture.size) + picture.tobytes())
-        answer = _answer(connection)
+        answer = answer_of(connection)
         if "error" in answer:
             raise ReaderError(answer["error"])
         return Reading(answer["lines"], self._alphabet)
@@ -186,7 +187,7 @@ class Reader:
             self._connection, self._owner = self._found_or_started(), os.getpid()
             self._connection.settimeout(self._seconds)
             self.pid = _process_behind(self._connection)
-            self._alphabet = frozenset(_answer(self._connection)["alphabet"])
+            self._alphabet = frozenset(answer_of(self._connection)["alphabet"])
         return self._connection
 
     def _found_or_started(self) -> socket.socket:
@@ -211,8 +212,7 @@ class Reader:
 
     def _last_words(self, error: OSError) -> str:
         with suppress(OSError):
-            said = self._path.with_suffix(".log").read_text(errors="replace").split("\n")
-            return next((line for line in reversed(said) if line.strip()), str(error))[:300]
+            return last_line(self._path.with_suffix(".log").read_text(errors="replace"), error)
         return str(error)
 
 
@@ -239,19 +239,3 @@ def _process_behind(connection: socket.socket) -> int:
     if not hasattr(socket, "SO_PEERCRED"):
         return 0
     return int(struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
-
-
-def _answer(connection: socket.socket) -> dict[str, Any]:
-    (length,) = _LENGTH.unpack(_received(connection, _LENGTH.size))
-    answer: dict[str, Any] = json.loads(_received(connection, length))
-    return answer
-
-
-def _received(connection: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = connection.recv(count - len(parts))
-        if not part:
-            raise ConnectionError("it ended")
-        parts += part
-    return bytes(parts)
