@@ -61,8 +61,7 @@ class Account:
         return self._loop.call(asyncio.wait_for(self.client.credits(), CREDITS_SECONDS))
 
     def close(self) -> None:
-        self._loop.call(self.client.close())
-        self._loop.close()
+        self._loop.close(self.client.close())
 
 
 _accounts: dict[tuple[int, str, str, int, int], Account] = {}

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+CLOSE_SECONDS = 5.0
 
 
 class Loop:
@@ -33,7 +34,22 @@ class Loop:
         """The result of something that blocks, for what runs on the loop."""
         return await self.loop.run_in_executor(self._threads, lambda: work(*args))
 
-    def close(self) -> None:
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """What still runs is cut off, and has let go of its connections before the loop ends.
+
+        Args:
+            last: awaited after that.
+        """
+        self.call(self._ended(last))
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
+        self._threads.shutdown(wait=False)
+
+    async def _ended(self, last: Coroutine[Any, Any, None]) -> None:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        if under_way:  # a connection is closed by the task that used it, after it hears of its end
+            await asyncio.wait(under_way, timeout=CLOSE_SECONDS)
+        await last

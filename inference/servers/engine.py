@@ -56,8 +56,7 @@ class Connection:
         return fleet
 
     def close(self) -> None:
-        self._loop.call(self.fleet.close())
-        self._loop.close()
+        self._loop.close(self.fleet.close())
 
     async def _pixels(self, data: bytes, ask: Ask) -> tuple[Pixels, str]:
         """Pixels of the size that was asked for, and a note."""

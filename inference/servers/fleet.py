@@ -131,10 +131,6 @@ class Fleet:
         self._looks: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        if self._looks:
-            self._looks.cancel()
-        for visit in self._visits.values():
-            visit.cancel()
         for server in self.servers:
             await server.client.close()
 

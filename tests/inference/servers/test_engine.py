@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,19 @@ def test_a_server_is_tested_once(server: ImageServer) -> None:
     close_connections()
     rendered(list(engine([server]).render(requests(2))))
     assert server.seen["made"] == before + 2
+
+
+def test_connections_that_are_closed_under_way_leave_no_socket_open(server: ImageServer) -> None:
+    server.switch(seconds=0.5)
+    for _ in range(5):
+        made = engine([server]).render(requests(40))
+        next(made)
+        made.close()
+        close_connections()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
 
 
 def test_the_key_goes_into_the_header_and_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
