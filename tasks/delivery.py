@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from catalogs.assets.commits import identity_of
@@ -16,13 +17,13 @@ from catalogs.assets.takes import Judgement, Verdict
 from catalogs.campaigns.channels import Channel
 from catalogs.campaigns.drawn_overlay import DrawnFile
 from catalogs.columns import Row, is_master
-from catalogs.errors import PackshotError
+from catalogs.errors import PackshotError, ReferenceImageError
 from catalogs.identity import asset_key, render_key, thumbnail_key
 from catalogs.plans.file import PlanHeader
 from catalogs.references.overlay_files import load_overlay_file
-from catalogs.requests import Reason
+from catalogs.requests import Reason, Reference
 from catalogs.storage.store import Store
-from inference.engine import Engine, Rendered
+from inference.engine import Engine, Rendered, failed_reference
 from inference.finishing.encode import FinishingError
 from inference.finishing.finish import Overlay, finish
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
@@ -34,6 +35,7 @@ from tasks.line_watch import LineWatch
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.quality import Judge
+from tasks.reference_products import ReferenceProducts
 from tasks.shard_job import Render
 from tasks.watermark import marker_of
 
@@ -67,6 +69,7 @@ class Delivery:
         self._signer = signer_of(header)
         self._telling, self._marker = header.telling, marker_of(header)
         self._judge = Judge(store, header, known)
+        self._products = ReferenceProducts(store, header)
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}  # fonts and logos, by content
         self.rendered = self.adopted = self.rejected = 0
@@ -122,9 +125,12 @@ class Delivery:
         }
         for row in render.rows:
             try:
-                stored = self._store_asset(row, master, pixels)
+                stored = self._store_asset(row, render.request.references, master, pixels)
             except FinishingError as error:
                 self._outcomes.fail(row, error.reason, str(error), final=error.final, master=kept, judged=said)
+            except ReferenceImageError as error:  # a crop goes by its photo
+                failed = failed_reference(render.request, error)
+                self._outcomes.fail(row, failed.reason, failed.detail, failed.final, master=kept, judged=said)
             except PackshotError:
                 raise
             except Exception as error:
@@ -150,7 +156,7 @@ class Delivery:
             return None
         return self._marker.of(MarkedAsset(row["fingerprint"], row["channel"], row["format"]))
 
-    def _store_asset(self, row: Row, master: Master, pixels: Any) -> Row:
+    def _store_asset(self, row: Row, references: Sequence[Reference], master: Master, pixels: Any) -> Row:
         """Store one asset and its thumbnail; what its row must say of the bytes."""
         if is_master(row):
             record = master.record
@@ -168,7 +174,8 @@ class Delivery:
             drawn = row.get("overlay")
             overlay = Overlay(drawn, self._load) if drawn else None
             metadata = metadata_of(row, self._telling, sign is not None)
-            finished = finish(pixels, self._channels[row["channel"]], metadata, sign, overlay, self._marks(row))
+            channel, product = self._channels[row["channel"]], partial(self._products.of, references)
+            finished = finish(pixels, channel, metadata, sign, overlay, self._marks(row), product)
             small = thumbnail(finished.picture)
         self._outcomes.remark(remark.what for remark in finished.remarks)
         key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)

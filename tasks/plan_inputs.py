@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -152,14 +152,15 @@ def stops_of(store: Store, campaign: str, history: History, lines: Mapping[str, 
     return {shot: stop for shot, stop in found.items() if stop}
 
 
-def stopped_line(shot: str, stop: Stop, campaign: str) -> str:
-    """What is said of a shot that is stopped.
-
-    Args:
-        campaign: path of its file.
-    """
-    go_on = f"`packshot render {quote(campaign)} --resume-shot {shot}`"
-    return f"shot {shot} is stopped: {stop}; look at them and change its prompt or limits, or go on with {go_on}"
+def stopped_lines(inputs: Inputs, held: Collection[str]) -> list[str]:
+    """What is said of the shots of which pictures wait, since they are stopped."""
+    lines = []
+    for shot, stop in sorted(inputs.stops.items()):
+        if shot in held:
+            go_on = f"`packshot render {quote(inputs.campaign.source)} --resume-shot {shot}`"
+            todo = f"look at them and change its prompt or limits, or go on with {go_on}"
+            lines.append(f"shot {shot} is stopped: {stop}; {todo}")
+    return lines
 
 
 def book_of(campaign: Campaign, photos: WebPhotos) -> ReferenceBook:
@@ -230,7 +231,6 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
             *server_warnings(inputs.campaign, inputs.model.silent),
             *enlarged_lines(inputs.campaign),
             *signing_warnings(inputs.campaign, inputs.model.kind),
-            *(stopped_line(shot, stop, inputs.campaign.source) for shot, stop in sorted(inputs.stops.items())),
         ],
     }
 

@@ -34,7 +34,7 @@ from catalogs.references.web_photos import Missing
 from catalogs.storage.store import Store
 from tasks.engines import ChosenModel
 from tasks.photos import photo_warnings
-from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs
+from tasks.plan_inputs import Inputs, known_before, plan_header, read_inputs, stopped_lines
 from tasks.redrawn import Redrawn
 from tasks.unwanted import unwanted
 
@@ -91,7 +91,7 @@ def write_plan(
         planned = redrawn.watch(compare(expanded, looks, inputs, comparison, left_out))
         summary = write(planned, writer, PlanSummary.of(header, **known_before(inputs)), inputs.to_collect)
         count_rows(summary, inputs, selected, products.count, expanded.count, left_out)
-        summary.warnings += redrawn.lines()
+        summary.warnings += [*stopped_lines(inputs, comparison.held), *redrawn.lines()]
         writer.note({name: getattr(summary, name) for name in NOTED})
     settle(inputs.products.rows_by_file, selected.rows, plan, rejects, options.partial)
     refuse_nothing(summary, next(iter(left_out.watched.values()), left_out.commonest), campaign)

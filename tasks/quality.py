@@ -17,7 +17,6 @@ from catalogs.assets.takes import Judgement, Verdict
 from catalogs.campaigns.quality import Quality, ReviewLimits
 from catalogs.errors import ModelError, OptionError, ReferenceImageError, StorageError
 from catalogs.plans.file import PlanHeader
-from catalogs.references.book import load_reference
 from catalogs.requests import Reference, RenderRequest
 from catalogs.storage.store import Store
 from inference.engine import Pixels
@@ -30,8 +29,8 @@ from inference.quality.likeness import Framed
 from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, reader
 from inference.quality.subject import find_subject
 from tasks.likeness_model import VERSION, LikenessModel, check_likeness_model
+from tasks.reference_products import load_photo, product_photo
 
-LOGO = "logo"
 _REMEMBERED = 2_000  # reference photos, of 16 kB each, and up to as much for an embedding
 _NOT_READ = f"its letters were not looked at: pip install '{EXTRA}'"
 _OTHER_SCRIPT = "its letters were not looked at: they are of a script that is not read"
@@ -202,7 +201,7 @@ class Judge:
 
     def _reference(self, references: Sequence[Reference]) -> _Photo:
         """The first photo of it; nothing of it where it cannot be had: then likeness is not judged."""
-        photo = next((one for one in references if not one.is_render and one.role != LOGO), None)
+        photo = product_photo(references)
         if photo is None:
             return _Photo()
         with self._lock:
@@ -222,10 +221,8 @@ class Judge:
         return found
 
     def _load(self, photo: Reference) -> _Photo:
-        header = self._header
-        places = (header.reference_background, header.max_reference_pixels, header.places, self._store)
         try:
-            loaded = load_reference(photo, *places)
+            loaded = load_photo(self._store, self._header, photo)
         except (ReferenceImageError, StorageError):
             return _Photo()  # it was read when the picture was made; that is another's to tell
         found = find_subject(loaded)

@@ -53,6 +53,23 @@ def drawn_packshot(
     return Drawn(picture, box, bag > 0.99, hole)
 
 
+def drawn_scene(size: tuple[int, int], box: tuple[int, int, int, int], seed: int = 0) -> Image.Image:
+    """The bag of `drawn_packshot` before things of many colours, in a little other light.
+
+    Args:
+        box: 2:3, where the bag stands.
+    """
+    drawn, (left, top) = drawn_packshot(shadow=0), box[:2]
+    to = (box[2] - left, box[3] - top)
+    bag = drawn.picture.resize(to, Image.Resampling.LANCZOS, box=drawn.box)
+    shape = Image.fromarray(drawn.product).convert("L").resize(to, Image.Resampling.BILINEAR, box=drawn.box)
+    rng = np.random.default_rng(seed)
+    things = Image.fromarray(rng.integers(60, 220, (6, 6, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    things.paste(bag.point(lambda value: value * 1.06 + 4), (left, top), shape)
+    values = np.asarray(things, np.float64) + rng.normal(0, 3, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
 def _bag(size: tuple[int, int], box: tuple[int, int, int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Coverage by the bag in [0, 1], and its handle's hole."""
     left, top, right, bottom = (side * _FINER for side in box)

@@ -42,7 +42,8 @@ from catalogs.errors import CampaignError, nearest
 FINISHING_RECIPE = "1"
 """Enters every asset fingerprint: raise it when `inference.finishing.finish` makes other bytes on purpose."""
 
-CROP_RECIPE = WHITE_RECIPE = ENCODE_RECIPE = 1
+WHITE_RECIPE = ENCODE_RECIPE = 1
+CROP_RECIPE = 2  # in scenes by the reference photo
 """Each enters the fingerprints of those assets alone whose channel asks for the step: raise it as the one above."""
 
 Format = Literal["jpeg", "png", "webp", "avif"]

@@ -20,6 +20,9 @@ class Comparison:
     """A history that is asked about the looks of a campaign, one after the other.
 
     It remembers which assets it was asked about, and so can say at the end what nobody asked for.
+
+    Attributes:
+        held: shots of which a picture waits because its shot, or one that it builds on, is stopped.
     """
 
     def __init__(self, store: Store, history: History, engine: str, wishes: Wishes) -> None:
@@ -27,6 +30,7 @@ class Comparison:
         self._masters = StoredMasters(store, history)
         self._asked: set[bytes] = set()
         self._asked_looks: set[bytes] = set()
+        self.held: set[str] = set()
 
     def rows(self, look: Sequence[Planned]) -> list[Row]:
         """The plan's rows of one look, whose assets come in the order of their stages.
@@ -60,6 +64,7 @@ class Comparison:
         stopped: set[str] = set()  # those of them that a stopped shot would make
         for place, wanted in enumerate(look):
             if found[place].work == Work.RENDER and self._is_stopped(wanted, stopped):
+                self.held.add(wanted.shot)
                 found[place] = Decision(Action.UNCHANGED, Work.NONE, found[place].known, Reason.LINE_STOPPED)
                 stopped.add(wanted.render_fingerprint)
             if self._waits_for_nothing(wanted, found[place], hopeless):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from inference.quality.box import Box
+from inference.quality.placement import Product, place
 from inference.quality.subject import Subject, find_subject
 
 Fill = tuple[float, float]
+ProductOf = Callable[[], Product | None]
+"""Loads the product of the picture's reference photo, None where there is none that can be cut out."""
 
 WHOLE = (0.0, 0.96)
 """Fill where a channel has no rule: the subject is whole, with a little air."""
@@ -49,18 +53,26 @@ def cropped(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
 
-def cropped_to_subject(image: Image.Image, width: int, height: int, fill: Fill | None) -> Cropped:
+def no_product() -> None:
+    """Of a picture that was made without a photo."""
+
+
+def cropped_to_subject(
+    image: Image.Image, width: int, height: int, fill: Fill | None, product: ProductOf = no_product
+) -> Cropped:
     """The part of the target's ratio in which the subject is whole and takes its share, else the centre.
 
-    The ground is carried on where that part is larger than the picture.
+    The ground is carried on where that part is larger than the picture. In a scene the subject is where the product of
+    the reference photo fits, and nothing is carried on.
 
     Args:
         image: RGB.
         fill: least and most share that the subject takes, by its longer side; None asks only that it is whole.
+        product: called in a scene alone; what it raises goes to the caller.
     """
     found = find_subject(image)
     if isinstance(found, str):
-        return Cropped(cropped(image, width, height), None, found)
+        return _cropped_in_scene(image, (width, height), fill, found, product())
     window = _window(found.box, image.size, width / height, fill or WHOLE)
     if problem := _cannot_carry_on(found, window, image.size):
         return Cropped(cropped(image, width, height), None, problem)
@@ -72,6 +84,28 @@ def cropped_to_subject(image: Image.Image, width: int, height: int, fill: Fill |
     image, window = _carried_on(image, found, window)
     box = (window.left, window.top, min(window.right, image.width), min(window.bottom, image.height))
     return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box), part)
+
+
+def _cropped_in_scene(
+    image: Image.Image, size: tuple[int, int], fill: Fill | None, problem: str, product: Product | None
+) -> Cropped:
+    """The part in which the product of the photo is whole; `problem` is why no subject was found without one."""
+    placed = None if product is None else place(image, product)
+    if product is not None and (placed is None or not placed.fits):
+        problem = f"{problem}, and the product of its photo fits nowhere as it is there"
+    elif placed is not None:
+        window = _window(placed.box, image.size, size[0] / size[1], fill or WHOLE)
+        if window.width <= image.width + 0.5 and window.height <= image.height + 0.5:
+            box = (
+                max(window.left, 0),
+                max(window.top, 0),
+                min(window.right, image.width),
+                min(window.bottom, image.height),
+            )
+            part = (round(window.width), round(window.height))
+            return Cropped(image.resize(size, Image.Resampling.LANCZOS, box=box), part)
+        problem = "the product takes more of the scene than it may, and a scene is not carried on"
+    return Cropped(cropped(image, *size), None, problem)
 
 
 def _window(box: Box, size: tuple[int, int], ratio: float, fill: Fill) -> Box:

@@ -18,7 +18,7 @@ from PIL import Image
 from catalogs.campaigns.channels import FORMATS, Channel
 from catalogs.campaigns.drawn_overlay import DrawnText, read_overlay
 from inference.engine import Pixels
-from inference.finishing.crop import cropped, cropped_to_subject
+from inference.finishing.crop import ProductOf, cropped, cropped_to_subject, no_product
 from inference.finishing.encode import encode_within_limit
 from inference.finishing.encode_best import encode_best
 from inference.finishing.metadata import AssetMetadata, embedded
@@ -99,6 +99,7 @@ def finish(
     sign: Sign | None = None,
     overlay: Overlay | None = None,
     marker: FileMarker | None = None,
+    product: ProductOf = no_product,
 ) -> Finished:
     """Finish one master for one channel. The same input and library versions give the same bytes, where nobody signs.
 
@@ -107,6 +108,7 @@ def finish(
     Args:
         sign: makes a signed file of an encoded one, see `inference.finishing.sign`.
         marker: what puts a watermark into the pixels, see `inference.finishing.watermark`; never into a proof.
+        product: of the reference photo, for a channel that is cropped to it; what it raises goes to the caller.
 
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG; or looks too bad so.
@@ -115,7 +117,7 @@ def finish(
         WatermarkFailed: the plug-in failed.
         FinishingError: the codec refused the picture, or the file could not be signed.
     """
-    shaped = _shaped(as_image(pixels), channel, metadata.proof)
+    shaped = _shaped(as_image(pixels), channel, metadata.proof, product)
     measures: dict[str, float] = {}
     if overlay is not None:
         _paint(shaped, overlay, measures)
@@ -149,11 +151,11 @@ class _Shaped:
     remarks: list[Remark]
 
 
-def _shaped(image: Image.Image, channel: Channel, proof: bool) -> _Shaped:
+def _shaped(image: Image.Image, channel: Channel, proof: bool, product: ProductOf) -> _Shaped:
     if proof:
         picture = cropped(image, channel.width, channel.height)
         return _Shaped(picture, crop_edits(image.size, None, picture.size), [])
-    shaped = _cropped(image, channel)
+    shaped = _cropped(image, channel, product)
     if channel.makes_white:
         edits = [*shaped.edits, Edit("background", {"make": "white"})]
         return _Shaped(made_white(shaped.picture), edits, shaped.remarks)
@@ -163,11 +165,11 @@ def _shaped(image: Image.Image, channel: Channel, proof: bool) -> _Shaped:
     return shaped
 
 
-def _cropped(image: Image.Image, channel: Channel) -> _Shaped:
+def _cropped(image: Image.Image, channel: Channel, product: ProductOf) -> _Shaped:
     size = (channel.width, channel.height)
     if channel.crop == "centre":
         return _Shaped(cropped(image, *size), crop_edits(image.size, None, size), [])
-    crop = cropped_to_subject(image, *size, channel.fill)
+    crop = cropped_to_subject(image, *size, channel.fill, product)
     remarks = [Remark(f"cropped to the centre for {channel.name}", crop.problem)] if crop.problem else []
     return _Shaped(crop.picture, crop_edits(image.size, crop.part, size), remarks)
 

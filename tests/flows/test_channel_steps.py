@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from catalogs.assets.masters import MasterRecord, store_master
 from catalogs.columns import Row
 from inference.finishing.pixels import encode_master, pixel_sha256
 from inference.quality.background import Ground, measure_ground
+from inference.quality.placement import place, product_of
 from inference.quality.subject import Subject, find_subject
-from tests.drawn_packshots import drawn_packshot
+from tests.drawn_packshots import drawn_packshot, drawn_scene
 from tests.flows.commands import Packshot
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import Project, make, plan_rows
 
 WHITE = {"name": "white", "width": 400, "height": 400, "background": {"make": "white"}}
 ASKED = {"name": "asked", "width": 400, "height": 400, "background": "white"}
@@ -57,14 +59,23 @@ def test_what_the_engine_draws_is_no_packshot_and_that_is_said(tmp_path: Path) -
     assert sorted(remarks(reports).values()) == [2, 2]
 
 
-def with_packshots(project: Project) -> Project:
-    """Drawn packshots in the place of masters, as a start leaves them that dies before its commit."""
+def studio(size: tuple[int, int], seed: int) -> Image.Image:
+    return drawn_packshot(size, seed=seed).picture
+
+
+def scene(size: tuple[int, int], seed: int) -> Image.Image:
+    return drawn_scene(size, (370, 290, 570, 590), seed)
+
+
+def with_packshots(project: Project, draw: Callable[[tuple[int, int], int], Image.Image] = studio) -> Project:
+    """Drawn pictures in the place of masters, as a start leaves them that dies before its commit."""
     project.campaign["shots"]["hero"]["size"] = "640x640"
     project.write()
     rows = {row["render_fingerprint"]: row for row in plan_rows(project.plan())}
     for seed, (fingerprint, row) in enumerate(rows.items()):
-        pixels = np.asarray(drawn_packshot((row["master_width"], row["master_height"]), seed=seed).picture)
-        data, size = encode_master(pixels), (row["master_width"], row["master_height"])
+        size = (row["master_width"], row["master_height"])
+        pixels = np.asarray(draw(size, seed))
+        data = encode_master(pixels)
         made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), *size, "tiny", "tiny", "", 1.0, 1)
         store_master(project.store, fingerprint, data, MasterRecord(*made))
     return project
@@ -102,6 +113,33 @@ def test_a_packshot_is_finished_as_its_channels_ask(tmp_path: Path) -> None:
             box = subject_of(project, row).box
             assert 0.58 <= box.height / 300 <= 0.85  # with its shadow
     assert not project.plan().has_work
+
+
+def test_in_a_scene_a_crop_goes_by_the_photo(tmp_path: Path) -> None:
+    project = project_of(tmp_path, WHOLE | {"width": 450, "fill": None})
+    photo = tmp_path / "photo.png"
+    drawn_packshot(shadow=0).picture.save(photo)
+    prepared = with_packshots(project, scene).plan()
+
+    photo.rename(tmp_path / "away.png")
+    make(prepared)
+    for row in project.view().values():
+        assert (row["status"], row["reason"], row["final"]) == ("failed", "reference_missing", False), row["detail"]
+        assert row["render_key"], "the picture is kept"
+
+    (tmp_path / "away.png").rename(photo)
+    reports = project.render()
+    assert sum(report.rendered for report in reports) == 0
+    assert not remarks(reports)
+    for row in project.view().values():
+        assert (row["status"], row["detail"]) == ("delivered", None)
+        picture = picture_of(project, row)
+        product = product_of(drawn_packshot(shadow=0).picture)
+        assert product is not None
+        placed = place(picture, product)
+        assert placed is not None
+        assert placed.fits, "the centre shows half of it"
+        assert placed.box.height / picture.height >= 0.7
 
 
 def test_of_a_proof_nothing_is_asked(tmp_path: Path) -> None:

@@ -68,6 +68,21 @@ def test_a_bad_shot_is_stopped_and_resumed(prefect_harness: None, packshot: Pack
     assert "shot hero is stopped" in packshot("plan", project.path).out
 
 
+def test_where_nothing_waits_nobody_is_told_to_go_on(tmp_path: Path) -> None:
+    project = project_of(tmp_path, shots={"hero": SHOTS["hero"], "shelf": GOOD})
+    project.campaign["quality"]["max_attempts"] = 1
+    project.products = project.products[:12]
+    project.write()
+    make(project.plan())
+    summary = project.plan().summary
+    assert not summary["renders"]
+    assert not [line for line in summary["warnings"] if "stopped" in line], "all that it may have, it had"
+
+    project.campaign["quality"]["max_attempts"] = 2
+    project.write()
+    assert [line for line in project.plan().summary["warnings"] if line.startswith("shot hero is stopped")]
+
+
 @pytest.mark.parametrize("change", ["prompt", "limit", "reference", "off"])
 def test_a_change_of_its_inputs_begins_a_line(tmp_path: Path, change: str) -> None:
     project = project_of(tmp_path, shots={"hero": SHOTS["hero"]})

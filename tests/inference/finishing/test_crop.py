@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from inference.finishing.crop import cropped, cropped_to_subject
+from inference.quality.placement import product_of
 from inference.quality.subject import Subject, find_subject
-from tests.drawn_packshots import drawn_packshot
+from tests.drawn_packshots import drawn_packshot, drawn_scene
 
 SHAPES = [(800, 800), (800, 1000), (1200, 628), (720, 1280), (1801, 2600), (300, 300)]
 
@@ -76,3 +77,41 @@ def test_a_scene_is_cropped_to_its_centre() -> None:
     crop = cropped_to_subject(scene, 300, 300, None)
     assert "not even" in crop.problem
     assert crop.picture.tobytes() == cropped(scene, 300, 300).tobytes()
+
+
+@pytest.mark.parametrize(("width", "height"), SHAPES)
+@pytest.mark.parametrize("fill", [None, (0.5, 0.9)])
+def test_in_a_scene_the_product_of_the_photo_is_whole(
+    width: int, height: int, fill: tuple[float, float] | None
+) -> None:
+    red = (255, 0, 0)
+    box = (430, 375, 590, 615)
+    scene = drawn_scene((640, 640), box, seed=4)
+    marked = scene.copy()  # pixels that tell where the product went
+    for corner in ((box[0], box[1]), (box[2] - 9, box[1]), (box[0], box[3] - 9), (box[2] - 9, box[3] - 9)):
+        marked.paste(red, (*corner, corner[0] + 9, corner[1] + 9))
+    crop = cropped_to_subject(marked, width, height, fill, lambda: product_of(drawn_packshot(seed=9, shadow=0).picture))
+    assert crop.problem == ""
+    assert crop.part is not None
+    assert crop.part[0] / crop.part[1] == pytest.approx(width / height, rel=0.02)
+    values = np.asarray(crop.picture, np.int16)
+    shown = (values[..., 0] > 225) & (values[..., 1] < 45) & (values[..., 2] < 45)
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    scale = width / crop.part[0]
+    assert columns[-1] - columns[0] == pytest.approx(160 * scale, abs=6 * scale + 2)
+    assert rows[-1] - rows[0] == pytest.approx(240 * scale, abs=6 * scale + 2)
+
+
+def test_a_product_that_takes_more_of_a_scene_than_it_may_is_not_set_free() -> None:
+    scene = drawn_scene((640, 640), (130, 20, 530, 620), seed=2)
+    crop = cropped_to_subject(scene, 900, 300, (0.2, 0.3), lambda: product_of(drawn_packshot(shadow=0).picture))
+    assert crop.problem == "the product takes more of the scene than it may, and a scene is not carried on"
+    assert crop.picture.tobytes() == cropped(scene, 900, 300).tobytes()
+
+
+def test_a_photo_is_asked_for_in_a_scene_alone() -> None:
+    def refuse() -> None:
+        raise AssertionError
+
+    crop = cropped_to_subject(drawn_packshot().picture, 300, 300, None, refuse)
+    assert crop.problem == ""
