@@ -1,6 +1,6 @@
 """Embeds pictures with a vision model in a process of its own, which is started when the first is asked for.
 
-Threads take turns on it (`embedder_process.py` says why it is another process).
+Threads take turns on it (`vision_process.py` says why it is another process).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECONDS = 120.0
 _START_SECONDS = 300.0
 _TRIES = 2
 _PAUSE = 60.0  # after starts that failed: each costs seconds
-_PROCESS = Path(__file__).with_name("embedder_process.py")
+_PROCESS = Path(__file__).with_name("vision_process.py")
 _HEAD = struct.Struct("!II")
 
 Embedding = NDArray[np.float64]
