@@ -1,4 +1,4 @@
-"""Embeds pictures for one process of packshot, one at a time. Started by `inference.quality.embedder` alone.
+"""Runs a vision model for one process of packshot, a picture at a time. Started by `inference.quality.vision_model`.
 
 It is a process of its own since torch's number of threads is one for a whole process: few threads here would be few
 for an engine on the CPU there, and sum its pictures otherwise. It ends with whoever started it.
@@ -21,67 +21,125 @@ THREADS = 2
 NICE = 5
 _HEAD, _LENGTH = struct.Struct("!II"), struct.Struct("!I")
 _LARGEST = 4096  # pixels of a side
+_SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _TOWERS = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}
 
 
-class Model:
-    """A vision model of transformers in float32 on the CPU; no code of its folder is run, and no pickle is read."""
+class Embeds:
+    """Embeds pictures.
+
+    Args:
+        folder: of a DINOv2, CLIP or SigLIP model.
+    """
 
     def __init__(self, folder: str) -> None:
-        import torch
         import transformers
 
-        torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
-        torch.set_num_interop_threads(1)
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        config = transformers.AutoConfig.from_pretrained(folder, **safe)
+        config = transformers.AutoConfig.from_pretrained(folder, **_SAFE)
         kind = getattr(transformers, _TOWERS.get(config.model_type, "AutoModel"))
-        # A configuration may name an attention that would be fetched: here it is always torch's.
-        options = {"use_safetensors": True, "dtype": torch.float32, "attn_implementation": "sdpa"}
-        self._model, told = kind.from_pretrained(folder, output_loading_info=True, **safe, **options)
-        if wrong := sorted(map(str, (*told["missing_keys"], *told.get("mismatched_keys", ())))):
-            raise ValueError(f"its weights lack {wrong[0]} and {len(wrong) - 1} more")
-        self._model.eval()
-        self._torch = torch
+        self._model = _loaded(kind, folder, "sdpa")
 
-    def embedding(self, values: bytearray, height: int, width: int) -> list[float]:
-        """Of float32 of shape (3, height, width); `pooler_output`, else the mean over all tokens."""
-        torch = self._torch
-        pixels = torch.frombuffer(values, dtype=torch.float32).reshape(1, 3, height, width)
-        with torch.inference_mode():
-            made = self._model(pixel_values=pixels)
-            pooled = getattr(made, "pooler_output", None)
-            vector = made.last_hidden_state.mean(dim=1) if pooled is None else pooled
-        return [float(one) for one in vector[0].tolist()]
+    def answer(self, pixels: Any) -> dict[str, Any]:
+        """`pooler_output`, else the mean over all tokens."""
+        made = self._model(pixel_values=pixels)
+        pooled = getattr(made, "pooler_output", None)
+        vector = made.last_hidden_state.mean(dim=1) if pooled is None else pooled
+        return {"embedding": [float(one) for one in vector[0].tolist()]}
+
+
+class Detects:
+    """Finds objects of one class.
+
+    Args:
+        folder: of an object detection model.
+        number: of the class among its labels.
+    """
+
+    def __init__(self, folder: str, number: str) -> None:
+        import transformers
+
+        # Their backbones of convolutions know no other attention than the plain one.
+        attention = {"": "sdpa", "backbone_config": "eager"}
+        self._model = _loaded(transformers.AutoModelForObjectDetection, folder, attention)
+        self._number = int(number)
+        if not self._number < self._model.config.num_labels:
+            raise ValueError(f"its labels have no number {number}")
+
+    def answer(self, pixels: Any) -> dict[str, Any]:
+        """The best score that any of its queries has for the class, in [0, 1]."""
+        logits = self._model(pixel_values=pixels).logits[0]
+        labels = self._model.config.num_labels
+        if logits.shape[-1] == labels + 1:  # the last one says that there is nothing
+            scores = logits.softmax(-1)
+        elif logits.shape[-1] == labels:
+            scores = logits.sigmoid()
+        else:
+            raise ValueError(f"it tells {logits.shape[-1]} classes, and has labels for {labels}")
+        return {"score": float(scores[:, self._number].max())}
+
+
+_DOES = {"embed": Embeds, "detect": Detects}
+
+
+def _loaded(kind: Any, folder: str, attention: Any) -> Any:
+    """A model in float32; no code of its folder is run, and no pickle is read."""
+    import torch
+
+    # A configuration may name an attention that would be fetched: here it is always torch's.
+    options = {"use_safetensors": True, "dtype": torch.float32, "attn_implementation": attention}
+    model, told = kind.from_pretrained(folder, output_loading_info=True, **_SAFE, **options)
+    if wrong := sorted(map(str, (*told["missing_keys"], *told.get("mismatched_keys", ())))):
+        raise ValueError(f"its weights lack {wrong[0]} and {len(wrong) - 1} more")
+    return model.eval()
+
+
+def _prepare() -> int:
+    """Bound what torch takes of the machine. Returns its number of threads."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
+    torch.set_num_interop_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return int(torch.get_num_threads())
 
 
 def main() -> None:
-    """Number of the open socket and folder of the model are the arguments."""
+    """Number of the open socket, folder of the model, what is to be done, and what that takes are the arguments."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = socket.socket(fileno=int(sys.argv[1]))
     os.nice(NICE)
+    folder, does, *more = sys.argv[2:]
     with suppress(OSError):  # who asked is gone
         try:
-            model = Model(sys.argv[2])
+            threads = _prepare()
+            model = _DOES[does](folder, *more)
         except Exception as error:
             _send(connection, {"error": _said(error)})
             return
-        _send(connection, {"threads": model._torch.get_num_threads()})
+        _send(connection, {"threads": threads})
         while True:
             _send(connection, _answer(model, connection))
 
 
-def _answer(model: Model, connection: socket.socket) -> dict[str, Any]:
+def _answer(model: Embeds | Detects, connection: socket.socket) -> dict[str, Any]:
     height, width = _HEAD.unpack(_received(connection, _HEAD.size))
     if not (0 < height <= _LARGEST and 0 < width <= _LARGEST):
         raise ConnectionError
     values = _received(connection, 4 * 3 * height * width)
     try:
-        return {"embedding": model.embedding(values, height, width)}
+        return _looked(model, values, height, width)
     except Exception as error:
         return {"error": _said(error)}
+
+
+def _looked(model: Embeds | Detects, values: bytearray, height: int, width: int) -> dict[str, Any]:
+    """What a model says of float32 of shape (3, height, width)."""
+    import torch
+
+    with torch.inference_mode():
+        return model.answer(torch.frombuffer(values, dtype=torch.float32).reshape(1, 3, height, width))
 
 
 def _said(error: Exception) -> str:
