@@ -194,7 +194,7 @@ def test_a_folder_is_relative_to_the_campaign_and_the_other_model_keeps_its_own(
     [
         (
             {"person_model": "s3://bucket/model"},
-            "quality.person_model 's3://bucket/model' is no folder of this machine",
+            "quality.person_model: 's3://bucket/model' is no folder of this machine",
         ),
         ({"person_model": ""}, "quality.person_model"),
         ({"person_model": True}, "quality.person_model"),
