@@ -161,7 +161,9 @@ class Row(TypedDict, total=False):
     score: Annotated[float | None, _outcome(_NUMBER, "of its checks, from 0 to 1: 0.5 where the worst is at its limit")]
     line: Annotated[str | None, _outcome(_TEXT, "what its shot asks for, hashed, where checks may reject its pictures")]
     ai_label_required: Annotated[bool, _carried(_FLAG, "whether it must be labelled as made by AI")]
-    has_person: Annotated[bool | None, _outcome(_FLAG, "whether it shows a person; unknown for now")]
+    has_person: Annotated[
+        bool | None, _outcome(_FLAG, "whether its campaign's `person_model` found a person; null where none looked")
+    ]
     run_id: Annotated[str, _outcome(_TEXT, "the start that committed the row")]
     shard: Annotated[int, _outcome(_WHOLE, "number of the shard in that run")]
     attempt_id: Annotated[str, _outcome(_TEXT, "the try at that shard")]

@@ -121,6 +121,7 @@ class Delivery:
             "verdict": judged.verdict,
             "score": judged.score,
             "judged_by": judged.judged_by,
+            "has_person": judged.has_person,
             "line": self._lines.line_of(render.request.shot),
         }
         for row in render.rows:

@@ -11,10 +11,11 @@ from PIL import Image
 
 from catalogs.errors import ModelError, OptionError
 from inference.models.vision import read_vision_folder, vision_hash
-from inference.quality.embedder import EXTRA, Embedding, can_embed, embedder
+from inference.quality.embedder import Embedding, embedder
 from inference.quality.subject import Subject
 from inference.quality.subject_crop import subject_crop
 from inference.quality.vision_input import Preparation, model_input, preparation_of
+from inference.quality.vision_model import EXTRA, can_load
 
 KEY = "quality.likeness_model"
 VERSION = "likeness_model"
@@ -28,7 +29,7 @@ def check_likeness_model(folder: str, source: str) -> None:
         ModelError: it does not.
         OptionError: nothing here could load it.
     """
-    if not can_embed():
+    if not can_load():
         raise OptionError(source, KEY, "nothing here embeds pictures", f"pip install '{EXTRA}'")
     _preparation(folder, source)
 

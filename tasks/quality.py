@@ -29,6 +29,7 @@ from inference.quality.likeness import Framed
 from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, reader
 from inference.quality.subject import find_subject
 from tasks.likeness_model import VERSION, LikenessModel, check_likeness_model
+from tasks.person_model import Look, PersonModel, check_person_model
 from tasks.reference_products import load_photo, product_photo
 
 _REMEMBERED = 2_000  # reference photos, of 16 kB each, and up to as much for an embedding
@@ -44,13 +45,15 @@ def check_quality(quality: Mapping[str, Any], source: str) -> None:
 
     Raises:
         OptionError: naming what to install.
-        ModelError: the likeness model cannot be used.
+        ModelError: the likeness model, or the person model, cannot be used.
     """
     asked = Quality.model_validate(quality or {})
     if asked.names("lettering") and not can_read():
         raise OptionError(source, "quality.review.lettering", "nothing here reads letters", f"pip install '{EXTRA}'")
     if asked.likeness_model is not None:
         check_likeness_model(asked.likeness_model, source)
+    if asked.person_model is not None:
+        check_person_model(asked.person_model, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Judged:
         judged_by: "person", or None where checks did.
         unseen: what was not looked at, and why.
         versions: of what looked at it, for its rows.
+        has_person: None where nothing looked.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -76,6 +80,7 @@ class Judged:
     judged_by: str | None = None
     unseen: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    has_person: bool | None = None
 
     @property
     def remarks(self) -> list[str]:
@@ -159,6 +164,7 @@ class Judge:
         self._quality = Quality.model_validate(header.quality) if header.quality else None
         named = self._quality.likeness_model if self._quality else None
         self._model = LikenessModel(named, header.source) if named else None
+        self._people = PersonModel.of(self._quality, header.source)
         self._references: dict[str, _Photo] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -194,10 +200,14 @@ class Judge:
                 versions[VERSION] = self._model.identity
             except (EmbedderError, ModelError) as error:
                 problems.append(str(error))
+        people = self._people.look(picture) if self._people else Look()
+        numbers, versions = {**numbers, **people.numbers}, {**versions, **people.versions}
+        problems.append(people.problem)
         problem = ", ".join(filter(None, problems))
         verdict, faulty = _verdict(numbers, review, reject, problem)
         rated = score(numbers, review, reject)
-        return Judged(numbers, verdict, rated, faulty, problem, unseen=tuple(unseen), versions=versions)
+        told = Judged(numbers, verdict, rated, faulty, problem, unseen=tuple(unseen), versions=versions)
+        return replace(told, has_person=people.has_person)
 
     def _reference(self, references: Sequence[Reference]) -> _Photo:
         """The first photo of it; nothing of it where it cannot be had: then likeness is not judged."""

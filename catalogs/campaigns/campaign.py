@@ -183,6 +183,9 @@ def _check_quality(file: CampaignFile, source: str) -> None:
     if file.quality and file.quality.likeness_model is None and file.quality.names("embedding"):
         fix = "name the folder of a vision model there, or leave the limit out"
         raise CampaignError(source, "quality.likeness_model", "is missing, and a limit is set for `embedding`", fix)
+    if file.quality and file.quality.person_model is None and "person_from" in file.quality.model_fields_set:
+        fix = "name the folder of an object detection model there, or leave `person_from` out"
+        raise CampaignError(source, "quality.person_model", "is missing, and `person_from` is set", fix)
 
 
 def _placed_model(choice: ModelChoice, source: str) -> ModelChoice:
@@ -202,13 +205,15 @@ def _placed_credentials(credentials: Credentials | None, source: str) -> Credent
 
 
 def _placed_quality(quality: Quality | None, source: str) -> Quality | None:
-    if quality is None or quality.likeness_model is None:
-        return quality
-    folder = _placed(quality.likeness_model, source)
-    if "://" in folder:
-        problem = f"{clipped(repr(quality.likeness_model))} is no folder of this machine"
-        raise CampaignError(source, "quality.likeness_model", problem, "copy the model to a local folder")
-    return quality.model_copy(update={"likeness_model": folder})
+    if quality is None:
+        return None
+    named = {name: getattr(quality, name) for name in ("likeness_model", "person_model")}
+    folders = {name: _placed(folder, source) for name, folder in named.items() if folder is not None}
+    for name, folder in folders.items():
+        if "://" in folder:
+            problem = f"{clipped(repr(named[name]))} is no folder of this machine"
+            raise CampaignError(source, f"quality.{name}", problem, "copy the model to a local folder")
+    return quality.model_copy(update=folders)
 
 
 def _reference_roots(named: Iterable[str], catalogs: CatalogPaths, output: str, source: str) -> tuple[str, ...]:

@@ -82,6 +82,9 @@ class Quality(Section):
         stop_line: whether a shot most of whose pictures are rejected is stopped, until somebody resumes or changes it.
         likeness_model: a local folder with a vision model of transformers (DINOv2, CLIP or SigLIP), whose embeddings
             are compared; see `review.embedding`.
+        person_model: a local folder with an object detection model of transformers (RT-DETR, D-FINE, YOLOS or DETR)
+            that has a class `person`: it fills `has_person`, and is in no verdict.
+        person_from: the score of that class from which on a picture shows a person.
         shots: by the name of a shot, `review` and `reject` where they are others for it.
     """
 
@@ -90,6 +93,8 @@ class Quality(Section):
     max_attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
     stop_line: bool = True
     likeness_model: str | None = Field(default=None, min_length=1)
+    person_model: str | None = Field(default=None, min_length=1)
+    person_from: float = Field(default=0.5, gt=0, le=1)
     shots: dict[str, ShotQuality] = Field(default_factory=dict)
 
     def review_of(self, shot: str) -> ReviewLimits:

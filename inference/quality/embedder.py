@@ -1,51 +1,24 @@
-"""Embeds pictures with a vision model in a process of its own, which is started when the first is asked for.
-
-Threads take turns on it (`embedder_process.py` says why it is another process).
-"""
+"""Embeds pictures with a vision model of transformers."""
 
 from __future__ import annotations
 
 import atexit
-import os
-import socket
-import struct
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.quality.child_answers import answer_of, last_line
 from inference.quality.vision_input import Values
+from inference.quality.vision_model import PROCESS, SECONDS, VisionError, VisionModel, Words
 
-EXTRA = "packshot[diffusers]"
-SECONDS = 120.0
-"""For one picture, once the model is loaded."""
-
-_START_SECONDS = 300.0
-_TRIES = 2
-_PAUSE = 60.0  # after starts that failed: each costs seconds
-_PROCESS = Path(__file__).with_name("embedder_process.py")
-_HEAD = struct.Struct("!II")
+_WORDS = Words("the likeness model", "what embeds pictures", "embedding it", "it cannot be embedded")
 
 Embedding = NDArray[np.float64]
 
 
-class EmbedderError(Exception):
+class EmbedderError(VisionError):
     """A picture could not be embedded."""
-
-
-def can_embed() -> bool:
-    """Whether what embeds is installed."""
-    return all(find_spec(name) is not None for name in ("torch", "transformers", "safetensors"))
 
 
 @cache
@@ -61,32 +34,17 @@ def cosine(one: Embedding, other: Embedding) -> float:
     return float(np.clip(np.dot(one, other), -1, 1))
 
 
-class Embedder:
+class Embedder(VisionModel):
     """Embeds pictures, from any number of threads.
 
     Args:
         folder: of the model.
         process: what is started.
         seconds: for one picture.
-
-    Attributes:
-        threads: that the model uses, 0 before it is loaded.
     """
 
-    def __init__(self, folder: str, process: Path = _PROCESS, seconds: float = SECONDS) -> None:
-        self._folder, self._file, self._seconds = folder, process, seconds
-        self._turn = threading.Lock()
-        self._connection: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._said: IO[bytes] | None = None
-        self._owner = 0
-        self._refused, self._wait_until = "", 0.0
-        self.threads = 0
-
-    @property
-    def pid(self) -> int:
-        """Of what embeds, 0 where none was started."""
-        return self._process.pid if self._process else 0
+    def __init__(self, folder: str, process: Path = PROCESS, seconds: float = SECONDS) -> None:
+        super().__init__((folder, "embed"), _WORDS, EmbedderError, process, seconds)
 
     def embed(self, values: Values) -> Embedding:
         """The embedding of a picture, of unit length.
@@ -97,96 +55,8 @@ class Embedder:
         Raises:
             EmbedderError: the model cannot be loaded or does not take it, or takes too long or does not live through.
         """
-        with self._turn:
-            if time.monotonic() < self._wait_until:
-                raise EmbedderError(self._refused)
-            for left in reversed(range(_TRIES)):
-                try:
-                    return self._ask(values)
-                except TimeoutError:
-                    self._end()
-                    raise EmbedderError(f"embedding it took over {self._seconds:g} s") from None
-                except OSError as error:
-                    said = self._last_words(error)
-                    self._end()
-                    if not left:
-                        raise self._pausing(f"what embeds pictures ended {_TRIES} times: {said}") from None
-        raise AssertionError("unreachable")
-
-    def close(self) -> None:
-        """Go; what embeds ends with its connection."""
-        for held in (self._connection, self._said):
-            if held is not None:
-                held.close()
-        self._connection, self._said, self.threads = None, None, 0
-
-    def _end(self) -> None:
-        if self._process is not None and self._owner == os.getpid():
-            self._process.kill()
-        self.close()
-
-    def _ask(self, values: Values) -> Embedding:
-        connection = self._connected()
-        connection.sendall(_HEAD.pack(*values.shape[1:]) + np.ascontiguousarray(values, np.float32).tobytes())
-        answer = answer_of(connection)
-        if "error" in answer:
-            raise EmbedderError(f"it cannot be embedded: {answer['error']}")
-        vector = np.asarray(answer["embedding"], np.float64)
+        vector = np.asarray(self.answer(values)["embedding"], np.float64)
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or not length:
             raise EmbedderError("its embedding is no direction: look at the weights of the likeness model")
         return vector / length
-
-    def _connected(self) -> socket.socket:
-        if self._owner != os.getpid():  # a fork: the connection is the parent's, and this closes only our end of it
-            self.close()
-        if self._connection is None:
-            self._start()
-        assert self._connection is not None
-        return self._connection
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - read when it has ended
-            command = [sys.executable, "-I", str(self._file), str(theirs.fileno()), self._folder]
-            # Ctrl-C is for those who ask: they finish what they have, and this ends with them.
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=self._said,
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-            )
-        threading.Thread(target=self._process.wait, daemon=True).start()  # leaves no zombie
-        self._connection, self._owner = ours, os.getpid()
-        ours.settimeout(_START_SECONDS)
-        try:
-            loaded = answer_of(ours)
-        except TimeoutError:
-            self._end()
-            raise self._pausing(f"the likeness model took over {_START_SECONDS:g} s to load") from None
-        if "error" in loaded:
-            self.close()
-            raise self._pausing(f"the likeness model cannot be loaded: {loaded['error']}")
-        self.threads = loaded["threads"]
-        ours.settimeout(self._seconds)
-
-    def _pausing(self, said: str) -> EmbedderError:
-        self._refused, self._wait_until = said, time.monotonic() + _PAUSE
-        return EmbedderError(said)
-
-    def _last_words(self, error: OSError) -> str:
-        with suppress(OSError, ValueError):
-            assert self._said is not None
-            self._said.seek(0)
-            return last_line(self._said.read().decode(errors="replace"), error)
-        return str(error)
-
-
-def _environment() -> dict[str, str]:
-    """No device, no network, and threads that sleep while they wait."""
-    own = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
-    return {**os.environ, **own}

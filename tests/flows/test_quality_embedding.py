@@ -176,7 +176,7 @@ def test_a_size_that_the_model_does_not_take_is_said_before_a_run(model: Path, t
 def test_without_the_libraries_the_campaign_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.likeness_model, "can_embed", lambda: False)
+    monkeypatch.setattr(tasks.likeness_model, "can_load", lambda: False)
     with pytest.raises(OptionError, match=r"pip install 'packshot\[diffusers\]'"):
         project_of(tmp_path, quality=checks(model))
 

@@ -19,7 +19,7 @@ import torch
 import transformers
 from PIL import Image, ImageFilter
 
-from inference.quality import embedder as module
+from inference.quality import vision_model as module
 from inference.quality.embedder import Embedder, EmbedderError, cosine
 from inference.quality.subject import find_subject
 from inference.quality.subject_crop import subject_crop
