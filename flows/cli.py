@@ -156,6 +156,7 @@ def plan(campaign: str, output: str | None, as_json: bool, **options: Any) -> No
 @planning_options
 @click.option("--plan", "plan_file", type=click.Path(), help="Make exactly this plan file.")
 @click.option("--resume-shot", multiple=True, metavar="SHOT", help="Go on with a shot that was stopped.")
+@click.option("--rejudge", is_flag=True, help="First judge what is there by today's limits and checks.")
 @click.option("--retire", is_flag=True, help="Write tombstones for what left the selection.")
 @click.option("--take-over", is_flag=True, help="With --retire: also what another campaign of this name has made.")
 @click.option("--runner", type=click.Choice(["local", "ray"]), help="Where shards run: threads here, or Ray.")

@@ -98,6 +98,11 @@ class RenderOptions(BaseModel):
         description="Shots that were stopped because checks rejected most of their pictures.",
         examples=[["hero"]],
     )
+    rejudge: bool = Field(
+        default=False,
+        title="Judge anew what is there",
+        description="By today's limits and checks, before anything is planned. Otherwise a verdict stays.",
+    )
     retire: bool = Field(
         default=False,
         title="Retire what is no longer wanted",
@@ -270,7 +275,7 @@ def _rounds(campaign: str, prepared: Prepared, options: RenderOptions, tries: in
 
     Each round is a start with a plan of its own; the last asks for nothing more, and says which takes stand.
     """
-    logger, again = get_run_logger(), options.model_dump(exclude={"resume_shot"})
+    logger, again = get_run_logger(), options.model_dump(exclude={"resume_shot", "rejudge"})
     rounds = [_tried(prepared, options, tries)]
     while _is_followed(prepared, rounds[-1]):
         try:

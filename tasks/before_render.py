@@ -23,6 +23,7 @@ from tasks.metrics import ASSETS, Meter
 from tasks.photos import web_photos
 from tasks.plan_inputs import book_of
 from tasks.prepare import Prepared, prepare
+from tasks.rejudging import rejudge
 from tasks.unread import naming
 from tasks.unwanted import ended_of
 from tasks.verify import MuchIsGone, verify_recent
@@ -50,6 +51,9 @@ def prepare_render(
     with withdrawing_all_the_same(path, say):
         if run_id is None:
             resume_shots(path, options.get("resume_shot") or (), say)
+            if options.get("rejudge"):
+                campaign = load_campaign(path)
+                rejudge(campaign, Store.at(campaign.output), say)
             _look(path, say)
         else:
             _refuse_unread(path)

@@ -35,7 +35,7 @@ from tasks.line_watch import LineWatch
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
 from tasks.quality import Judge
-from tasks.reference_products import ReferenceProducts
+from tasks.reference_products import ReferenceProducts, load_photo
 from tasks.shard_job import Render
 from tasks.watermark import marker_of
 
@@ -68,8 +68,8 @@ class Delivery:
         self._channels = {name: Channel(**spec) for name, spec in header.channels.items()}
         self._signer = signer_of(header)
         self._telling, self._marker = header.telling, marker_of(header)
-        self._judge = Judge(store, header, known)
-        self._products = ReferenceProducts(store, header)
+        load = partial(load_photo, store, header)
+        self._judge, self._products = Judge(header.quality, header.source, load, known), ReferenceProducts(load)
         self._lock = threading.Lock()
         self._files: dict[str, bytes] = {}  # fonts and logos, by content
         self.rendered = self.adopted = self.rejected = 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogs.assets.attempts import Attempts
 from catalogs.assets.commits import Status, UnreadCommit, rows_of
 from catalogs.assets.history import read_current
-from catalogs.columns import ReferenceRow
+from catalogs.columns import ReferenceRow, Row
+from catalogs.gallery.data import APART, IN_SET, WHY_APART
 from catalogs.gallery.gallery import NotMade, ShowPhoto, write_gallery
 from catalogs.identity import run_key
 from catalogs.inputs.reject_file import rejects_of
@@ -16,6 +20,7 @@ from catalogs.plans.file import PLAN_NAME, PlanFile, PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import Reference
 from catalogs.storage.store import Store
+from tasks.set_outliers import apart_in
 
 ORDER = ("brand_id", "title", "look", "shot", "channel", "variation")
 
@@ -33,7 +38,7 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
     plan = PlanFile(store, key) if store.exists(key) else None
     current = read_current(store, campaign, unread=unread)
     current = _sorted(_titled(current, plan))
-    shown = rows_of(current.filter(pc.not_equal(current["status"], Status.RETIRED.value)))
+    shown = current.filter(pc.not_equal(current["status"], Status.RETIRED.value))
     attempts = Attempts.read(store, campaign, unread) if _is_judged(current) else None
     details = _left_out(plan) if plan else {}
     if unread:
@@ -42,7 +47,7 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
         store,
         run_id,
         campaign,
-        shown,
+        _held_against_sets(shown),
         details=details,
         make_thumbnail=thumbnail_of,
         show_photo=_photos(plan.header) if plan else None,
@@ -50,6 +55,14 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
         attempts_of=attempts.of if attempts else None,
     )
     return store.uri(page)
+
+
+def _held_against_sets(table: pa.Table) -> Iterator[Row]:
+    """The rows, those that stand apart from their sets with why."""
+    apart = apart_in(table)
+    for place, row in enumerate(rows_of(table)):
+        why = {IN_SET: APART, WHY_APART: "; ".join(apart[place])} if place in apart else {}
+        yield cast(Row, {**row, **why})
 
 
 def _is_judged(table: pa.Table) -> bool:

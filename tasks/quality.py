@@ -9,17 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from catalogs.assets.takes import Judgement, Verdict
 from catalogs.campaigns.quality import Quality, ReviewLimits
 from catalogs.errors import ModelError, OptionError, ReferenceImageError, StorageError
-from catalogs.plans.file import PlanHeader
 from catalogs.requests import Reference, RenderRequest
-from catalogs.storage.store import Store
-from inference.engine import Pixels
+from inference.engine import LoadReference, Pixels
 from inference.prompts.asked_letters import letters_asked
 from inference.quality.bound_colours import codes_of
 from inference.quality.checks import Fault, faults, measure, reference_of, score
@@ -30,7 +28,7 @@ from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, 
 from inference.quality.subject import find_subject
 from tasks.likeness_model import VERSION, LikenessModel, check_likeness_model
 from tasks.person_model import Look, PersonModel, check_person_model
-from tasks.reference_products import load_photo, product_photo
+from tasks.reference_products import product_photo
 
 _REMEMBERED = 2_000  # reference photos, of 16 kB each, and up to as much for an embedding
 _NOT_READ = f"its letters were not looked at: pip install '{EXTRA}'"
@@ -152,19 +150,40 @@ class _Photo:
     problem: str = ""
 
 
+class Asked(Protocol):
+    """What a picture was to show, as its request or its row says."""
+
+    @property
+    def prompt(self) -> str:
+        """As the model got it."""
+
+    @property
+    def references(self) -> Sequence[Reference]:
+        """In the order of the prompt."""
+
+    @property
+    def shot(self) -> str:
+        """By its name."""
+
+
 class Judge:
-    """Judges pictures of one plan, from several threads.
+    """Judges pictures of one campaign, from several threads.
 
     Args:
+        quality: as a plan carries it, {} where pictures are not checked.
+        source: the campaign's file, for what is said of its models.
+        load: a reference photo.
         known: what the record says of a render: a changed limit or check judges nothing anew.
     """
 
-    def __init__(self, store: Store, header: PlanHeader, known: Callable[[str], Judgement | None]) -> None:
-        self._store, self._header, self._known = store, header, known
-        self._quality = Quality.model_validate(header.quality) if header.quality else None
+    def __init__(
+        self, quality: Mapping[str, Any], source: str, load: LoadReference, known: Callable[[str], Judgement | None]
+    ) -> None:
+        self._load_photo, self._known = load, known
+        self._quality = Quality.model_validate(quality) if quality else None
         named = self._quality.likeness_model if self._quality else None
-        self._model = LikenessModel(named, header.source) if named else None
-        self._people = PersonModel.of(self._quality, header.source)
+        self._model = LikenessModel(named, source) if named else None
+        self._people = PersonModel.of(self._quality, source)
         self._references: dict[str, _Photo] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -174,11 +193,20 @@ class Judge:
         known = self._known(fingerprint)
         if self._quality is None:
             return _again(Judged(), known) if known else Judged(is_new=False)
-        judged = self._judged(request, pixels, self._quality)
+        judged = self.measured(request, pixels)
         return _again(judged, known) if known else judged
 
-    def _judged(self, request: RenderRequest, pixels: Pixels, quality: Quality) -> Judged:
-        picture = Image.fromarray(pixels)
+    def of_numbers(self, shot: str, numbers: Mapping[str, float]) -> Judged:
+        """A picture of which the numbers are known."""
+        assert self._quality is not None
+        review, reject = self._quality.review_of(shot), self._quality.reject_of(shot)
+        verdict, faulty = _verdict(numbers, review, reject, "")
+        return Judged(dict(numbers), verdict, score(numbers, review, reject), faulty)
+
+    def measured(self, request: Asked, pixels: Pixels) -> Judged:
+        """A picture as it is, whatever the record says."""
+        quality, picture = self._quality, Image.fromarray(pixels)
+        assert quality is not None
         try:
             photo, found = self._reference(request.references), find_subject(picture)
             numbers = measure(picture, codes_of(request.prompt), photo.product, found)
@@ -232,7 +260,7 @@ class Judge:
 
     def _load(self, photo: Reference) -> _Photo:
         try:
-            loaded = load_photo(self._store, self._header, photo)
+            loaded = self._load_photo(photo)
         except (ReferenceImageError, StorageError):
             return _Photo()  # it was read when the picture was made; that is another's to tell
         found = find_subject(loaded)

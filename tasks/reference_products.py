@@ -11,6 +11,7 @@ from catalogs.plans.file import PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import Reference
 from catalogs.storage.store import Store
+from inference.engine import LoadReference
 from inference.quality.placement import Product, product_of
 
 LOGO = "logo"
@@ -29,10 +30,14 @@ def load_photo(store: Store, header: PlanHeader, photo: Reference) -> Image.Imag
 
 
 class ReferenceProducts:
-    """Products of photos, from several threads; the newest are remembered."""
+    """Products of photos, from several threads; the newest are remembered.
 
-    def __init__(self, store: Store, header: PlanHeader) -> None:
-        self._store, self._header = store, header
+    Args:
+        load: a reference photo.
+    """
+
+    def __init__(self, load: LoadReference) -> None:
+        self._load = load
         self._product = lru_cache(maxsize=_KEPT)(self._cut_out)
 
     def of(self, references: Sequence[Reference]) -> Product | None:
@@ -46,4 +51,4 @@ class ReferenceProducts:
         return None if photo is None else self._product(photo)
 
     def _cut_out(self, photo: Reference) -> Product | None:
-        return product_of(load_photo(self._store, self._header, photo))
+        return product_of(self._load(photo))

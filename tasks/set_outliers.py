@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import math
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from PIL import Image
 
-from catalogs.assets.commits import Pair, Status, Step, pair_of
+from catalogs.assets.commits import Pair, Status, Step, pair_of, rows_of
 from catalogs.assets.history import History, read_current
 from catalogs.assets.starts import new_start
 from catalogs.assets.takes import Verdict
@@ -21,12 +25,12 @@ from catalogs.identity import thumbnail_key
 from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
 from inference.quality.duplicates import ALIKE_UP_TO, Mark, distance, mark_of
-from inference.quality.outliers import LEAST_SET, TRAITS, outliers
+from inference.quality.outliers import LEAST_SET, NUMBERS, outliers
 from tasks.unread import naming
 
 BY_PERSON = "person"
 READERS = 8
-NUMBERS = tuple(name for names, _ in TRAITS.values() for name in names)
+_LOOKED_AT = ["status", "kind", "verdict", "brand_id", "shot", "channel", "quality"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,47 @@ def _once(pictures: Iterable[Apart]) -> list[Apart]:
     return list({one.render_fingerprint: one for one in pictures}.values())
 
 
+@dataclass
+class _Measured:
+    """The pictures of a set whose numbers are known: their places in a table, and their numbers one after another."""
+
+    places: array[int] = field(default_factory=lambda: array("q"))
+    numbers: array[float] = field(default_factory=lambda: array("d"))
+
+    def apart(self) -> dict[int, tuple[str, ...]]:
+        """Why pictures stand apart, by their places."""
+        why: dict[int, list[str]] = defaultdict(list)
+        for outlier in outliers(np.array(self.numbers).reshape(-1, len(NUMBERS))):
+            why[self.places[outlier.place]].append(str(outlier))
+        return {place: tuple(said) for place, said in why.items()}
+
+
+SetName = tuple[str, str, str]
+
+
+def _measured(table: pa.Table) -> tuple[dict[SetName, _Measured], int]:
+    """The sets of a current view by brand, shot and channel, and how many pictures have no numbers."""
+    found: dict[SetName, _Measured] = defaultdict(_Measured)
+    unmeasured = 0
+    for place, row in enumerate(rows_of(table.select(_LOOKED_AT))):
+        if not _is_judged(row):
+            continue
+        numbers = dict(row["quality"] or {})
+        if numbers.keys().isdisjoint(NUMBERS):
+            unmeasured += 1
+            continue
+        one = found[row["brand_id"], row["shot"], row["channel"]]
+        one.places.append(place)
+        one.numbers.extend(numbers.get(name, math.nan) for name in NUMBERS)
+    return found, unmeasured
+
+
+def apart_in(table: pa.Table) -> dict[int, tuple[str, ...]]:
+    """Why delivered pictures of a current view stand apart from their sets, by their places in it; proofs do not."""
+    sets, _ = _measured(table)
+    return {place: why for one in sets.values() for place, why in one.apart().items()}
+
+
 def judge_sets(campaign: Campaign, store: Store) -> Sets:
     """Which delivered pictures of a campaign stand apart from their sets; proofs are none.
 
@@ -93,37 +138,19 @@ def judge_sets(campaign: Campaign, store: Store) -> Sets:
     """
     with naming(campaign.source):
         table = read_current(store, campaign.name)
-    groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     found = Sets()
-    delivered: list[Row] = [row for row in table.to_pylist() if _is_judged(row)]
-    for row in delivered:
-        if _traits(row):
-            groups[row["brand_id"], row["shot"], row["channel"]].append(row)
-        else:
-            found.unmeasured += 1
-    for (brand, shot, channel), rows in sorted(groups.items()):
-        found.small += len(rows) < LEAST_SET
-        rows.sort(key=lambda row: (row["look"], row["variation"]))
-        found.sets.append(PictureSet(brand, shot, channel, len(rows), tuple(_apart(rows))))
-    found.alike = _once(_alike(store, delivered))
+    sets, found.unmeasured = _measured(table)
+    for (brand, shot, channel), one in sorted(sets.items()):
+        found.small += len(one.places) < LEAST_SET
+        apart = [(table.slice(place, 1).to_pylist()[0], why) for place, why in one.apart().items()]
+        apart.sort(key=lambda each: (each[0]["look"], each[0]["variation"]))
+        found.sets.append(PictureSet(brand, shot, channel, len(one.places), tuple(_told(*each) for each in apart)))
+    found.alike = _once(_alike(store, filter(_is_judged, rows_of(table))))
     return found
 
 
 def _is_judged(row: Row) -> bool:
     return row["status"] == Status.DELIVERED and row["kind"] == "render" and row["verdict"] != Verdict.REJECTED
-
-
-def _traits(row: Row) -> Mapping[str, float]:
-    numbers = dict(row["quality"] or {})
-    return {name: numbers[name] for name in NUMBERS if name in numbers}
-
-
-def _apart(rows: Sequence[Row]) -> Iterator[Apart]:
-    why: dict[int, list[str]] = defaultdict(list)
-    for outlier in outliers([_traits(row) for row in rows]):
-        why[outlier.place].append(str(outlier))
-    for place, said in sorted(why.items()):
-        yield _told(rows[place], tuple(said))
 
 
 def _told(row: Row, why: tuple[str, ...]) -> Apart:

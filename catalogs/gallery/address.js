@@ -1,8 +1,8 @@
 // What is wanted, page and open asset as the part of the address behind #: a link shows what its writer saw.
 
 const KEYS = {
-  query: "q", brand_id: "brand", shot: "shot", channel: "channel", status: "status", verdict: "verdict", kind: "kind", sort: "sort",
-  view: "view",
+  query: "q", brand_id: "brand", shot: "shot", channel: "channel", status: "status", verdict: "verdict", kind: "kind", in_set: "set",
+  sort: "sort", view: "view",
 };
 const absent = (name, value) => value === null || (value === "" && ["query", "sort", "view"].includes(name));
 

@@ -11,7 +11,11 @@ from catalogs.columns import ASSETS, ReferenceRow, Row, value_of
 from catalogs.identity import thumbnail_key
 from catalogs.requests import RENDER_SCHEME
 
-FACETS = ("brand_id", "shot", "channel", "status", "verdict", "kind")
+FACETS = ("brand_id", "shot", "channel", "status", "verdict", "kind", "in_set")
+IN_SET = "in_set"
+"""Key of a row, beside its columns: `APART` where `WHY_APART` says why its picture stands apart from its set."""
+
+APART, WHY_APART = "apart", "why_apart"
 
 LOGO = "logo"
 _EXACT = 2**53  # larger integers lose digits in JavaScript
@@ -90,6 +94,7 @@ def details(row: Row, thumbnails: Set[str] = frozenset()) -> dict[str, Any]:
         photo["thumb"] = "" if _is_render(photo) else _shown(photo, thumbnails)
     # Pairs, since "__proto__" as a key of a JavaScript literal is no key.
     shown |= {name: [[text(key), _plain(held)] for key, held in _pairs(value_of(row, name))] for name in _PAIRS}
+    shown[WHY_APART] = text(value_of(row, WHY_APART)) or None
     used = row.get("prompt_used")
     return {**shown, "prompt_used": used if used != row.get("prompt") else None}
 

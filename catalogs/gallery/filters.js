@@ -1,7 +1,12 @@
 // The controls that filter and sort.
 
 const WORDED = ["status", "kind", "verdict"];
-const label = (name, value) => (WORDED.includes(name) ? inWords(value) : value || "None");
+const EVERY = { Status: "All statuses", Set: "Apart or not" };
+
+function label(name, value) {
+  if (name === "in_set") return value ? "Apart from its set" : "Not apart";
+  return WORDED.includes(name) ? inWords(value) : value || "None";
+}
 
 function showFacets() {
   for (const name in FACETS) {
@@ -24,7 +29,7 @@ function showFacets() {
 
 function makeFacets() {
   for (const [name, title] of Object.entries(FACETS)) {
-    const every = title === "Status" ? "All statuses" : `All ${title.toLowerCase()}s`;
+    const every = EVERY[title] ?? `All ${title.toLowerCase()}s`;
     const select = make("select", "", make("option", "", every));
     select.id = `facet-${name}`;
     for (const [value] of report.facets[name]) {

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from catalogs.columns import ReferenceRow, Row
+from catalogs.columns import ReferenceRow, Row, value_of
 from catalogs.errors import PackshotError
 from catalogs.gallery.data import FACETS, cards, details, photo_of, takes, text, thumbnail
 from catalogs.gallery.page import index_page, script_json
@@ -129,7 +129,7 @@ class _Gallery:
         self._fill_thumbnails(batch, pool)
         self._fill_photos(batch, pool)
         for name, counter in self.facets.items():
-            counter.update(text(row.get(name)) for row in batch)
+            counter.update(text(value_of(row, name)) for row in batch)
         shown = cards(batch, self.thumbnails)
         self.scored += sum(score is not None for score in shown.get("score", ()))
         parts: dict[str, Any] = {f"data-{self.count // PAGE_SIZE + 1:04d}": shown}

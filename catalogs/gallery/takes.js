@@ -7,7 +7,8 @@ const numberFacts = (row) => row.quality.map(([name, value]) => [inWords(name), 
 // A line under a card: the score as a bar and a number, the verdict in words where it is not that all is well.
 function judgedNode(card) {
   const words = card.verdict && card.verdict !== "accepted" ? verdictNode(card.verdict) : "";
-  const node = make("span", "judged", scoreNode(card.score), words);
+  const apart = card.in_set ? make("span", "badge verdict needs-review", "Apart") : "";
+  const node = make("span", "judged", scoreNode(card.score), words, apart);
   if (card.detail && card.status !== "failed") node.title = card.detail;
   return node;
 }
@@ -31,7 +32,8 @@ function checksSection(card, row) {
   if (!isJudged(card)) return "";
   const head = make("div", "judged", scoreNode(card.score), card.verdict ? verdictNode(card.verdict) : "");
   const said = row.detail ? row : (row.takes?.find((take) => take.stands) ?? row);
-  return section("Checks", head, card.status === "failed" ? null : faultsNode(said), facts(numberFacts(row)));
+  const known = facts([["Apart from its set", row.why_apart], ...numberFacts(row)]);
+  return section("Checks", head, card.status === "failed" ? null : faultsNode(said), known);
 }
 
 function takesSection(card, row) {

@@ -1,6 +1,6 @@
 // Which assets are shown and in what order.
 
-const FACETS = { brand_id: "Brand", shot: "Shot", channel: "Channel", status: "Status", verdict: "Verdict", kind: "Kind" };
+const FACETS = { brand_id: "Brand", shot: "Shot", channel: "Channel", status: "Status", verdict: "Verdict", kind: "Kind", in_set: "Set" };
 const collator = new Intl.Collator("en", { numeric: true });
 const NOTHING = { query: "", ...Object.fromEntries(Object.keys(FACETS).map((name) => [name, null])) };
 const wanted = { ...NOTHING, sort: "", view: "" };

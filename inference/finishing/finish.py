@@ -177,7 +177,7 @@ def _cropped(image: Image.Image, channel: Channel, product: ProductOf) -> _Shape
 def _paint(shaped: _Shaped, overlay: Overlay, measures: dict[str, float]) -> None:
     painted = paint(shaped.picture, overlay.elements, overlay.load)
     if painted.contrast is not None:
-        measures["contrast"] = painted.contrast
+        measures["text_contrast"] = painted.contrast
     shaped.remarks.extend(Remark(*remark) for remark in painted.remarks)
     drawn = read_overlay(overlay.elements)
     texts = sum(isinstance(element, DrawnText) for element in drawn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,9 @@ TRAITS: Mapping[str, tuple[tuple[str, ...], float]] = {
 """By trait the numbers that tell it (of `inference.quality.staging` and `structure`), and the least spread a set is
 taken to have: one that is more alike than the eye can tell has no outliers for that."""
 
+NUMBERS = tuple(name for names, _ in TRAITS.values() for name in names)
+"""In the order of the columns that `outliers` takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
@@ -49,17 +52,22 @@ class Outlier:
         return ", ".join(f"{name} {self.found[name]:.3g} (the set: {self.usual[name]:.3g})" for name in self.found)
 
 
-def outliers(pictures: Sequence[Mapping[str, float]]) -> Iterator[Outlier]:
-    """What stands apart in a set of pictures' numbers; a number that a picture lacks says nothing of it."""
+def outliers(pictures: NDArray[np.float64]) -> Iterator[Outlier]:
+    """What stands apart in a set.
+
+    Args:
+        pictures: of shape (pictures, `NUMBERS`); NaN where a picture has no such number, which says nothing of it.
+    """
     for trait, (names, least) in TRAITS.items():
-        places = [place for place, numbers in enumerate(pictures) if all(name in numbers for name in names)]
+        known = pictures[:, [NUMBERS.index(name) for name in names]]
+        places = np.flatnonzero(np.isfinite(known).all(axis=1))
         if len(places) < LEAST_SET:
             continue
-        values = np.array([[pictures[place][name] for name in names] for place in places])
+        values = known[places]
         middle = np.median(values, axis=0)
         distances: NDArray[np.float64] = np.sqrt(((values - middle) ** 2).sum(axis=1))
         scores = 0.6745 * distances / max(float(np.median(distances)), least)
-        for place, value, score in zip(places, values, scores, strict=True):
+        for place, value, score in zip(places.tolist(), values, scores, strict=True):
             if score >= APART_FROM and not (trait in WORSE_BELOW and value[0] > middle[0]):
                 found = dict(zip(names, map(float, value), strict=True))
                 yield Outlier(place, trait, found, dict(zip(names, map(float, middle), strict=True)), float(score))

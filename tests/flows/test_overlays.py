@@ -69,7 +69,7 @@ def test_one_master_is_a_file_in_every_language(tmp_path: Path) -> None:
     ]
     assert {row["status"] for row in rows.values()} == {"delivered"}
     assert len({row["render_fingerprint"] for row in rows.values()}) == 2
-    assert all(dict(row["quality"])["contrast"] >= 4.5 for row in rows.values())
+    assert all(dict(row["quality"])["text_contrast"] >= 4.5 for row in rows.values())
     files = [picture(project, row) for row in rows.values() if row["look"] == "p000"]
     top, bottom = round(0.1 * 512), round(0.87 * 512)
     for one, other in pairwise(files):

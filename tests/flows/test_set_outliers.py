@@ -10,6 +10,8 @@ import numpy as np
 
 from catalogs.assets.masters import MasterRecord, store_master
 from inference.finishing.pixels import encode_master, pixel_sha256
+from tasks.gallery import make_gallery
+from tests.catalogs.gallery.test_gallery import data_of
 from tests.drawn_packshots import drawn_packshot
 from tests.flows.commands import Packshot
 from tests.flows.projects import SQUARE, Project, plan_rows
@@ -46,6 +48,15 @@ def test_what_stands_apart_is_listed_and_taken_again(packshot: Packshot, tmp_pat
     assert "Mug 9 (p009): scale 0.305 (the set: 0.688)" in told.out
     assert "1 picture stands apart from its set, of 2 sets" in told.out
     assert not project.plan().has_work, "to look changes nothing"
+
+    make_gallery(project.store, "spring", "r1")
+    shown = data_of(project.store, "data-0001")
+    marks, looks = (shown["coded"]["in_set"], shown["look"])
+    apart = [place for place, code in enumerate(marks["codes"]) if marks["values"][code] == "apart"]
+    assert [looks["values"][looks["codes"][place]][1] for place in apart] == ["p009", "p009"]
+    said = data_of(project.store, "details-0001")
+    assert [said[place]["why_apart"].startswith("scale 0.305") for place in apart] == [True, True]
+    assert sum(row["why_apart"] is not None for row in said) == 2
 
     again = packshot("outliers", project.path, "--retake", "--json").answer
     assert (again["apart"], again["rejected"]) == (1, 2)

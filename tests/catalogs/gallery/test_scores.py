@@ -154,6 +154,30 @@ def test_the_verdict_is_in_the_address(page: Any, judged: Store) -> None:
 
 
 @pytest.mark.browser
+def test_what_stands_apart_from_its_set_is_marked_and_chosen(page: Any, disk: Store) -> None:
+    rows = judged_rows()
+    rows[4] |= {"in_set": "apart", "why_apart": "scale 0.31 (the set: 0.69)"}
+    for number, row in enumerate(rows):
+        put_picture(disk, row, 5 * number)
+    write_gallery(disk, "r1", "Autumn", rows)
+    opened(page, disk)
+    said = [" ".join(text.split()) for text in page.locator("#grid .judged").all_inner_texts()]
+    assert [text for text in said if "Apart" in text] == ["Score 1.00 Apart"]
+    page.locator("#facet-in_set").select_option(label="Apart from its set (1)")
+    ready(page, 1)
+    page.wait_for_url("**#set=apart")
+    page.locator("#grid a").first.click()
+    page.wait_for_selector("dialog[data-shown]")
+    assert "scale 0.31 (the set: 0.69)" in page.locator("#sections section", has_text="Checks").inner_text()
+
+
+@pytest.mark.browser
+def test_where_nothing_stands_apart_there_is_nothing_to_choose(page: Any, judged: Store) -> None:
+    opened(page, judged)
+    assert page.locator("#facet-in_set").is_hidden()
+
+
+@pytest.mark.browser
 def test_takes_stand_side_by_side(page: Any, judged: Store) -> None:
     opened(page, judged)
     page.locator("#grid a").nth(1).click()

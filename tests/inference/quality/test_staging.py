@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from inference.quality.outliers import LEAST_SET, TRAITS, outliers
+from inference.quality.outliers import LEAST_SET, NUMBERS, TRAITS, outliers
 from inference.quality.staging import STAGING, measure_staging
 from inference.quality.subject import Subject, find_subject
 from tests.drawn_packshots import drawn_packshot
@@ -71,11 +74,16 @@ def ordinary(chance: random.Random) -> Image.Image:
     return lit(tinted(picture, *[chance.randrange(-3, 1)] * 3), x=chance.uniform(-4, 4), y=chance.uniform(-4, 4))
 
 
+def as_table(pictures: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+    numbers = [[picture.get(name, math.nan) for name in NUMBERS] for picture in pictures]
+    return np.array(numbers, np.float64).reshape(-1, len(NUMBERS))
+
+
 @pytest.mark.parametrize("trait", FAULTS)
 def test_what_stands_apart_is_found_and_nothing_else(trait: str) -> None:
     chance = random.Random(3)
     pictures = [staged(ordinary(chance)) for _ in range(15)] + [staged(FAULTS[trait](chance))]
-    found = list(outliers(pictures))
+    found = list(outliers(as_table(pictures)))
     assert (15, trait) in {(one.place, one.trait) for one in found}
     assert {one.place for one in found} <= {15}, "no ordinary picture stands apart"
     assert str(found[0]).startswith(trait)
@@ -84,9 +92,9 @@ def test_what_stands_apart_is_found_and_nothing_else(trait: str) -> None:
 def test_small_sets_and_numbers_that_are_missing_say_nothing() -> None:
     names = [*STAGING, "sharpness"]
     same = [dict.fromkeys(names, 50.0)] * (LEAST_SET - 1)
-    assert not list(outliers([*same[1:], dict.fromkeys(names, 5.0)]))
-    assert {one.trait for one in outliers([*same, dict.fromkeys(names, 5.0)])} == set(TRAITS)
-    above = {one.trait for one in outliers([*same, dict.fromkeys(names, 90.0)])}
+    assert not list(outliers(as_table([*same[1:], dict.fromkeys(names, 5.0)])))
+    assert {one.trait for one in outliers(as_table([*same, dict.fromkeys(names, 5.0)]))} == set(TRAITS)
+    above = {one.trait for one in outliers(as_table([*same, dict.fromkeys(names, 90.0)]))}
     assert above == set(TRAITS) - {"sharpness"}, "nobody minds the sharpest of a set"
-    assert not list(outliers([*same, {}, {}, {}]))
-    assert not list(outliers([]))
+    assert not list(outliers(as_table([*same, {}, {}, {}])))
+    assert not list(outliers(as_table([])))
