@@ -150,8 +150,8 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
 def rejected_line(count: int) -> str:
     """What is said of assets that their checks reject."""
     what = "asset is" if count == 1 else "assets are"
-    again = "render again while attempts are left, then look at them, or change prompt, limit or attempts"
-    return f"{count} {what} rejected by checks: {again}"
+    again = "render again while attempts are left, then look at them, or change prompt or attempts"
+    return f"{count} {what} rejected by checks: {again}; a changed limit holds for them with `render --rejudge`"
 
 
 def status_lines(found: Mapping[str, Any]) -> list[str]:

@@ -62,20 +62,20 @@ def cropped_to_subject(
 ) -> Cropped:
     """The part of the target's ratio in which the subject is whole and takes its share, else the centre.
 
-    The ground is carried on where that part is larger than the picture. In a scene the subject is where the product of
-    the reference photo fits, and nothing is carried on.
+    The ground is carried on where that part is larger than the picture. In a scene, and where the subject touches an
+    edge, it is where the product of the reference photo fits, and nothing is carried on.
 
     Args:
         image: RGB.
         fill: least and most share that the subject takes, by its longer side; None asks only that it is whole.
-        product: called in a scene alone; what it raises goes to the caller.
+        product: called there alone; what it raises goes to the caller.
     """
     found = find_subject(image)
     if isinstance(found, str):
-        return _cropped_in_scene(image, (width, height), fill, found, product())
+        return _cropped_by_photo(image, (width, height), fill, found, product())
     window = _window(found.box, image.size, width / height, fill or WHOLE)
     if problem := _cannot_carry_on(found, window, image.size):
-        return Cropped(cropped(image, width, height), None, problem)
+        return _cropped_by_photo(image, (width, height), fill, problem, product())
     if window.width == width and window.height == height:
         # Whole pixels are kept as they are, as above.
         left, top = round(window.left), round(window.top)
@@ -86,7 +86,7 @@ def cropped_to_subject(
     return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box), part)
 
 
-def _cropped_in_scene(
+def _cropped_by_photo(
     image: Image.Image, size: tuple[int, int], fill: Fill | None, problem: str, product: Product | None
 ) -> Cropped:
     """The part in which the product of the photo is whole; `problem` is why no subject was found without one."""

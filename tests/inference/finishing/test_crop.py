@@ -109,6 +109,16 @@ def test_a_product_that_takes_more_of_a_scene_than_it_may_is_not_set_free() -> N
     assert crop.picture.tobytes() == cropped(scene, 900, 300).tobytes()
 
 
+def test_where_something_touches_an_edge_the_crop_goes_by_the_photo() -> None:
+    picture = drawn_packshot(box=(400, 200, 560, 440), shadow=0).picture
+    picture.paste("#705030", (0, 400, 90, 560))  # a shelf
+    alone = cropped_to_subject(picture, 900, 300, (0.2, 0.3))
+    assert alone.problem.startswith("the subject touches")
+    crop = cropped_to_subject(picture, 640, 340, (0.2, 0.9), lambda: product_of(drawn_packshot(shadow=0).picture))
+    assert (crop.problem, crop.part) == ("", (640, 340))
+    assert crop.picture.tobytes() != cropped(picture, 640, 340).tobytes(), "it is not in the middle"
+
+
 def test_a_photo_is_asked_for_in_a_scene_alone() -> None:
     def refuse() -> None:
         raise AssertionError
