@@ -23,6 +23,7 @@ class Reason(StrEnum):
     BLANK_IMAGE = "blank_image"
     OVER_BYTE_LIMIT = "over_byte_limit"
     BACKGROUND_NOT_WHITE = "background_not_white"
+    SUBJECT_TOO_SMALL = "subject_too_small"
     TEXT_DOES_NOT_FIT = "text_does_not_fit"
     MISSING_GLYPH = "missing_glyph"
     ENCODE_ERROR = "encode_error"

@@ -18,7 +18,7 @@ from inference.quality.facts import Facts, facts_of
 MAX_FILE_BYTES = 128 * 2**20
 """A larger file is not read: no channel takes more than 100 MB."""
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"})
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"})
 
 
 def tell(named: Sequence[str], channels: Sequence[str]) -> Answer:

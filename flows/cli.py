@@ -22,6 +22,7 @@ from flows.cli_outliers import outliers
 from flows.cli_output import answer as _answer
 from flows.cli_output import end, outcome_lines, plan_lines, reject_lines, say_unread, status_lines
 from flows.cli_prune import prune
+from flows.cli_review import review
 from flows.cli_stats import stats
 from flows.signals import handled
 from tasks.log_lines import check_log_setting, say, set_up
@@ -66,7 +67,7 @@ def _fail(message: str, code: int) -> None:
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    commands=[channels, credentials, fetch, outliers, prune, stats],
+    commands=[channels, credentials, fetch, outliers, prune, review, stats],
 )
 @click.version_option(package_name="packshot")
 def cli() -> None:

@@ -31,9 +31,13 @@ def import_command(
     """
     from catalogs.errors import OptionError
     from catalogs.imports.importing import ImportOptions, import_catalog, propose_map
+    from catalogs.imports.mapped import NEEDED
 
     if propose:
-        click.echo(propose_map(source), nl=False)
+        proposed = propose_map(source)
+        click.echo(proposed.as_json(), nl=False)
+        if untold := [name for name in NEEDED if name not in proposed.fields]:
+            click.echo(f"no column is named as {' or '.join(untold)} is: write into the map which it is", err=True)
         return
     if folder is None:
         raise OptionError("import", source, "needs a folder to write to", f"packshot import {quote(source)} catalog")

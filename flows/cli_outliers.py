@@ -51,7 +51,8 @@ def _lines(found: Sets, campaign: str, is_retake: bool) -> list[str]:
     if found.small:
         lines.append(f"  {found.small} sets have too few pictures to tell")
     if found.unmeasured:
-        lines.append(f"  {found.unmeasured} assets have no numbers: `quality: on` measures pictures as they are made")
+        now = f"`packshot render {quote(campaign)} --rejudge` measures what is there"
+        lines.append(f"  {found.unmeasured} assets have no numbers: with `quality: on` {now}")
     if not (apart or found.alike):
         return lines
     if is_retake:

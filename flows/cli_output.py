@@ -148,15 +148,20 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def rejected_line(count: int) -> str:
-    """What is said of assets that their checks reject."""
+    """What is said of assets that are there and rejected, by checks or by a person."""
     what = "asset is" if count == 1 else "assets are"
-    again = "render again while attempts are left, then look at them, or change prompt or attempts"
-    return f"{count} {what} rejected by checks: {again}; a changed limit holds for them with `render --rejudge`"
+    look = "look at them; `packshot review --accept` keeps what is good, and of the rest change the prompt"
+    again = "or allow more attempts (quality.max_attempts), and render"
+    return f"{count} {what} rejected: {look}, {again}; a changed limit holds for them with `render --rejudge`"
 
 
 def status_lines(found: Mapping[str, Any]) -> list[str]:
     """What of a campaign is not there, by the names people know."""
     lines = [f"  {rejected_line(found['rejected'])}"] if found["rejected"] else []
+    if waiting := found["needs_review"]:
+        lines.append(
+            f"  {waiting} {'asset is' if waiting == 1 else 'assets are'} to be looked at: see `packshot review`"
+        )
     lines += [f"  {count} {reason}" for reason, count in found["reasons"].items()]
     for title, key in (("failed", "failures"), ("left out", "left_out")):
         told = found[key]

@@ -16,6 +16,7 @@ from catalogs.campaigns.channels import FORMATS
 from catalogs.campaigns.credentials import of_kind
 from catalogs.campaigns.metadata import Metadata
 from catalogs.columns import Row
+from catalogs.errors import OptionError
 from catalogs.plans.file import PlanHeader
 from catalogs.requests import RENDER_SCHEME
 from inference.finishing.sign import Edit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SIGNED_WITH = "c2pa"
 """Key of a row's `versions` that only rows of signed files have."""
+NO_STAMP = "signed without a time stamp: when the certificate ends, so does what it says"
+_DEVELOPMENT = "files are signed with a development certificate, which nobody trusts"
 SOON = timedelta(days=30)
 
 
@@ -39,8 +42,9 @@ def check_signing(header: PlanHeader) -> None:
     """
     if credentials := header.signing:
         from inference.credentials.keys import load_key
+        from inference.credentials.signing import try_key
 
-        load_key(credentials, header.source, probe=True)
+        try_key(load_key(credentials, header.source, probe=True))
 
 
 def signing_warnings(campaign: Campaign, kind: str) -> list[str]:
@@ -53,17 +57,20 @@ def signing_warnings(campaign: Campaign, kind: str) -> list[str]:
     if credentials is None:
         return []
     from inference.credentials.keys import NoKey, load_key
+    from inference.credentials.signing import try_key
 
     try:
-        chain = load_key(credentials, campaign.source).chain
+        key = load_key(credentials, campaign.source)
     except NoKey as error:
         return [f"a render ends here: {error}"]
-    return list(_doubts(chain, credentials.timestamp_url is not None))
+    if key.callback is None:  # a plan asks no KMS
+        try_key(key)
+    return list(_doubts(key.chain, credentials.timestamp_url is not None))
 
 
 def _doubts(chain: Chain, has_timestamp: bool) -> Iterator[str]:
     if chain.is_development:
-        yield "files are signed with a development certificate, which nobody trusts; see `packshot credentials init`"
+        yield f"{_DEVELOPMENT}; see `packshot credentials init`"
         return
     if not chain.has_issuer:
         yield "the certificate chain lacks the issuer: readers that do not hold it call the signer unknown"
@@ -72,6 +79,19 @@ def _doubts(chain: Chain, has_timestamp: bool) -> Iterator[str]:
     if not has_timestamp:
         what = "without credentials.timestamp_url every signature is invalid once its certificate has ended"
         yield f"{what}, on {chain.ends:%Y-%m-%d}"
+
+
+def certificate_note(header: PlanHeader) -> str:
+    """What a report says of the certificate that signs a plan's files, "" where that is nothing."""
+    if header.signing is None:
+        return ""
+    from inference.credentials.keys import load_key
+
+    try:
+        chain = load_key(header.signing, header.source).chain
+    except OptionError:  # of another machine, or gone since
+        return ""
+    return _DEVELOPMENT if chain.is_development else ""
 
 
 class RowSigner:

@@ -23,7 +23,7 @@ from tasks.credentials import SIGNED_WITH
 from tasks.credentials_search import Asset, Recorded, Search
 from tasks.unread import naming
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif")
 _CAMPAIGN = (".yaml", ".yml")
 _READERS = 4
 
@@ -89,7 +89,7 @@ def _of_folder(store: Store) -> Iterator[tuple[str, Callable[[], bytes]]]:
     keys = sorted(key for key in store.list() if key.lower().endswith(PICTURES))
     if not keys:
         fix = "name one that does, a picture, or a campaign file"
-        raise OptionError("credentials check", store.root, "holds no JPEG, PNG or WebP", fix)
+        raise OptionError("credentials check", store.root, "holds no JPEG, PNG, WebP or AVIF", fix)
     for key in keys:
         yield store.uri(key), partial(store.read, key)
 
@@ -108,9 +108,13 @@ def _search(campaign: str) -> Search:
 
 
 def _delivered(campaign: Campaign) -> list[Row]:
-    """The rows of what a campaign delivers that is no proof: those are never signed."""
+    """The rows of what a campaign delivers that is no proof: those are never signed. A file may be gone or another."""
     rows = read_current(Store.at(campaign.output), campaign.name).to_pylist()
-    return [row for row in rows if row["status"] == Status.DELIVERED and row["kind"] == "render" and row["asset_key"]]
+    return [
+        row
+        for row in rows
+        if row["status"] in (Status.DELIVERED, Status.MISSING) and row["kind"] == "render" and row["asset_key"]
+    ]
 
 
 def _of_campaign(campaign: Campaign, reader: CredentialReader) -> Iterator[Checked]:

@@ -24,20 +24,24 @@ from catalogs.references.overlay_files import load_overlay_file
 from catalogs.requests import Reason, Reference
 from catalogs.storage.store import Store
 from inference.engine import Engine, Rendered, failed_reference
+from inference.finishing.crop import cut_by_centre
 from inference.finishing.encode import FinishingError
 from inference.finishing.finish import Overlay, finish
 from inference.finishing.pixels import decode_master, encode_master, pixel_sha256, thumbnail
 from inference.finishing.watermark import FileMarker, MarkedAsset
-from tasks.credentials import signed_with, signer_of
+from tasks.credentials import NO_STAMP, signed_with, signer_of
 from tasks.file_metadata import metadata_of
 from tasks.finishers import Finishers
 from tasks.line_watch import LineWatch
 from tasks.metrics import PICTURES, Meter
 from tasks.outcome_rows import OutcomeRows
-from tasks.quality import Judge
+from tasks.quality import Judge, Judged
 from tasks.reference_products import ReferenceProducts, load_photo
 from tasks.shard_job import Render
 from tasks.watermark import marker_of
+
+_CUT = "its subject is cut off by the crop to the centre (`crop: subject` keeps it whole)"
+_SLIGHTLY = 0.02  # of the subject's longer side
 
 
 class Delivery:
@@ -142,9 +146,19 @@ class Delivery:
                 made["versions"] = {**master.record.versions, **judged.versions, **stored.get("versions", {})}
                 notes = (_other_picture(row, kept) or master.record.note, judged.detail, stored.get("detail"))
                 made["detail"] = "; ".join(filter(None, notes)) or None
-                made |= {**said, "quality": {**judged.numbers, **stored.get("quality", {})}}
-                self._outcomes.remark([] if is_master(row) else judged.remarks)
+                cut = self._cut_by_crop(row, judged, pixels)
+                made |= {**said, "quality": {**judged.numbers, **stored.get("quality", {}), **cut}}
+                remarks = [*judged.remarks, *([_CUT] if cut else [])]
+                self._outcomes.remark([] if is_master(row) else remarks)
                 self._outcomes.deliver(row, made)
+
+    def _cut_by_crop(self, row: Row, judged: Judged, pixels: Any) -> dict[str, float]:
+        """How much of the subject the centre crop of a row's channel cuts off, {} where it is whole or not told."""
+        if is_master(row) or judged.subject is None or (channel := self._channels[row["channel"]]).crop == "subject":
+            return {}
+        size = (pixels.shape[1], pixels.shape[0])
+        cut = cut_by_centre(judged.subject, size, channel.width, channel.height)
+        return {"cut_by_crop": cut} if cut > _SLIGHTLY else {}
 
     def _load(self, file: DrawnFile) -> bytes:
         if file.sha256 not in self._files:
@@ -178,7 +192,8 @@ class Delivery:
             channel, product = self._channels[row["channel"]], partial(self._products.of, references)
             finished = finish(pixels, channel, metadata, sign, overlay, self._marks(row), product)
             small = thumbnail(finished.picture)
-        self._outcomes.remark(remark.what for remark in finished.remarks)
+        unstamped = [NO_STAMP] if sign and sign.note else []
+        self._outcomes.remark([*(remark.what for remark in finished.remarks), *unstamped])
         key = asset_key(identity_of(row), row["fingerprint"], finished.sha256, finished.extension)
         with self._finishers.stage("store"):
             self._store.write(key, finished.data, finished.mime)

@@ -20,6 +20,7 @@ from catalogs.plans.file import PLAN_NAME, PlanFile, PlanHeader
 from catalogs.references.book import load_reference
 from catalogs.requests import Reference
 from catalogs.storage.store import Store
+from tasks.credentials import certificate_note
 from tasks.set_outliers import apart_in
 
 ORDER = ("brand_id", "title", "look", "shot", "channel", "variation")
@@ -41,6 +42,8 @@ def make_gallery(store: Store, campaign: str, run_id: str, unread: list[UnreadCo
     shown = current.filter(pc.not_equal(current["status"], Status.RETIRED.value))
     attempts = Attempts.read(store, campaign, unread) if _is_judged(current) else None
     details = _left_out(plan) if plan else {}
+    if plan and (note := certificate_note(plan.header)):
+        details["Credentials"] = note
     if unread:
         details["Commits that could not be read"] = f"{len(unread)}: what they delivered is not shown"
     page = write_gallery(

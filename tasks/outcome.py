@@ -22,6 +22,7 @@ from catalogs.inputs.reject_file import called, first_rejects
 from catalogs.plans.decision import UNWANTED, Action, Work
 from catalogs.plans.file import PLAN_NAME, PlanFile
 from catalogs.storage.store import Store
+from tasks.credentials import certificate_note
 from tasks.log_lines import know
 
 _COLUMNS = with_identity("master", "product_id", "title", "covers", "fingerprint", "action", "work", "reason")
@@ -36,6 +37,7 @@ class Outcome:
         planned: assets that the campaign wants, and may show.
         delivered: of those, what counts now is what the plan asks for, and its bytes are there as far as is known.
         rejected: of what counts now and has its bytes, what its checks reject, and no take that is better stands for.
+        needs_review: of those delivered, what somebody should look at.
         missing: not made yet, or lost since.
         superseded: delivered, and replaced by what a run asked for that was started later.
         withdrawn: taken back, since a right has ended.
@@ -48,6 +50,7 @@ class Outcome:
     planned: int = 0
     delivered: int = 0
     rejected: int = 0
+    needs_review: int = 0
     failed: int = 0
     missing: int = 0
     superseded: int = 0
@@ -131,6 +134,7 @@ def _count_wanted(outcome: Outcome, index: Delivered, row: Row, planned_at: date
         is_rejected = known.verdict == Verdict.REJECTED
         outcome.rejected += is_rejected
         outcome.delivered += not is_rejected
+        outcome.needs_review += known.verdict == Verdict.NEEDS_REVIEW
     elif known and known.has_bytes and not is_current:
         outcome.superseded += 1
     elif reason := _reason(known, row):
@@ -206,6 +210,8 @@ def newest_outcome(path: str) -> dict[str, Any]:
     found["unread"] = [error.naming(campaign.source).as_dict() for error in unread]
     found["failures"] = [{**asdict(failure), "line": str(failure)} for failure in failures]
     found["left_out"] = [{**asdict(reject), "line": f"{reject.who}: {reject.reason}"} for reject in rejects]
+    if note := certificate_note(plan.header):
+        found["credentials"] = note
     if whole is None:
         found["part"] = "planned with --only or --limit; the whole campaign was never planned here"
     return {**found, "complete": outcome.complete and whole is not None}

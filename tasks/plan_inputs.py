@@ -33,6 +33,7 @@ from catalogs.references.overlay_files import OverlayFiles
 from catalogs.references.places import Places
 from catalogs.references.web_photos import Missing, WebPhotos
 from catalogs.storage.store import Store
+from tasks.channel_promises import promise_warnings
 from tasks.credentials import signing_warnings
 from tasks.engines import ChosenModel
 from tasks.hosted import hosted_header, model_warnings, spent_of
@@ -157,8 +158,9 @@ def stopped_lines(inputs: Inputs, held: Collection[str]) -> list[str]:
     lines = []
     for shot, stop in sorted(inputs.stops.items()):
         if shot in held:
-            go_on = f"`packshot render {quote(inputs.campaign.source)} --resume-shot {shot}`"
-            todo = f"look at them and change its prompt or limits, or go on with {go_on}"
+            render = f"packshot render {quote(inputs.campaign.source)}"
+            change = f"look at them and change its prompt, or its limits with `{render} --rejudge`"
+            todo = f"{change}, or go on with `{render} --resume-shot {shot}`"
             lines.append(f"shot {shot} is stopped: {stop}; {todo}")
     return lines
 
@@ -230,6 +232,7 @@ def known_before(inputs: Inputs) -> dict[str, Any]:
             *model_warnings(inputs.model.spec, inputs.campaign),
             *server_warnings(inputs.campaign, inputs.model.silent),
             *enlarged_lines(inputs.campaign),
+            *promise_warnings(inputs.campaign),
             *signing_warnings(inputs.campaign, inputs.model.kind),
         ],
     }

@@ -96,7 +96,7 @@ def _short(outcome: Outcome) -> str:
     """What of a plan that asks for nothing is not delivered."""
     failed = [f"{count} {reason}" for reason, count in sorted(outcome.reasons.items())]
     counts = [f"{outcome.failed} assets failed for good ({', '.join(failed)})"] if outcome.failed else []
-    counts += [f"{outcome.rejected} are rejected by checks"] if outcome.rejected else []
+    counts += [f"{outcome.rejected} are rejected"] if outcome.rejected else []
     return ", ".join(counts)
 
 

@@ -20,17 +20,19 @@ from catalogs.requests import Reference, RenderRequest
 from inference.engine import LoadReference, Pixels
 from inference.prompts.asked_letters import letters_asked
 from inference.quality.bound_colours import codes_of
-from inference.quality.checks import Fault, faults, measure, reference_of, score
+from inference.quality.box import Box
+from inference.quality.checks import Fault, Product, faults, measure, reference_of, score
 from inference.quality.embedder import EmbedderError, Embedding, cosine
+from inference.quality.keypoints import EXTRA as KEYPOINTS
+from inference.quality.keypoints import can_find_keypoints
 from inference.quality.lettering import read_back
-from inference.quality.likeness import Framed
 from inference.quality.reader import EXTRA, SECOND_SIDE, ReaderError, can_read, reader
-from inference.quality.subject import find_subject
+from inference.quality.subject import Subject, find_subject
 from tasks.likeness_model import VERSION, LikenessModel, check_likeness_model
 from tasks.person_model import Look, PersonModel, check_person_model
 from tasks.reference_products import product_photo
 
-_REMEMBERED = 2_000  # reference photos, of 16 kB each, and up to as much for an embedding
+_REMEMBERED = 2_000  # reference photos, of 28 kB each, and up to as much for an embedding
 _NOT_READ = f"its letters were not looked at: pip install '{EXTRA}'"
 _OTHER_SCRIPT = "its letters were not looked at: they are of a script that is not read"
 
@@ -47,11 +49,17 @@ def check_quality(quality: Mapping[str, Any], source: str) -> None:
     """
     asked = Quality.model_validate(quality or {})
     if asked.names("lettering") and not can_read():
-        raise OptionError(source, "quality.review.lettering", "nothing here reads letters", f"pip install '{EXTRA}'")
+        raise OptionError(source, "quality: lettering", "nothing here reads letters", f"pip install '{EXTRA}'")
+    if asked.names("keypoints") and not can_find_keypoints():
+        raise OptionError(source, "quality: keypoints", "nothing here finds keypoints", f"pip install '{KEYPOINTS}'")
     if asked.likeness_model is not None:
         check_likeness_model(asked.likeness_model, source)
     if asked.person_model is not None:
         check_person_model(asked.person_model, source)
+
+
+REJECTED, _REVIEW, ACCEPTED = "rejected", "to be looked at", "accepted"
+"""How a row's detail begins where it says why it has its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Judged:
         unseen: what was not looked at, and why.
         versions: of what looked at it, for its rows.
         has_person: None where nothing looked.
+        subject: where it is in the picture, None where that was not told.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -79,6 +88,7 @@ class Judged:
     unseen: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     has_person: bool | None = None
+    subject: Box | None = None
 
     @property
     def remarks(self) -> list[str]:
@@ -91,8 +101,14 @@ class Judged:
     @property
     def detail(self) -> str:
         said = ", ".join(filter(None, (self.problem, *map(str, self.faults))))
-        what = "rejected" if self.verdict is Verdict.REJECTED else "to be looked at"
+        what = REJECTED if self.verdict is Verdict.REJECTED else _REVIEW
         return f"{what}: {said}" if said else ""
+
+
+def without_verdict(detail: str | None) -> list[str]:
+    """What a row's detail says beside its verdict."""
+    verdicts = (f"{REJECTED}: ", f"{_REVIEW}: ", f"{ACCEPTED}: ")
+    return [note for note in (detail or "").split("; ") if note and not note.startswith(verdicts)]
 
 
 def _again(judged: Judged, known: Judgement) -> Judged:
@@ -145,7 +161,7 @@ class _Photo:
         problem: why there is none, "" where nothing went wrong.
     """
 
-    product: Framed | None = None
+    product: Product | None = None
     embedding: Embedding | None = None
     problem: str = ""
 
@@ -235,7 +251,7 @@ class Judge:
         verdict, faulty = _verdict(numbers, review, reject, problem)
         rated = score(numbers, review, reject)
         told = Judged(numbers, verdict, rated, faulty, problem, unseen=tuple(unseen), versions=versions)
-        return replace(told, has_person=people.has_person)
+        return replace(told, has_person=people.has_person, subject=found.box if isinstance(found, Subject) else None)
 
     def _reference(self, references: Sequence[Reference]) -> _Photo:
         """The first photo of it; nothing of it where it cannot be had: then likeness is not judged."""

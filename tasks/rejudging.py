@@ -7,7 +7,7 @@ the limits.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,8 +29,9 @@ from catalogs.references.places import Places
 from catalogs.requests import Reference
 from catalogs.storage.store import Store
 from inference.finishing.pixels import decode_master
-from tasks.quality import Judge, Judged, check_quality
+from tasks.quality import Judge, Judged, check_quality, without_verdict
 
+_JUDGED = (Status.DELIVERED, Status.MISSING)  # what is gone keeps a verdict: that of the same picture, made again
 _MEASURED = "coherence"
 """A number that every picture has which was measured at all."""
 
@@ -49,10 +50,12 @@ class _Anew:
     """What is to be said of the rows of one picture.
 
     Attributes:
-        is_other: the verdict is another.
+        verdict: that they have now.
+        is_other: it is another.
     """
 
     rows: dict[Pair, Row]
+    verdict: str
     is_other: bool
 
 
@@ -86,7 +89,9 @@ def rejudge(campaign: Campaign, store: Store, say: Callable[[str], None]) -> int
         commit_again(store, campaign.name, run_id, Step.VERIFY, Status.DELIVERED, wanted)
     unknown, others = judged.count(None), sum(one.is_other for one in judged if one)
     left = f"; {unknown} have neither numbers nor a master, and stay as they were" if unknown else ""
-    say(f"{others} pictures have another verdict{left}")
+    now = Counter(one.verdict.replace("_", " ") for one in judged if one and one.is_other)
+    which = ", ".join(f"{count} {verdict}" for verdict, count in sorted(now.items()))
+    say(f"{others} pictures have another verdict{f': {which}' if which else ''}{left}")
     return others
 
 
@@ -96,12 +101,12 @@ def _photo(campaign: Campaign, store: Store, photo: Reference) -> Image.Image:
 
 
 def _renders(table: pa.Table) -> list[list[int]]:
-    """The places of the rows of each delivered picture that no person has judged."""
+    """The places of the rows of each picture that is or was delivered, and that no person has judged."""
     places: dict[str, list[int]] = defaultdict(list)
     by_person: set[str] = set()
     columns = ["render_fingerprint", "kind", "status", "judged_by"]
     for place, row in enumerate(rows_of(table.select(columns))):
-        if row["kind"] == "render" and row["status"] == Status.DELIVERED:
+        if row["kind"] == "render" and row["status"] in _JUDGED:
             places[row["render_fingerprint"]].append(place)
             if row["judged_by"]:
                 by_person.add(row["render_fingerprint"])
@@ -115,7 +120,7 @@ def _judged_anew(table: pa.Table, store: Store, judge: Judge, places: Sequence[i
     if judged is None:
         return None
     anew = {pair_of(row): said for row in rows if (said := _said(row, judged))}
-    return _Anew(anew, any(row["verdict"] != judged.verdict for row in rows))
+    return _Anew(anew, str(judged.verdict), any(row["verdict"] != judged.verdict for row in rows))
 
 
 def _judged(row: Row, store: Store, judge: Judge) -> Judged | None:
@@ -130,9 +135,7 @@ def _judged(row: Row, store: Store, judge: Judge) -> Judged | None:
 def _said(row: Row, judged: Judged) -> Row:
     """What a row says otherwise than before, {} where nothing."""
     before = part(row, ("verdict", "score", "detail"))
-    notes = (row["detail"] or "").split("; ")
-    others = (note for note in notes if not note.startswith(("rejected: ", "to be looked at: ")))
-    detail = "; ".join(filter(None, [*others, judged.detail])) or None
+    detail = "; ".join(filter(None, [*without_verdict(row["detail"]), judged.detail])) or None
     after: Row = {"verdict": judged.verdict, "score": judged.score, "detail": detail}
     quality, versions = dict(row["quality"] or {}), dict(row["versions"] or {})
     if not judged.numbers.items() <= quality.items() or judged.has_person is not None:

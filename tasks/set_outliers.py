@@ -6,29 +6,26 @@ import io
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from catalogs.assets.commits import Pair, Status, Step, pair_of, rows_of
-from catalogs.assets.history import History, read_current
-from catalogs.assets.starts import new_start
+from catalogs.assets.commits import Status, rows_of
+from catalogs.assets.history import read_current
 from catalogs.assets.takes import Verdict
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row
 from catalogs.identity import thumbnail_key
-from catalogs.plans.restate import commit_again
 from catalogs.storage.store import Store
 from inference.quality.duplicates import ALIKE_UP_TO, Mark, distance, mark_of
 from inference.quality.outliers import LEAST_SET, NUMBERS, outliers
+from tasks.review import Said, say_of
 from tasks.unread import naming
 
-BY_PERSON = "person"
 READERS = 8
 _LOOKED_AT = ["status", "kind", "verdict", "brand_id", "shot", "channel", "quality"]
 
@@ -195,18 +192,5 @@ def retake(campaign: Campaign, store: Store, apart: Sequence[Apart]) -> int:
     Raises:
         UnreadCommit: a commit cannot be read; nothing was written.
     """
-    why = {one.render_fingerprint: "; ".join(one.why) for one in apart}
-    with naming(campaign.source):
-        history = History.read(store, campaign.name)
-        rows = read_current(store, campaign.name, masters=True).to_pylist()
-    wanted: dict[Pair, Row] = {pair_of(row): _rejection(why[_render(row)]) for row in rows if _render(row) in why}
-    run_id = new_start(store, history.latest)
-    return commit_again(store, campaign.name, run_id, Step.VERIFY, Status.DELIVERED, wanted)
-
-
-def _render(row: Mapping[str, Any]) -> str:
-    return str(row["render_fingerprint"])
-
-
-def _rejection(why: str) -> Row:
-    return {"verdict": Verdict.REJECTED.value, "judged_by": BY_PERSON, "detail": f"rejected: apart from its set: {why}"}
+    apart_from = {one.render_fingerprint: f"apart from its set: {', '.join(one.why)}" for one in apart}
+    return say_of(campaign, store, {one: Said(Verdict.REJECTED, why) for one, why in apart_from.items()})

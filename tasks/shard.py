@@ -196,7 +196,8 @@ def render(
         stops = stopped()
         for request in batch:
             if stop := stops.get(request.shot):
-                outcomes.fail_all(by_request[request], Reason.LINE_STOPPED, f"its shot is stopped: {stop}", final=False)
+                detail = f"its shot is stopped: {stop}; `--resume-shot {request.shot}` goes on"
+                outcomes.fail_all(by_request[request], Reason.LINE_STOPPED, detail, final=False)
         return [request for request in batch if request.shot not in stops]
 
     try:

@@ -13,7 +13,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from shlex import quote
 from typing import Any, cast
@@ -121,18 +121,22 @@ def covers_hash(covers: Sequence[str] | None) -> bytes:
     return hashlib.blake2b("\x1f".join(covers or ()).encode(), digest_size=8).digest()
 
 
-def commit(store: Store, run_id: str, step: Step, rows: Iterable[Row]) -> str:
+def commit(store: Store, run_id: str, step: Step, rows: Iterable[Row], then: Iterable[Row] = ()) -> str:
     """Commit rows as a step of a start; their bytes must be stored already. Returns the commit's key.
 
     The key is a hash of all that the rows say but of the time, so that a commit repeated because its answer was lost
     is the same commit, and two outcomes are never one.
 
+    Args:
+        then: rows that count after the others, of the same assets too.
+
     Raises:
         StorageError: the store did not take it.
     """
     start: Row = {"run_id": run_id, "ordered_at": ordered_at(run_id), "step": step.value}
-    stamp: Row = {**start, "created_at": datetime.now(UTC)}
-    stamped: list[Row] = [{**row, **stamp} for row in rows]
+    now = datetime.now(UTC)
+    times = ((now, rows), (now + timedelta(microseconds=1), then))
+    stamped: list[Row] = [{**row, **start, "created_at": time} for time, some in times for row in some]
     if not stamped:
         raise StorageError("a commit needs rows")
     table = pa.Table.from_pylist([dict(row) for row in stamped], schema=ASSETS)

@@ -15,7 +15,8 @@ judged before counts no more.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import log
@@ -97,10 +98,17 @@ class _Test:
         if is_rejected:
             self.rejected.append(look)
         if self.evidence >= _STOP:
-            looks = tuple(dict.fromkeys(reversed(self.rejected)))
-            self.stop = Stop(len(self.rejected), self.judged, looks[:EXAMPLES])
+            self.stop = Stop(len(self.rejected), self.judged, _examples(self.rejected))
         elif self.evidence <= _FINE:
             self.evidence, self.judged, self.rejected = 0.0, 0, []
+
+
+def _examples(rejected: Sequence[str]) -> tuple[str, ...]:
+    """The last looks, with how many pictures where there are few looks."""
+    counts = Counter(reversed(rejected))
+    few = len(counts) < EXAMPLES
+    told = [f"{look} ({count} pictures)" if few and count > 1 else look for look, count in counts.items()]
+    return tuple(told[:EXAMPLES])
 
 
 class Lines:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from catalogs.assets.orders import Order
 from catalogs.columns import Row
 
+BY_PERSON = "person"
+"""Who a verdict is from, where checks did not give it."""
+
 
 class Verdict(StrEnum):
     """What checks or people say of a picture."""

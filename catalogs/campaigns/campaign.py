@@ -64,6 +64,7 @@ class Campaign:
     reference_hosts: tuple[str, ...]
     shots: dict[str, Shot]
     channels: tuple[Channel, ...]
+    bases: Mapping[str, str]
     finishing: Finishing
     credentials: Credentials | None
     metadata: Metadata
@@ -139,6 +140,7 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         reference_hosts=_reference_hosts(file.reference_hosts, source),
         shots=shots,
         channels=channels,
+        bases=_bases(file, source),
         finishing=file.finishing,
         credentials=_placed_credentials(file.credentials, source),
         metadata=file.metadata,
@@ -150,6 +152,16 @@ def check_campaign(raw: Mapping[str, Any], source: str) -> Campaign:
         stages=stages_of(shots, references, source),
         overlays=shot_overlays(shots, channels, file.copy_, file.locale, source),
     )
+
+
+def _bases(file: CampaignFile, source: str) -> dict[str, str]:
+    """The channel of the table that a channel is made from, by its name, for those that are."""
+    found: dict[str, str] = {}
+    for entry in file.channels:
+        if isinstance(entry, Mapping) and "base" in entry:
+            made = resolve_channels([entry], source, file.copy_)
+            found |= dict.fromkeys((channel.name for channel in made), str(entry["base"]))
+    return found
 
 
 def _refuse_what_is_not_built(raw: Mapping[str, Any], source: str) -> None:

@@ -9,7 +9,7 @@ from datetime import date
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -43,7 +43,7 @@ FINISHING_RECIPE = "1"
 """Enters every asset fingerprint: raise it when `inference.finishing.finish` makes other bytes on purpose."""
 
 WHITE_RECIPE = ENCODE_RECIPE = 1
-CROP_RECIPE = 2  # in scenes by the reference photo
+CROP_RECIPE = 3  # in scenes by the reference photo, and again where the file shows another share
 """Each enters the fingerprints of those assets alone whose channel asks for the step: raise it as the one above."""
 
 Format = Literal["jpeg", "png", "webp", "avif"]
@@ -150,6 +150,15 @@ class Channel(Section):
         if value.startswith("master-"):
             raise ValueError("names that start with 'master-' are reserved for masters")
         return value
+
+    @field_validator("background", mode="before")
+    @classmethod
+    def _known_background(cls, value: object) -> object:
+        if value in get_args(Background) or isinstance(value, MadeBackground):
+            return value
+        if isinstance(value, Mapping) and (value.get("make") == "white" or set(value) - {"make"}):
+            return value
+        raise ValueError(f"write {', '.join(get_args(Background))} or {{make: white}}")
 
     @field_validator("safe_zone")
     @classmethod

@@ -50,6 +50,13 @@ class Metadata(Section):
     licensor_url: str | None = None
     fingerprint: bool = True
 
+    @field_validator("credit", "rights", mode="before")
+    @classmethod
+    def _switch_or_text(cls, value: object) -> object:
+        if not isinstance(value, bool | str):
+            raise ValueError("write on, off, or one line of text in quotes")
+        return value
+
     @field_validator("prompt_writer", "credit", "rights")
     @classmethod
     def _line(cls, value: str | bool | None) -> str | bool | None:

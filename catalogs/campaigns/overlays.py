@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from catalogs.campaigns.section import Section
 
-OVERLAY_RECIPE = 1
+OVERLAY_RECIPE = 2
 """Enters the fingerprints of assets that have an overlay, and of no other: raise it when one is drawn otherwise."""
 
 BRAND = "brand"

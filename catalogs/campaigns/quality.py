@@ -22,6 +22,9 @@ class ReviewLimits(Section):
         colours: the largest CIEDE2000 of a colour that the prompt names to the nearest main colour of the subject;
             worse above.
         likeness: of outline, colours and edges to the first reference photo, 1 where they are the same; worse below.
+        keypoints: the share of keypoints of the first reference photo's product that the picture has again, each in its
+            place: what is printed on it, its seams; worse below. Off unless set. Needs `packshot[keypoints]`: where
+            that is missing a campaign that sets it is refused.
         cut_off: the largest share of a side of the picture that the subject touches; worse above.
         sharpness: log10 of the mean square of the Laplacian inside the subject; worse below. Off unless set: it tells
             pictures of one shot apart, not products.
@@ -37,6 +40,7 @@ class ReviewLimits(Section):
 
     colours: float | None = Field(default=5.3, ge=0)
     likeness: float | None = Field(default=0.8, ge=0, le=1)
+    keypoints: float | None = Field(default=None, ge=0, le=1)
     cut_off: float | None = Field(default=0.04, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
     lettering: float | None = Field(default=0.98, ge=0, le=1)
@@ -56,6 +60,7 @@ class RejectLimits(ReviewLimits):
 
     colours: float | None = Field(default=None, ge=0)
     likeness: float | None = Field(default=None, ge=0, le=1)
+    keypoints: float | None = Field(default=None, ge=0, le=1)
     cut_off: float | None = Field(default=None, ge=0, le=1)
     sharpness: float | None = Field(default=None, ge=0)
     lettering: float | None = Field(default=None, ge=0, le=1)

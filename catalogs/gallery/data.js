@@ -66,7 +66,8 @@ function cardAt(position) {
   const place = position % report.page_size;
   const [title, product, look, ...covers] = pick(file.look, place);
   const [width, height] = pick(file.size, place);
-  const card = { position, title, product, look, covers, width, height, photo: pick(file.photo, place) };
+  const card = { position, title, product, look, covers, width, height };
+  for (const name of ["photo", "render"]) card[name] = pick(file[name], place);
   for (const name in file.coded) card[name] = pick(file.coded[name], place);
   for (const name of ["variation", "bytes", "created", "fingerprint", "thumb"]) card[name] = file[name][place];
   card.asset = file.assets.get(place);

@@ -36,6 +36,7 @@ def cards(batch: Sequence[Row], thumbnails: Set[str]) -> dict[str, Any]:
     unseen = ((place, row) for place, (row, key) in enumerate(zip(batch, thumbs, strict=True)) if not key)
     return {
         "coded": {name: _coded(text(value_of(row, name)) for row in batch) for name in _CODED},
+        "render": _coded(text(row.get("render_fingerprint"))[:16] for row in batch),
         "look": _coded(_look(row) for row in batch),
         "photo": _coded(_shown(photo_of(row), thumbnails) for row in batch),
         "size": _coded((row.get("width") or 0, row.get("height") or 0) for row in batch),

@@ -70,6 +70,7 @@ function showSections(card, row) {
   byId("sections").replaceChildren(
     section("Failure", facts(failureFacts(card, row))),
     takesSection(card, row),
+    reviewSection(card, row),
     checksSection(card, row),
     section("Picture", facts(pictureFacts(card, row))),
     promptSection("Prompt", row.prompt),
@@ -81,6 +82,7 @@ function showSections(card, row) {
     section("Record", facts(recordFacts(row))),
     section("Versions", facts(row.versions.map(([name, value]) => [name, value, true]))),
   );
+  showChoice();
 }
 
 function covers(list) {
@@ -117,12 +119,8 @@ function promptSection(title, text) {
   shown.tabIndex = 0;
   shown.setAttribute("aria-label", title);
   shown.append(...(pretty === null ? [text] : coloured(pretty)));
-  const button = make("button", "quiet", "Copy");
-  button.type = "button";
-  button.setAttribute("aria-label", `Copy: ${title}`);
-  button.addEventListener("click", () => copy(pretty ?? text, `${title} copied`));
   const made = section(title, shown);
-  made.firstElementChild.append(button);
+  made.firstElementChild.append(copyButton("Copy", `Copy: ${title}`, pretty ?? text, `${title} copied`));
   return made;
 }
 

@@ -36,6 +36,7 @@ function showHead(card, index) {
     make("span", "badge", card.channel),
   );
   byId("sections").replaceChildren();
+  judged = null; // until its key is known
   byId("panel").scrollTop = 0;
   dialog.querySelector(".sheet").scrollTop = 0;
   delete dialog.dataset.shown;

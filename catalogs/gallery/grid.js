@@ -67,6 +67,7 @@ function cardNode(card, grouped) {
     caption.children[line].textContent = text;
     caption.children[line].hidden = !text;
   });
+  markCard(link, card);
   if (!wanted.view && isJudged(card)) caption.append(judgedNode(card));
   return node;
 }

@@ -35,6 +35,15 @@ async function copy(text, done) {
   say(done);
 }
 
+// A button that copies a text, and says so.
+function copyButton(title, label, text, done) {
+  const button = make("button", "quiet", title);
+  button.type = "button";
+  button.setAttribute("aria-label", label);
+  button.addEventListener("click", () => copy(text, done));
+  return button;
+}
+
 function copyBySelection(text) {
   const area = make("textarea", "hidden");
   area.value = text;

@@ -13,9 +13,9 @@ from typing import Any
 
 _UNSAFE = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
 # In this order every `const` is defined before code that runs at once uses it.
-_ORDER = "dom data words view address filters category grid takes details dialog left_out messages start"
+_ORDER = "dom data words view address filters category grid review takes details dialog left_out messages start"
 _SCRIPTS = _ORDER.split()
-_STYLES = ("page", "takes", "category")
+_STYLES = ("page", "takes", "category", "review")
 
 
 def script_json(value: Any) -> str:

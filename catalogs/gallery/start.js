@@ -14,6 +14,8 @@ function listen() {
     change({ ...NOTHING, view: "" });
     byId("query").focus();
   });
+  byId("save").addEventListener("click", saveDecisions);
+  byId("forget").addEventListener("click", forgetDecisions);
   byId("back").addEventListener("click", () => guarded(() => turnTo(page - 1)));
   byId("forward").addEventListener("click", () => guarded(() => turnTo(page + 1)));
   byId("page").addEventListener("change", (event) => guarded(() => turnTo(event.target.selectedIndex)));
@@ -43,6 +45,7 @@ function listenDialog() {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (dialog.open && event.key === "ArrowLeft") step(-1);
     if (dialog.open && event.key === "ArrowRight") step(1);
+    if (dialog.open) decideByKey(event.key.toLowerCase());
     if (!dialog.open && event.key === "/" && !event.target.closest("input, select")) {
       event.preventDefault();
       byId("query").focus();
@@ -67,6 +70,7 @@ makeTiles();
 makeFacets();
 makeScoreOrders();
 showLeftOut();
+showDecisions();
 listen();
 byId("query").value = "";
 guarded(async () => {

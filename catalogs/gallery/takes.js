@@ -33,8 +33,14 @@ function checksSection(card, row) {
   const head = make("div", "judged", scoreNode(card.score), card.verdict ? verdictNode(card.verdict) : "");
   const said = row.detail ? row : (row.takes?.find((take) => take.stands) ?? row);
   const known = facts([["Apart from its set", row.why_apart], ...numberFacts(row)]);
-  return section("Checks", head, card.status === "failed" ? null : faultsNode(said), known);
+  const made = section("Checks", head, card.status === "failed" ? null : faultsNode(said), known);
+  if (row.asset_key) made.firstElementChild.append(copyKey(row.asset_key, "picture"));
+  return made;
 }
+
+// The name that `packshot review` knows a picture by.
+const copyKey = (key, what) =>
+  copyButton("Copy key", `Copy the asset key of this ${what}`, key, "Asset key copied");
 
 function takesSection(card, row) {
   if (!row.takes?.length) return "";
@@ -53,7 +59,8 @@ function takeNode(card, take, list) {
   button.addEventListener("click", () => showTake(card, take, button, list));
   const title = make("p", "take-name", make("strong", "", name), take.stands ? make("span", "badge stands", "Stands") : "");
   const judged = make("p", "judged", scoreNode(take.score), take.verdict ? verdictNode(take.verdict) : "");
-  const node = make("li", take.stands ? "standing" : "", button, title, judged, becameOf(take), faultsNode(take));
+  const key = hasFile(take) ? copyKey(take.asset_key, "take") : null;
+  const node = make("li", take.stands ? "standing" : "", button, title, judged, becameOf(take), faultsNode(take), key);
   return node;
 }
 
@@ -75,8 +82,9 @@ function becameOf(take) {
 
 // Another take in the place of the picture, until the next asset is shown.
 function showTake(card, take, button, list) {
-  for (const other of list.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+  for (const other of list.querySelectorAll(".take-picture")) other.setAttribute("aria-pressed", String(other === button));
   const shown = { ...card, status: take.status, reason: take.reason, detail: take.detail };
+  judgeTake(take);
   showStill(photoOf(take.thumb) || address(take.asset_key), shown);
   byId("picture").alt = `Take ${take.take}: ${altOf(card)}`;
   showWhole(address(take.asset_key), card, () => showStill("", shown));

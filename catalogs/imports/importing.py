@@ -66,12 +66,12 @@ class ImportOptions:
     dry_run: bool = False
 
 
-def propose_map(uri: str) -> str:
-    """A column map for a table, as JSON, for a person to edit."""
+def propose_map(uri: str) -> ColumnMap:
+    """A column map for a table, for a person to edit."""
     with work_folder() as work:
         source = find_source(uri, work)
         name, path = source.files[0]
-        return propose(open_table(path, name).header).as_json()
+        return propose(open_table(path, name).header)
 
 
 def import_catalog(uri: str, folder: str, options: ImportOptions, say: Callable[[str], None]) -> Report:

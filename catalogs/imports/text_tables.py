@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,8 @@ def text_header(path: Path, name: str) -> tuple[tuple[str, ...], Dialect]:
     separator = _separator(head)
     skipped, header = _header(head, separator)
     names = [cell.strip().lstrip("\ufeff") for cell in header]
+    if any(unicodedata.category(sign) == "Cc" and sign not in "\t\r\n" for one in names for sign in one):
+        raise CatalogError(name, "", "is not text", "export it as CSV, or name the file that was meant")
     if len([one for one in names if one]) < 2:
         raise CatalogError(
             name, "", "has fewer than two columns", "export it with a header, and commas or tabs between"

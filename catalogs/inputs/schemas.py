@@ -47,7 +47,7 @@ class InputColumn(NamedTuple):
 
 BRAND_COLUMNS = {
     "brand_id": InputColumn(pa.string(), "names the brand; products say it", required=True),
-    "name": InputColumn(pa.string(), "for people, and in the metadata of files", required=True),
+    "name": InputColumn(pa.string(), "for people and prompts; files tell the `brand_id`", required=True),
     "palette": InputColumn(pa.list_(PALETTE_COLOUR), "the brand's colours: #RRGGBB, name or both, and roles"),
     "style": InputColumn(pa.string(), "for prompts: how its pictures look"),
     "mood": InputColumn(pa.string(), "for prompts"),

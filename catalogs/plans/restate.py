@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from catalogs.assets.commits import Pair, Status, Step, commit_all, pair_of
+from catalogs.assets.commits import ROWS_A_COMMIT, Pair, Status, Step, commit, commit_all, pair_of
 from catalogs.assets.history import History, rows_at
 from catalogs.assets.verification import GONE, stored_sizes
 from catalogs.columns import Row, part, with_identity
@@ -61,7 +61,8 @@ def commit_again(
 ) -> int:
     """Commit rows of the record anew, with another status and what is to be said anew of each. Returns how many.
 
-    None is called delivered without a look at its file: one that is gone is said to be.
+    None is called delivered without a look at its file: what is said anew of one that is gone is kept, and that it is
+    gone is said after it, in the same commit.
 
     Args:
         is_found: the files were looked at just now, whatever the record says.
@@ -71,16 +72,19 @@ def commit_again(
     history = History.read(store, campaign)
     known = {pair: found for pair in wanted if (found := history.known(*pair)) and found.asset_key}
     looks = status == Status.DELIVERED and not is_found
-    orders = {pair: found.order for pair, found in known.items() if found.has_bytes or not looks}
-    keys = {str(known[pair].asset_key) for pair in orders}
-    there = stored_sizes(store, campaign, keys) if looks else {}
-    rows: list[Row] = [
-        {**row, "reason": None, "detail": _kept(row, status), **wanted[pair], "status": status.value}
-        if not looks or _is_whole(row, there)
-        else {**row, "reason": None, "detail": GONE, "status": Status.MISSING.value}
-        for pair, row in rows_at(store, orders)
-    ]
-    return commit_all(store, run_id, step, rows)
+    there = stored_sizes(store, campaign, {str(found.asset_key) for found in known.values()}) if looks else {}
+    whole: list[Row] = []
+    gone: list[Row] = []
+    for pair, row in rows_at(store, {pair: found.order for pair, found in known.items()}):
+        said: Row = {**row, "reason": None, "detail": _kept(row, status), **wanted[pair], "status": status.value}
+        has_file = not looks or (known[pair].has_bytes and _is_whole(row, there))
+        (whole if has_file else gone).append(said)
+    commit_all(store, run_id, step, whole)
+    for start in range(0, len(gone), ROWS_A_COMMIT):
+        some = gone[start : start + ROWS_A_COMMIT]
+        lost: list[Row] = [{**row, "detail": GONE, "status": Status.MISSING.value} for row in some]
+        commit(store, run_id, step, some, then=lost)
+    return len(whole) + len(gone)
 
 
 def _kept(row: Row, status: Status) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -76,6 +77,7 @@ class OverlayFiles:
         return found
 
     def _font(self, base_uri: str, uri: str) -> CheckedFile:
+        _refuse_web(uri, "fonts")
         absolute, data = read_bytes(base_uri, uri, fonts.MAX_BYTES, self._places)
         return CheckedFile(absolute, _sha256(data), _font_of(absolute, data))
 
@@ -84,11 +86,18 @@ class OverlayFiles:
             absolute, data = read_bytes(base_uri, uri, MAX_LOGO_BYTES, self._places)
             logo_of(data, absolute, _TRIED)
             return CheckedFile(absolute, _sha256(data))
+        if urlsplit(uri).path.lower().endswith((".svg", ".svgz")):
+            _refuse_web(uri, "drawings (SVG)")
         probe = self._book.probe(base_uri, uri)
         if probe.width * probe.height > MAX_LOGO_PIXELS:
             problem = f"has {probe.width} x {probe.height} pixels, over the limit of {MAX_LOGO_PIXELS / 1e6:g} million"
             raise InvalidReference(probe.uri, "", problem, "scale it down")
         return CheckedFile(probe.uri, probe.sha256)
+
+
+def _refuse_web(uri: str, what: str) -> None:
+    if is_web(uri):
+        raise InvalidReference(uri, "", f"{what} are not fetched from web servers", "download it, and name the file")
 
 
 def load_overlay_file(uri: str, sha256: str, places: Places, output: Store) -> bytes:

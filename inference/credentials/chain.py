@@ -67,6 +67,8 @@ def read_chain(pem: str, now: datetime | None = None) -> tuple[Chain, x509.Certi
     Raises:
         BadChain: it is no chain, or readers would not accept it.
     """
+    if "PRIVATE KEY-----" in pem:
+        raise BadChain("holds a private key, and is written into files", "leave only certificates in it")
     certificates = _certificates(pem)
     try:
         return _checked(pem, certificates, now or datetime.now(UTC))
@@ -115,6 +117,8 @@ def _check_order(chain: Sequence[x509.Certificate]) -> None:
             raise _reversed()
         raise BadChain("holds an authority's certificate and no signer's", "put the signer's before it")
     for child, parent in pairwise(chain):
+        if not _is_authority(parent):
+            raise BadChain(f"{_name(parent)!r} may issue no certificates", "give those of the authorities after it")
         try:
             child.verify_directly_issued_by(parent)
         except (ValueError, TypeError, InvalidSignature):

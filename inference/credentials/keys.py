@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from catalogs.campaigns.credentials import Credentials
 from catalogs.errors import OptionError, one_line
 from inference.credentials.chain import BadChain, Chain, read_chain
+from inference.credentials.development import CHAIN_FILE, KEY_FILE
 
 KEY, CHAIN, SIGNER = "PACKSHOT_CREDENTIALS_KEY", "PACKSHOT_CREDENTIALS_CHAIN", "PACKSHOT_CREDENTIALS_SIGNER"
 MAX_BYTES = 1_000_000
@@ -38,11 +39,13 @@ class SigningKey:
 
     Attributes:
         chain: the certificates that go into each file.
+        origin: where they are from, for messages.
         secret: the private key as unencrypted PEM, None for a callback.
         callback: makes a signature of the bytes it is given, raw (r then s) for elliptic curves.
     """
 
     chain: Chain
+    origin: str
     secret: bytes | None = field(default=None, repr=False)
     callback: Callback | None = field(default=None, repr=False)
 
@@ -68,9 +71,9 @@ def load_key(credentials: Credentials, source: str, probe: bool = False) -> Sign
         callback = _callback(callback_name)
         if probe:
             _try(callback, leaf, chain.algorithm)
-        return SigningKey(chain, callback=callback)
-    where, secret = _key_text(credentials, source)
-    return SigningKey(chain, secret=_private_key(secret, where, leaf))
+        return SigningKey(chain, where, callback=callback)
+    origin, (where, secret) = where, _key_text(credentials, source)
+    return SigningKey(chain, origin, secret=_private_key(secret, where, leaf))
 
 
 def _chain_text(credentials: Credentials, source: str, has_callback: bool) -> tuple[str, str]:
@@ -109,12 +112,20 @@ def _file(path: str, key: str, source: str) -> tuple[str, str]:
     try:
         return path, _read(path)
     except FileNotFoundError:
-        folder = os.path.dirname(path)
-        fix = f"set {KEY} and {CHAIN}, or `packshot credentials init {folder}` for development"
+        fix = f"name the file, or set {KEY} and {CHAIN}; {_for_development(path, key)}"
         raise NoKey(source, f"credentials.{key}", f"there is nothing to sign with: no file {path}", fix) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise OptionError(source, f"credentials.{key}", f"{path} cannot be read ({why})", "name another") from None
+
+
+def _for_development(path: str, key: str) -> str:
+    """Which command makes it, where one does: the names of its files are its own."""
+    folder, name = os.path.split(path)
+    if name == {"key": KEY_FILE, "chain": CHAIN_FILE}[key]:
+        return f"for development: `packshot credentials init {folder or '.'}`"
+    written = f"{os.path.join(folder, KEY_FILE)} and {CHAIN_FILE}"
+    return f"for development: `packshot credentials init {folder or '.'}`, which writes {written} to be named"
 
 
 def _read(path: str) -> str:
@@ -122,8 +133,11 @@ def _read(path: str) -> str:
         raise FileNotFoundError(path)
     if not os.path.isfile(path) or os.path.getsize(path) > MAX_BYTES:
         raise ValueError(path)  # a pipe would be waited for
-    with open(path, encoding="ascii") as file:
-        return file.read()
+    with open(path, encoding="utf-8-sig") as file:  # some editors write a mark of the encoding before all
+        text = file.read()
+    if not text.isascii():
+        raise ValueError(path)
+    return text
 
 
 def _private_key(pem: str, where: str, leaf: x509.Certificate) -> bytes:

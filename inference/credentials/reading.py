@@ -105,7 +105,7 @@ class CredentialReader:
         """What a file says; never raises for what its bytes are."""
         mime = mime_of(data)
         if mime is None:
-            return Found(Verdict.UNREADABLE, "is no JPEG, PNG or WebP")
+            return Found(Verdict.UNREADABLE, "is no JPEG, PNG, WebP or AVIF")
         xmp = xmp_of(data)
         iptc = match[1] if (match := _SOURCE_TYPE.search(xmp or "")) else ""
         read, problem = self._manifest(data, mime)
@@ -155,6 +155,9 @@ def _without(data: bytes, mime: str, xmp: str, iptc: str, problem: str) -> Found
         return Found(Verdict.TAMPERED if _holds_credential(data) else Verdict.UNREADABLE, why, iptc=iptc)
     if SIGNED_MARK in xmp:
         return Found(Verdict.STRIPPED, "its metadata says that it was signed, and the credential is gone", iptc=iptc)
+    if _holds_credential(data):
+        why = ending(data, mime) or "it is damaged: no reader finds the content credential that is in it"
+        return Found(Verdict.TAMPERED, why, iptc=iptc)
     return Found(Verdict.NONE, "carries no content credential", iptc=iptc)
 
 

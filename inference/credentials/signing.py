@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from catalogs.campaigns.credentials import Credentials
-from catalogs.errors import one_line
+from catalogs.errors import OptionError, one_line
 from catalogs.requests import Reason
 from inference.credentials.chain import READ
 from inference.credentials.keys import SigningKey
@@ -109,6 +111,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_CONTEXTS.forget)
 
 
+def try_key(key: SigningKey) -> None:
+    """Sign a small picture, which c2pa reads back: what it refuses of a chain is found before anything is rendered.
+
+    Raises:
+        OptionError: it could not be signed so.
+    """
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 16), "white").save(picture, "PNG")
+    told = manifest(Making("trial", "", ""), "image/png", [], "unsaid")
+    try:
+        _signed(key, picture.getvalue(), "image/png", told, None)
+    except CredentialsFailed as error:
+        fix = "ask the authority for a certificate as the C2PA's certificate profile wants it"
+        raise OptionError(key.origin, "", f"signs nothing that readers accept ({error})", fix) from None
+
+
 def _context(key: SigningKey, url: str | None) -> c2pa.Context:
     import c2pa
 
@@ -138,13 +156,13 @@ class Signing:
         told = manifest(making, mime, edits, self._credentials.training_mining)
         url = self._credentials.timestamp_url
         if url is None:
-            return Signed(self._signed(data, mime, told, None))
+            return Signed(_signed(self._key, data, mime, told, None))
         stamped, problem = self._stamped(data, mime, told, url)
         if stamped is not None:
             return Signed(stamped)
         if self._credentials.timestamp == "required":
             raise CredentialsFailed(f"no time stamp of {url}: {problem}")
-        return Signed(self._signed(data, mime, told, None), f"signed without a time stamp of {url}: {problem}")
+        return Signed(_signed(self._key, data, mime, told, None), f"signed without a time stamp of {url}: {problem}")
 
     def _stamped(self, data: bytes, mime: str, told: dict[str, Any], url: str) -> tuple[bytes | None, str]:
         """A file with a time stamp; or none, and why."""
@@ -156,7 +174,7 @@ class Signing:
             time.sleep(wait)
             started = time.monotonic()
             try:
-                return self._signed(data, mime, told, url), ""
+                return _signed(self._key, data, mime, told, url), ""
             except CredentialsFailed as error:
                 problem = str(error)
             if time.monotonic() - started > SLOW:
@@ -164,13 +182,14 @@ class Signing:
         _CONTEXTS.failed(url)
         return None, f"{problem} (tries: {tries})"
 
-    def _signed(self, data: bytes, mime: str, told: dict[str, Any], url: str | None) -> bytes:
-        import c2pa
 
-        signed = io.BytesIO()
-        try:
-            with c2pa.Builder(told, context=_CONTEXTS.of(self._key, url)) as builder:
-                builder.sign(mime, io.BytesIO(data), signed)
-        except c2pa.C2paError as error:
-            raise CredentialsFailed(one_line(str(error))[:300]) from None
-        return signed.getvalue()
+def _signed(key: SigningKey, data: bytes, mime: str, told: dict[str, Any], url: str | None) -> bytes:
+    import c2pa
+
+    signed = io.BytesIO()
+    try:
+        with c2pa.Builder(told, context=_CONTEXTS.of(key, url)) as builder:
+            builder.sign(mime, io.BytesIO(data), signed)
+    except c2pa.C2paError as error:
+        raise CredentialsFailed(one_line(str(error))[:300]) from None
+    return signed.getvalue()

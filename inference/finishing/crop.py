@@ -29,11 +29,13 @@ class Cropped:
 
     Attributes:
         part: width and height of what is shown, in pixels of the master; larger than it where the ground is carried on.
+        fill: share of it that the subject takes, by its longer side; None where that is the centre.
         problem: why it is the centre and not the subject that was asked for, "" where it is that.
     """
 
     picture: Image.Image
     part: tuple[int, int] | None
+    fill: float | None = None
     problem: str = ""
 
 
@@ -80,10 +82,10 @@ def cropped_to_subject(
         # Whole pixels are kept as they are, as above.
         left, top = round(window.left), round(window.top)
         window = Box(left, top, left + width, top + height)
-    part = (round(window.width), round(window.height))
+    part, fill_now = (round(window.width), round(window.height)), _fill_of(found.box, window)
     image, window = _carried_on(image, found, window)
     box = (window.left, window.top, min(window.right, image.width), min(window.bottom, image.height))
-    return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box), part)
+    return Cropped(image.resize((width, height), Image.Resampling.LANCZOS, box=box), part, fill_now)
 
 
 def _cropped_by_photo(
@@ -103,9 +105,27 @@ def _cropped_by_photo(
                 min(window.bottom, image.height),
             )
             part = (round(window.width), round(window.height))
-            return Cropped(image.resize(size, Image.Resampling.LANCZOS, box=box), part)
+            fill_now = _fill_of(placed.box, window)
+            return Cropped(image.resize(size, Image.Resampling.LANCZOS, box=box), part, fill_now)
         problem = "the product takes more of the scene than it may, and a scene is not carried on"
-    return Cropped(cropped(image, *size), None, problem)
+    return Cropped(cropped(image, *size), None, problem=problem)
+
+
+def _fill_of(box: Box, window: Box) -> float:
+    return max(box.width / window.width, box.height / window.height)
+
+
+def cut_by_centre(box: Box, size: tuple[int, int], width: int, height: int) -> float:
+    """The share of a subject's longer side that the centre of the target's ratio cuts off, 0 where it is whole.
+
+    Args:
+        box: of the subject in a picture of that size.
+    """
+    scale = min(size[0] / width, size[1] / height)
+    beside, above = (size[0] - width * scale) / 2, (size[1] - height * scale) / 2
+    across = max(0.0, beside - box.left) + max(0.0, box.right - (size[0] - beside))
+    down = max(0.0, above - box.top) + max(0.0, box.bottom - (size[1] - above))
+    return min(1.0, max(across, down) / max(box.width, box.height))
 
 
 def _window(box: Box, size: tuple[int, int], ratio: float, fill: Fill) -> Box:

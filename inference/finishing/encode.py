@@ -31,9 +31,18 @@ class FinishingError(WorkError):
 
 
 class OverByteLimit(FinishingError):
-    """No encoding that is good enough keeps the channel's byte limit."""
+    """No encoding that is good enough keeps the channel's byte limit.
+
+    Args:
+        needed: the least limit that can be kept.
+        other: what helps too, after "or".
+    """
 
     reason = Reason.OVER_BYTE_LIMIT
+
+    def __init__(self, problem: str, needed: int, other: str = "") -> None:
+        super().__init__(f"{problem}; set max_bytes to {needed} or more{f', or {other}' if other else ''}")
+        self.problem, self.needed, self.other = problem, needed, other
 
 
 def encode_within_limit(picture: Image.Image, channel: Channel, embedded: dict[str, Any]) -> tuple[bytes, int | None]:
@@ -48,11 +57,11 @@ def encode_within_limit(picture: Image.Image, channel: Channel, embedded: dict[s
         if len(data) <= limit:
             return data, None
         problem = f"the PNG has {len(data):,} bytes, over {channel.name}'s {limit:,}"
-        raise OverByteLimit(f"{problem}; set max_bytes to {len(data)} or more, or use jpeg or webp")
+        raise OverByteLimit(problem, len(data), "use jpeg or webp")
     smallest = _encode(picture, channel.format, QUALITY_FLOOR, embedded)
     if len(smallest) > limit:
         problem = f"{len(smallest):,} bytes even at quality {QUALITY_FLOOR}, over {channel.name}'s {limit:,}"
-        raise OverByteLimit(f"{problem}; set max_bytes to {len(smallest)} or more")
+        raise OverByteLimit(problem, len(smallest))
     best, fits, fails = smallest, QUALITY_FLOOR, channel.quality
     while fails - fits > 1:
         middle = (fits + fails) // 2

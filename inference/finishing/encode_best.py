@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -39,11 +39,12 @@ def encode_best(picture: Image.Image, channel: Channel, embedded: Mapping[str, A
     if limit is not None and (len(data) > limit or (quality < highest and similarity < LEAST_SIMILARITY)):
         told = f"{len(data):,} bytes at quality {quality} look like {similarity:.3f} of the picture (SSIM)"
         problem = f"{told}, and {channel.name} takes {limit:,} bytes and packshot {LEAST_SIMILARITY} or more"
-        raise OverByteLimit(f"{problem}; raise max_bytes, or make the picture smaller")
+        needed = _least_bytes(picture, highest, encoded)
+        raise OverByteLimit(problem, max(needed, limit + 1), "make the picture smaller")
     return data, quality, similarity
 
 
-def _within(limit: int, fails: int, encoded: Any) -> tuple[int, bytes]:
+def _within(limit: int, fails: int, encoded: Callable[[int], bytes]) -> tuple[int, bytes]:
     """The highest quality that keeps a limit, else the lowest there is."""
     fits, best = LEAST_QUALITY, encoded(LEAST_QUALITY)
     if len(best) > limit:
@@ -56,6 +57,19 @@ def _within(limit: int, fails: int, encoded: Any) -> tuple[int, bytes]:
         else:
             fails = middle
     return fits, best
+
+
+def _least_bytes(picture: Image.Image, highest: int, encoded: Callable[[int], bytes]) -> int:
+    """Bytes of the lowest quality that looks well enough, of the highest there is where none does."""
+    pixels, poor, data = np.asarray(picture), LEAST_QUALITY - 1, encoded(highest)
+    while highest - poor > 1:
+        middle = (poor + highest) // 2
+        tried = encoded(middle)
+        if structural_similarity(pixels, _decoded(tried)) < LEAST_SIMILARITY:
+            poor = middle
+        else:
+            highest, data = middle, tried
+    return len(data)
 
 
 def _encoded(picture: Image.Image, format: str, embedded: Mapping[str, Any], quality: int) -> bytes:

@@ -17,9 +17,10 @@ from PIL import Image
 
 from catalogs.campaigns.channels import FORMATS, Channel
 from catalogs.campaigns.drawn_overlay import DrawnText, read_overlay
+from catalogs.requests import Reason
 from inference.engine import Pixels
-from inference.finishing.crop import ProductOf, cropped, cropped_to_subject, no_product
-from inference.finishing.encode import encode_within_limit
+from inference.finishing.crop import MOST_ENLARGED, Fill, ProductOf, cropped, cropped_to_subject, no_product
+from inference.finishing.encode import FinishingError, encode_within_limit
 from inference.finishing.encode_best import encode_best
 from inference.finishing.metadata import AssetMetadata, embedded
 from inference.finishing.overlay import Load, paint
@@ -27,7 +28,9 @@ from inference.finishing.pixels import as_image, pixel_sha256
 from inference.finishing.sign import Edit, Sign, crop_edits, signed_within_limit
 from inference.finishing.watermark import FileMarker
 from inference.finishing.white import made_white, refuse_off_white
-from inference.quality.background import white_edge
+from inference.quality.background import measure_ground, white_edge
+
+_ABOUT = 0.02  # of a side: a box is as fine as the pixels of the small picture that it is told from
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,12 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.what}: {self.detail}"
+
+
+class SubjectTooSmall(FinishingError):
+    """A crop to the subject was asked for, and the subject is too small in its picture for what the channel wants."""
+
+    reason = Reason.SUBJECT_TOO_SMALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +122,13 @@ def finish(
     Raises:
         OverByteLimit: the file cannot be made small enough at quality 40 or more, or is a PNG; or looks too bad so.
         TextDoesNotFit, MissingGlyph, OverlayFileError: the overlay cannot be drawn.
+        SubjectTooSmall: cropped to it, the subject takes less of the file than the channel wants.
         BackgroundNotWhite: a white background was asked for and cannot be made, or the watermark made it grey.
         WatermarkFailed: the plug-in failed.
         FinishingError: the codec refused the picture, or the file could not be signed.
     """
-    shaped = _shaped(as_image(pixels), channel, metadata.proof, product)
     measures: dict[str, float] = {}
+    shaped = _shaped(as_image(pixels), channel, metadata.proof, product, measures)
     if overlay is not None:
         _paint(shaped, overlay, measures)
     if marker is not None and not metadata.proof:
@@ -128,6 +138,7 @@ def finish(
     data, quality = signed_within_limit(encode, channel, sign, shaped.edits) if sign else encode(channel)
     if channel.makes_white and not metadata.proof:
         measures["fill"] = refuse_off_white(_decoded(data)).fill
+        shaped.remarks.extend(_too_small(channel, measures["fill"]))
     return Finished(
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -144,34 +155,106 @@ def finish(
 
 @dataclass(frozen=True, slots=True)
 class _Shaped:
-    """A picture of the channel's size, with the background it asks for, and what was done to it."""
+    """A picture of the channel's size, with the background it asks for, and what was done to it.
+
+    Attributes:
+        fill: share of it that the subject takes as it was cropped, None where that is the centre.
+    """
 
     picture: Image.Image
     edits: list[Edit]
     remarks: list[Remark]
+    fill: float | None = None
 
 
-def _shaped(image: Image.Image, channel: Channel, proof: bool, product: ProductOf) -> _Shaped:
+def _shaped(
+    image: Image.Image, channel: Channel, proof: bool, product: ProductOf, measures: dict[str, float]
+) -> _Shaped:
     if proof:
         picture = cropped(image, channel.width, channel.height)
         return _Shaped(picture, crop_edits(image.size, None, picture.size), [])
-    shaped = _cropped(image, channel, product)
-    if channel.makes_white:
-        edits = [*shaped.edits, Edit("background", {"make": "white"})]
-        return _Shaped(made_white(shaped.picture), edits, shaped.remarks)
-    if channel.ground == "white" and (edge := white_edge(np.asarray(shaped.picture))).off_white:
-        what = f"the background is not white as {channel.name} wants it (`background: {{make: white}}` makes it)"
-        shaped.remarks.append(Remark(what, f"{edge.off_white:.1%} of the edge are not, the darkest {edge.darkest}"))
+    shaped = _in_shape(image, channel, channel.fill, product)
+    if shaped.fill is not None:
+        shaped, measures["fill"] = _filled(image, channel, product, shaped)
+        _refuse_too_small(channel, measures["fill"])
+    if channel.ground == "white" and not channel.makes_white:
+        shaped.remarks.extend(_off_white(channel, shaped.picture, measures))
     return shaped
 
 
-def _cropped(image: Image.Image, channel: Channel, product: ProductOf) -> _Shaped:
+def _off_white(channel: Channel, picture: Image.Image, measures: dict[str, float]) -> list[Remark]:
+    edge = white_edge(np.asarray(picture))
+    if not edge.off_white:
+        return []
+    measures["off_white"] = edge.off_white
+    what = f"the background is not white as {channel.name} wants it (`background: {{make: white}}` makes it)"
+    return [Remark(what, f"{edge.off_white:.1%} of the edge are not, the darkest {edge.darkest}")]
+
+
+def _in_shape(image: Image.Image, channel: Channel, fill: Fill | None, product: ProductOf) -> _Shaped:
+    """Of the channel's size, and white where it asks for that."""
+    shaped = _cropped(image, channel, fill, product)
+    if not channel.makes_white:
+        return shaped
+    edits = [*shaped.edits, Edit("background", {"make": "white"})]
+    return replace(shaped, picture=made_white(shaped.picture), edits=edits)
+
+
+def _cropped(image: Image.Image, channel: Channel, fill: Fill | None, product: ProductOf) -> _Shaped:
     size = (channel.width, channel.height)
     if channel.crop == "centre":
         return _Shaped(cropped(image, *size), crop_edits(image.size, None, size), [])
-    crop = cropped_to_subject(image, *size, channel.fill, product)
+    crop = cropped_to_subject(image, *size, fill, product)
     remarks = [Remark(f"cropped to the centre for {channel.name}", crop.problem)] if crop.problem else []
-    return _Shaped(crop.picture, crop_edits(image.size, crop.part, size), remarks)
+    return _Shaped(crop.picture, crop_edits(image.size, crop.part, size), remarks, crop.fill)
+
+
+def _filled(image: Image.Image, channel: Channel, product: ProductOf, shaped: _Shaped) -> tuple[_Shaped, float]:
+    """Cropped again where a platform sees another share of the subject on white, or its shadow at the edge.
+
+    Returns:
+        It, and the share that is seen of it.
+    """
+    meant, fill = shaped.fill or 0.0, channel.fill
+    if fill is None or not channel.makes_white:  # any other ground may differ from itself by as much as a shadow does
+        return shaped, meant
+    seen = _seen(shaped)
+    if _lies_in(seen, fill) and _has_white_edge(shaped):
+        return shaped, seen
+    scale = meant / seen
+    asked = (fill[0] * scale, min(1.0, fill[1] * scale)) if _has_white_edge(shaped) else (fill[0], fill[0] + _ABOUT)
+    again = _in_shape(image, channel, asked, product)
+    now = _seen(again)
+    return (again, now) if _lies_in(now, fill) and _has_white_edge(again) else (shaped, seen)
+
+
+def _has_white_edge(shaped: _Shaped) -> bool:
+    return not white_edge(np.asarray(shaped.picture)).off_white
+
+
+def _seen(shaped: _Shaped) -> float:
+    return measure_ground(np.asarray(shaped.picture)).fill or shaped.fill or 1.0
+
+
+def _lies_in(fill: float, span: Fill) -> bool:
+    return span[0] <= fill and (fill <= span[1] or span[1] >= 1)
+
+
+def _refuse_too_small(channel: Channel, fill: float) -> None:
+    if channel.fill is None or fill >= channel.fill[0] - _ABOUT:
+        return
+    most = f"enlarged {MOST_ENLARGED:g} times, which is the most"
+    wants = f"{channel.name} wants {channel.fill[0]:.0%} or more"
+    fix = "ask for a closer view in the prompt, or set the channel's `fill`"
+    raise SubjectTooSmall(f"the subject takes {fill:.0%} of the picture's side, {most}, and {wants}; {fix}")
+
+
+def _too_small(channel: Channel, fill: float) -> list[Remark]:
+    """What is said of a channel that is not cropped to its subject."""
+    if channel.crop == "subject" or channel.fill is None or fill >= channel.fill[0] - _ABOUT:
+        return []
+    what = f"the subject is smaller than {channel.name} wants it (`crop: subject` makes it larger)"
+    return [Remark(what, f"{fill:.0%} of the picture's side, and not {channel.fill[0]:.0%}")]
 
 
 def _paint(shaped: _Shaped, overlay: Overlay, measures: dict[str, float]) -> None:

@@ -133,7 +133,29 @@ def _evened(text: str, found: list[Break], lines: list[str], room: float, width_
         tried = _greedy(text, found, narrower, len(lines), width_of) if narrower < room else None
         if tried is not None and len(tried) == len(lines) and (cost := _uneven(tried, width_of)) < least:
             best, least = tried, cost
+    for step in range(1, _TRIES + 1) if parted_words(best) else ():
+        whole = _of_whole_words(text, found, shortest + (room - shortest) * step / _TRIES, len(lines), width_of)
+        if whole is not None and (cost := _uneven(whole, width_of)) < least:
+            best, least = whole, cost
     return best
+
+
+def _of_whole_words(text: str, found: list[Break], room: float, count: int, width_of: WidthOf) -> list[str] | None:
+    """So many lines that part the fewest words, and of such the most even; None where it takes more."""
+    starts = [0, *(each.start for each in found)]
+    reached: dict[int, tuple[float, float, list[str]]] = {0: (0.0, 0.0, [])}
+    for _ in range(count):
+        further: dict[int, tuple[float, float, list[str]]] = {}
+        for first, (parted, uneven, lines) in reached.items():
+            for end in range(first, len(found)):
+                line = _line(text, starts[first], found[end])
+                if (width := width_of(line)) > room:
+                    break
+                cost = parted + parted_words([*lines[-1:], line]), uneven + (room - width) ** 2
+                if end + 1 not in further or cost < further[end + 1][:2]:
+                    further[end + 1] = (*cost, [*lines, line])
+        reached = further
+    return reached[len(found)][2] if len(found) in reached else None
 
 
 def _uneven(lines: list[str], width_of: WidthOf) -> float:

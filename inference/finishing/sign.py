@@ -69,7 +69,12 @@ def signed_within_limit(
         told: dict[str, str | int] = {"format": channel.format}
         return sign(data, [*edits, Edit("encode", told if quality is None else told | {"quality": quality})])
 
-    data, quality = encode(channel)
+    try:
+        data, quality = encode(channel)
+    except OverByteLimit as error:  # as large as it must be, it has a credential too
+        data, quality = encode(channel.model_copy(update={"max_bytes": None}))
+        size = len(signed(data, quality)) - len(data) + SPARE
+        raise OverByteLimit(error.problem, error.needed + size, error.other) from None
     file, limit = signed(data, quality), channel.max_bytes
     if limit is None or len(file) <= limit:
         return file, quality
@@ -77,9 +82,10 @@ def signed_within_limit(
     try:
         data, quality = encode(channel.model_copy(update={"max_bytes": limit - size}))
         file = signed(data, quality)
-    except OverByteLimit:
-        file = b""
+        needed = limit + size
+    except OverByteLimit as error:
+        file, needed = b"", error.needed + size
     if not file or len(file) > limit:
         problem = f"with a content credential of {size:,} bytes the file is over {channel.name}'s {limit:,}"
-        raise OverByteLimit(f"{problem}; set max_bytes to {limit + size} or more, or credentials: off")
+        raise OverByteLimit(problem, needed, "leave its credential out (credentials: off)")
     return file, quality

@@ -292,12 +292,15 @@ def _ink(face: ImageFont.FreeTypeFont, line: str, direction: str, language: str)
 
 
 def is_right_to_left(text: str, language: str = "") -> bool:
-    """Whether a text is read from the right: by its first letter that says, else (a price, say) by its language."""
-    ways = map(unicodedata.bidirectional, text)
-    said = next((way for way in ways if way in _FROM_RIGHT or way == "L"), None)
-    if said is None:
-        return language.lower().replace("_", "-").partition("-")[0] in _LANGUAGES_FROM_RIGHT
-    return said in _FROM_RIGHT
+    """Whether a text is read from the right.
+
+    In a language that is, it is where any letter is, or none says (a price): it may begin with the name of a brand.
+    In others its first letter that says decides.
+    """
+    said = [way in _FROM_RIGHT for way in map(unicodedata.bidirectional, text) if way in _FROM_RIGHT or way == "L"]
+    if language.lower().replace("_", "-").partition("-")[0] in _LANGUAGES_FROM_RIGHT:
+        return any(said) or not said
+    return bool(said) and said[0]
 
 
 _FONTS_LOCK = threading.Lock()

@@ -87,7 +87,8 @@ def refuse_off_white(picture: Image.Image) -> Ground:
     """
     ground = measure_ground(np.asarray(picture))
     if ground.off_white:
-        raise BackgroundNotWhite(f"{ground.off_white:.1%} of the edge are not white, the darkest {ground.darkest}")
+        problem = f"{ground.off_white:.1%} of the edge are not white, the darkest {ground.darkest}"
+        raise BackgroundNotWhite(f"{problem}: the subject, or its shadow, reaches it; ask for more room around it")
     return ground
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from catalogs.campaigns.channel_rules import KIND_NAMES, ChannelRules, Origin, RuleName, bytes_text
+from catalogs.campaigns.channels import FORMATS, Channel
 from catalogs.references.pictures import Header
 from inference.quality.background import Ground
 from inference.quality.facts import Facts
@@ -82,6 +83,25 @@ def audit(facts: Facts, rules: ChannelRules) -> Verdict:
         found = _judged(rule, wants, facts, rules)
         findings.append(Finding(rule, found.outcome, found.has, wants, found.why, rules.origin(rule)))
     return Verdict(rules.channel.name, tuple(findings))
+
+
+_ASKED = (RuleName.FORMAT, RuleName.BYTES, RuleName.SIZE, RuleName.RATIO)
+
+
+def audit_asked(channel: Channel, rules: ChannelRules) -> list[Finding]:
+    """What every file of a channel would break of another's rules, whatever it shows."""
+    asked = Header(channel.width, channel.height, FORMATS[channel.format].pillow, "RGB", 8, 1, "", False)
+    facts = Facts(channel.max_bytes or 0, asked, None)
+    verdict = audit(facts, rules)
+    found = [each for each in verdict.broken if each.rule in _ASKED]
+    limit = rules.channel.max_bytes
+    if limit is not None and channel.max_bytes is None:
+        wants, origin = rules.asked()[RuleName.BYTES], rules.origin(RuleName.BYTES)
+        found.append(Finding(RuleName.BYTES, Outcome.BROKEN, "any number of them", wants, "", origin))
+    if channel.text and not rules.channel.text:
+        wants, origin = rules.asked()[RuleName.TEXT], rules.origin(RuleName.TEXT)
+        found.append(Finding(RuleName.TEXT, Outcome.BROKEN, "`text: true`", wants, "", origin))
+    return found
 
 
 def _judged(rule: str, wants: str, facts: Facts, rules: ChannelRules) -> Judged:

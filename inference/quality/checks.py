@@ -9,12 +9,24 @@ from PIL import Image
 
 from catalogs.campaigns.quality import ReviewLimits
 from inference.quality.bound_colours import colour_differences
+from inference.quality.keypoints import Keypoints, can_find_keypoints, found_again, keypoints_of
 from inference.quality.likeness import Framed, framed, likeness
 from inference.quality.staging import measure_staging
 from inference.quality.structure import measure_structure
 from inference.quality.subject import Subject, find_subject
 
 WORSE_ABOVE = frozenset({"colours", "cut_off", "banding"})
+
+
+class Product(NamedTuple):
+    """The product of a reference photo.
+
+    Attributes:
+        keypoints: None where it has too few, or nothing here finds them.
+    """
+
+    framed: Framed
+    keypoints: Keypoints | None
 
 
 class Fault(NamedTuple):
@@ -29,7 +41,7 @@ class Fault(NamedTuple):
 
 
 def measure(
-    picture: Image.Image, codes: Sequence[str], reference: Framed | None, found: Subject | str | None = None
+    picture: Image.Image, codes: Sequence[str], reference: Product | None, found: Subject | str | None = None
 ) -> dict[str, float]:
     """The numbers of an RGB picture by check; one that cannot be told is missing, and never good.
 
@@ -54,15 +66,19 @@ def measure(
         numbers["cut_off"] = subject.at_edge
         numbers |= measure_staging(picture, subject)
         if reference is not None:
-            numbers["likeness"] = likeness(framed(picture, subject), reference).score
+            numbers["likeness"] = likeness(framed(picture, subject), reference.framed).score
+    if reference is not None and reference.keypoints is not None:
+        numbers["keypoints"] = found_again(reference.keypoints, picture, subject.box if subject else None)
     return numbers
 
 
-def reference_of(photo: Image.Image, found: Subject | str | None = None) -> Framed | None:
+def reference_of(photo: Image.Image, found: Subject | str | None = None) -> Product | None:
     """The product of a reference photo, None where it cannot be told from what is behind it."""
     if found is None:
         found = find_subject(photo)
-    return framed(photo, found) if isinstance(found, Subject) else None
+    if not isinstance(found, Subject):
+        return None
+    return Product(framed(photo, found), keypoints_of(photo, found.box) if can_find_keypoints() else None)
 
 
 def faults(numbers: Mapping[str, float], limits: ReviewLimits) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS, AGAIN_SECONDS = 5.0, 1.0
 
 
 class Loop:
@@ -48,8 +48,10 @@ class Loop:
 
     async def _ended(self, last: Coroutine[Any, Any, None]) -> None:
         under_way = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in under_way:
-            task.cancel()
-        if under_way:  # a connection is closed by the task that used it, after it hears of its end
-            await asyncio.wait(under_way, timeout=CLOSE_SECONDS)
+        end = self.loop.time() + CLOSE_SECONDS
+        while under_way and self.loop.time() < end:
+            for task in under_way:
+                task.cancel()  # again, where what it waits for passes over the first
+            # A connection is closed by the task that used it, after it hears of its end: that takes its time.
+            _, under_way = await asyncio.wait(under_way, timeout=AGAIN_SECONDS)
         await last

@@ -207,8 +207,9 @@ class Fleet:
                     server.in_flight += 1
                     return server
                 self._refuse_silence()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), self._pause())
+                with suppress(TimeoutError):  # not wait_for, which until Python 3.12 may swallow that it is cancelled
+                    async with asyncio.timeout(self._pause()):
+                        await self._changed.wait()
 
     def _pause(self) -> float:
         """Seconds until a server may be asked again that is not to be asked now."""

@@ -41,6 +41,7 @@ from inference.finishing.pixels import encode_master, thumbnail
 from inference.finishing.sign import Edit
 from inference.quality.bound_colours import colour_differences
 from inference.quality.checks import measure, reference_of
+from inference.quality.keypoints import found_again
 from inference.quality.lettering import read_back
 from inference.quality.likeness import framed, likeness
 from inference.quality.placement import place, product_of
@@ -187,8 +188,12 @@ def steps_of(made: list[Pixels], folder: Path) -> Iterator[tuple[str, Step]]:
     yield "check: subject and ground", lambda i: find_subject(pictures[i])
     yield "check: contrast, coherence, banding, sharpness", lambda i: measure_structure(pictures[i], subjects[i])
     yield "check: colours", lambda i: colour_differences(pictures[i], subjects[i], CODES)
-    yield "check: likeness", lambda i: likeness(framed(pictures[i], subjects[i]), reference)
+    yield "check: likeness", lambda i: likeness(framed(pictures[i], subjects[i]), reference.framed)
+    keypoints = reference.keypoints
+    assert keypoints is not None
+    yield "check: keypoints", lambda i: found_again(keypoints, pictures[i], subjects[i].box)
     scenes = [drawn_scene((1024, 1024), (380, 300, 700, 780), seed) for seed in range(len(made))]
+    yield "check: keypoints in a scene", lambda i: found_again(keypoints, scenes[i], None)
     product = product_of(drawn_packshot(shadow=0).picture)
     assert product is not None
     yield "crop: subject in a scene, by its photo", lambda i: place(scenes[i], product)

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from inference.quality.box import Box
+from inference.quality.keypoints import found_again, keypoints_of
 from inference.quality.placement import FITS_FROM, MOST_DIFFERENCE, Placed, place, product_of
 from tests.benchmarks.quality import SIDE, Photo, encoded, photos_of, threshold
 
@@ -35,6 +36,7 @@ class Trial:
 
     Attributes:
         box: of the product that is there.
+        keypoints: the share of the product's that is found again, and of the other's.
     """
 
     half: int
@@ -43,6 +45,7 @@ class Trial:
     same: Placed
     other: Placed
     seconds: float
+    keypoints: tuple[float, float]
 
     def is_whole(self) -> bool:
         found = self.same.box
@@ -116,7 +119,8 @@ def trials(photos: list[Photo], paths: list[Path]) -> Iterator[Trial]:
             for attempt in range(TRIES):
                 rng = np.random.default_rng([number, row, attempt])
                 picture, box = scene(photo, behind[rng.integers(len(behind))], turn, rng)
-                one, other = product_of(photo.picture), product_of(strangers[rng.integers(len(strangers))].picture)
+                stranger = strangers[rng.integers(len(strangers))]
+                one, other = product_of(photo.picture), product_of(stranger.picture)
                 assert one is not None
                 assert other is not None
                 started = time.process_time()
@@ -125,7 +129,13 @@ def trials(photos: list[Photo], paths: list[Path]) -> Iterator[Trial]:
                 another = place(picture, other)
                 assert same is not None
                 assert another is not None
-                yield Trial(photo.half, turn, box, same, another, seconds)
+                yield Trial(photo.half, turn, box, same, another, seconds, shares(picture, photo, stranger))
+
+
+def shares(picture: Image.Image, *photos: Photo) -> tuple[float, float]:
+    products = [keypoints_of(photo.picture, photo.subject.box) for photo in photos]
+    one, other = (found_again(product, picture, None) for product in products if product is not None)
+    return one, other
 
 
 def main() -> None:
@@ -140,13 +150,19 @@ def main() -> None:
     products = len({photo.product for photo in photos})
     print(f"{len(photos)} photos of {products} products, {spent * 1000:.0f} ms a scene;")
     print(f"one half says: a cosine of {threshold(alike, others):.3f}; used are {FITS_FROM} and {MOST_DIFFERENCE:g}\n")
-    print("| leans by | scenes | found | of them whole | another product | taken for it |")
-    print("|---|---:|---:|---:|---:|---:|")
+    limit = threshold(*(np.array([one.keypoints[which] for one in chosen]) for which in (0, 1)))
+    print(f"and a share of keypoints of {limit:.3f}\n")
+    print("| leans by | scenes | found | of them whole | another product | taken for it | keypoints: same | other |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for turn in TURNS:
         judged = [trial for trial in done if trial.half == 1 and trial.turn == turn]
         found = [trial for trial in judged if trial.same.fits]
         whole, wrong = sum(trial.is_whole() for trial in found), sum(trial.other.fits for trial in judged)
-        print(f"| {turn[0]:g} to {turn[1]:g}° | {len(judged)} | {len(found)} | {whole} | {len(judged)} | {wrong} |")
+        same, other = (sum(trial.keypoints[which] >= limit for trial in judged) for which in (0, 1))
+        print(
+            f"| {turn[0]:g} to {turn[1]:g}° | {len(judged)} | {len(found)} | {whole} | {len(judged)} | {wrong} "
+            f"| {same} | {other} |"
+        )
 
 
 if __name__ == "__main__":

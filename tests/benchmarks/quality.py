@@ -14,10 +14,11 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -28,6 +29,7 @@ from inference.quality.bound_colours import colour_differences, main_colours
 from inference.quality.checks import WORSE_ABOVE
 from inference.quality.colours import ciede2000, lab
 from inference.quality.duplicates import distance, mark_of
+from inference.quality.keypoints import found_again, keypoints_of
 from inference.quality.likeness import framed, likeness
 from inference.quality.structure import measure_structure
 from inference.quality.subject import Subject, find_subject
@@ -52,7 +54,10 @@ class Photo:
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to spoil a picture, and the number that should tell; higher is worse."""
+    """A way to spoil a picture, and the number that should tell; higher is worse.
+
+    Where a check calls the lower number worse, this is less than zero, so that without its sign it is the check's.
+    """
 
     name: str
     spoil: Callable[[Photo, np.random.Generator], tuple[Image.Image, ...]]
@@ -64,9 +69,7 @@ class Fault:
     def default(self) -> float | None:
         """What `quality: on` takes for its limit, as a number of which higher is worse."""
         limit: float | None = getattr(ReviewLimits(), self.check) if self.check else None
-        if limit is None or self.check in WORSE_ABOVE:
-            return limit
-        return 1 - limit if self.check == "likeness" else -limit
+        return limit if limit is None or self.check in WORSE_ABOVE else -limit
 
 
 def photos_of(folder: Path) -> list[Photo]:
@@ -81,17 +84,24 @@ def photos_of(folder: Path) -> list[Photo]:
 
 
 def redrawn(
-    photo: Photo, rng: np.random.Generator, colour: np.ndarray | None = None, blur: float = 0.0, ground: float = 255.0
+    photo: Photo,
+    rng: np.random.Generator,
+    colour: np.ndarray | None = None,
+    blur: float = 0.0,
+    ground: float = 255.0,
+    fill: float = 1.0,
+    light: float = 0.0,
 ) -> Image.Image:
     """The product on a square, at another size and place, in a little other light, with grain, through JPEG.
 
     Args:
         colour: added in CIELAB to the subject.
         blur: sigma in pixels.
+        fill: how many times as large as others.
+        light: share by which the subject is lighter at its right side than in its middle, and darker at its left.
     """
     box = photo.subject.box
-    fill = rng.uniform(0.72, 0.88)
-    scale = fill * SIDE / max(box.width, box.height)
+    scale = fill * rng.uniform(0.72, 0.88) * SIDE / max(box.width, box.height)
     size = (round(box.width * scale), round(box.height * scale))
     cut = photo.picture.resize(size, Image.Resampling.LANCZOS, box=(box.left, box.top, box.right, box.bottom))
     shape = Image.fromarray(photo.subject.mask).convert("L")
@@ -106,7 +116,8 @@ def redrawn(
     values = np.full((SIDE, SIDE, 3), ground, np.float32)
     weight = np.asarray(mask, np.float32)[..., None] / 255
     part_of = np.s_[place[1] : place[1] + size[1], place[0] : place[0] + size[0]]
-    values[part_of] = np.asarray(cut, np.float32) * weight + values[part_of] * (1 - weight)
+    shade = 1 + light * np.linspace(-1, 1, size[0], dtype=np.float32)[None, :, None]
+    values[part_of] = np.asarray(cut, np.float32) * shade * weight + values[part_of] * (1 - weight)
     if blur:
         picture = Image.fromarray(values.astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur))
         values = np.asarray(picture, np.float32)
@@ -190,8 +201,14 @@ def by_white(photo: Photo, made: tuple[Image.Image, ...]) -> float:
 def by_likeness(photo: Photo, made: tuple[Image.Image, ...]) -> float:
     subject = found_in(made[0])
     if subject is None:
-        return 1.0
-    return 1 - likeness(framed(made[0], subject), framed(photo.picture, photo.subject)).score
+        return 0.0
+    return -likeness(framed(made[0], subject), framed(photo.picture, photo.subject)).score
+
+
+def by_keypoints(photo: Photo, made: tuple[Image.Image, ...]) -> float:
+    product, subject = keypoints_of(photo.picture, photo.subject.box), found_in(made[0])
+    assert product is not None
+    return -found_again(product, made[0], subject.box if subject else None)
 
 
 def by_mark(photo: Photo, made: tuple[Image.Image, ...]) -> float:
@@ -208,6 +225,22 @@ def by_noise(photo: Photo, made: tuple[Image.Image, ...]) -> float:
 
 def by_banding(photo: Photo, made: tuple[Image.Image, ...]) -> float:
     return measure_structure(made[0], None).banding
+
+
+def run_print(photo: Photo, rng: np.random.Generator) -> tuple[Image.Image, ...]:
+    """What is on the product runs, by some 2 % of its size; its outline stays."""
+    box, (width, height) = photo.subject.box, photo.picture.size
+    sigma = 0.03 * max(box.width, box.height)
+    mask = Image.fromarray(photo.subject.mask).convert("L").resize((width, height))
+    inside = mask.filter(ImageFilter.MinFilter(9)).filter(ImageFilter.GaussianBlur(8))
+    weight = np.asarray(inside, np.float32) / 255
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    ways = []
+    for _ in range(2):
+        way = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), sigma)
+        ways.append(way * 0.02 * max(box.width, box.height) / way.std() * weight)
+    moved = cv2.remap(np.asarray(photo.picture), *np.float32([x + ways[0], y + ways[1]]), cv2.INTER_LINEAR)
+    return (redrawn(replace(photo, picture=Image.fromarray(moved)), rng),)
 
 
 def cut_off(photo: Photo, rng: np.random.Generator) -> tuple[Image.Image, ...]:
@@ -289,6 +322,9 @@ def faults(photos: list[Photo]) -> Iterator[Fault]:
         return (redrawn(photo, rng), redrawn(photo, rng))
 
     yield Fault("another product", other, plain, by_likeness, "likeness")
+    yield Fault("a print that runs, by likeness", run_print, plain, by_likeness, "likeness")
+    yield Fault("a print that runs, by keypoints", run_print, plain, by_keypoints)
+    yield Fault("another product, by keypoints", other, plain, by_keypoints)
     yield Fault("the same picture twice", twins, siblings, by_mark)
 
     def blank(photo: Photo, rng: np.random.Generator) -> tuple[Image.Image, ...]:

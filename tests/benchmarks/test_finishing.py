@@ -13,7 +13,7 @@ def test_every_step_is_done(tmp_path: Path) -> None:
     made = finishing.packshots(1024, 1)
     names = {name for name, step in finishing.steps_of(made, tmp_path) if step(0) is not None}
     assert {"sign, development chain", "overlay: two texts, a logo", "all checks"} < names
-    assert len(names) == 10
+    assert len(names) == 12
 
 
 def test_every_picture_of_a_pace_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,8 @@ def arguments(folder: Path, port: int, others: Sequence[int]) -> list[str]:
 
 
 @contextmanager
-def seaweed(folder: Path) -> Iterator[S3Server]:
-    """The store while the block runs."""
+def seaweed(folder: Path, before: Sequence[str] = ()) -> Iterator[S3Server]:
+    """The store while the block runs; `before` are words of a command that starts it."""
     [entrypoint] = service()["entrypoint"]
     script = program(entrypoint)
     user, secret = "packshot", "5ecret-of-a-test"
@@ -41,7 +41,8 @@ def seaweed(folder: Path) -> Iterator[S3Server]:
         port, *others = free_ports(7)
         (folder / "data").mkdir(exist_ok=True)
         # The program takes them from its environment, as compose gives them.
-        command = ["env", f"AWS_ACCESS_KEY_ID={user}", f"AWS_SECRET_ACCESS_KEY={secret}"]
+        given = {**service()["environment"], "AWS_ACCESS_KEY_ID": user, "AWS_SECRET_ACCESS_KEY": secret}
+        command = [*before, "env", *(f"{name}={value}" for name, value in given.items())]
         processes.start("seaweed", [*command, script, *arguments(folder / "data", port, others)])
         return S3Server(f"http://127.0.0.1:{port}", user, secret, processes.tail)
 

@@ -19,7 +19,7 @@ from catalogs.storage.store import Store
 from tests.conftest import use
 from tests.deployments.seaweed import COMPOSE, image_version, seaweed, service
 from tests.flows.projects import Project
-from tests.servers import S3Server, program
+from tests.servers import S3Server, missing, program
 
 RACES = 8
 WRITERS = 4
@@ -77,6 +77,21 @@ def test_the_bucket_is_made_by_the_command_of_compose(s3: S3Server) -> None:
 def test_a_bucket_that_nobody_made_is_not_made_by_a_typing_error(s3: S3Server) -> None:
     with pytest.raises(Exception, match="bucket does not exist"):
         Store.at("s3://pakcshot/sample").write("key", b"content")
+
+
+def test_a_small_disk_holds_a_bucket_for_each_brand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket takes whole volumes of the disk: none may take them all."""
+    (tmp_path / "data").mkdir()
+    mount = f'mount -t tmpfs -o size=3G tmpfs {tmp_path / "data"} && exec "$@"'
+    alone = ["unshare", "-rm"]
+    if subprocess.run([*alone, "sh", "-c", mount, "sh", "true"], capture_output=True).returncode:
+        missing("this kernel lets nobody mount a small disk")
+    with seaweed(tmp_path, before=[*alone, "sh", "-c", mount, "sh"]) as small:
+        use(small.environment, monkeypatch)
+        for _ in range(6):
+            store = Store.at(f"s3://{small.bucket()}/spring")
+            store.write("key", b"content")
+            assert store.read("key") == b"content"
 
 
 def test_its_health_is_where_compose_asks(server: S3Server) -> None:

@@ -166,3 +166,34 @@ def test_the_run_says_how_many_and_what_to_do(packshot: Packshot, tmp_path: Path
     told = packshot("render", project.path)
     assert told.code == 0, told.err
     assert f"  2 delivered, but {NOT_WHITE}" in told.out
+
+
+def test_a_subject_that_is_too_small_for_its_channel_is_failed_where_a_crop_was_asked_for(tmp_path: Path) -> None:
+    def small(size: tuple[int, int], seed: int) -> Image.Image:
+        return drawn_packshot(size, box=(280, 260, 360, 380), seed=seed).picture
+
+    filled = {"name": "filled", "width": 400, "height": 400, "fill": [0.85, 1.0], "background": {"make": "white"}}
+    project = with_packshots(project_of(tmp_path, {**filled, "crop": "subject"}, {**filled, "name": "plain"}), small)
+    reports = project.render()
+    rows = {row["channel"]: row for row in project.view().values()}
+    assert (rows["filled"]["status"], rows["filled"]["reason"], rows["filled"]["final"]) == (
+        "failed",
+        "subject_too_small",
+        True,
+    )
+    assert "and filled wants 85% or more; ask for a closer view" in rows["filled"]["detail"]
+    assert rows["plain"]["status"] == "delivered"
+    smaller = "the subject is smaller than plain wants it (`crop: subject` makes it larger)"
+    assert remarks(reports)[smaller] == 2
+
+
+def test_a_subject_that_the_centre_cuts_off_is_told(tmp_path: Path) -> None:
+    project = project_of(tmp_path, {"name": "wide", "width": 800, "height": 400}, WHOLE)
+    project.campaign["quality"] = True
+    reports = with_packshots(project).render()
+    rows = {row["channel"]: dict(row["quality"]) for row in project.view().values()}
+    assert rows["wide"]["cut_by_crop"] > 0.05
+    assert "cut_by_crop" not in rows["whole"]
+    assert 0.6 <= rows["whole"]["fill"] <= 0.8
+    cut = "its subject is cut off by the crop to the centre (`crop: subject` keeps it whole)"
+    assert remarks(reports)[cut] == 2

@@ -11,6 +11,7 @@ from catalogs.campaigns.campaign import load_campaign
 from catalogs.errors import CampaignError, OptionError
 from catalogs.plans.file import METADATA_KEY, PlanFile
 from inference.credentials.keys import CHAIN, KEY
+from tasks.credentials import NO_STAMP
 from tasks.credentials_check import check
 from tasks.verify import verify
 from tests.flows.commands import Packshot
@@ -211,8 +212,20 @@ def test_a_required_time_stamp_fails_the_asset_until_there_is_one(tmp_path: Path
 
 def test_a_wanted_time_stamp_is_told_in_the_row(tmp_path: Path) -> None:
     project = signing(tmp_path, credentials={"timestamp_url": "http://127.0.0.1:9/"})
-    assert project.render()[0].delivered == 1
+    (report,) = project.render()
+    assert (report.delivered, report.remarks) == (1, {NO_STAMP: 1})
     assert only_row(project)["detail"].startswith("signed without a time stamp of http://127.0.0.1:9/")
+
+
+def test_reports_name_a_development_certificate(tmp_path: Path, packshot: Packshot) -> None:
+    project = signing(tmp_path)
+    project.render()
+    said = "files are signed with a development certificate, which nobody trusts"
+    assert f"credentials: {said}" in packshot("status", project.path).out.splitlines()
+    page = Path(packshot("report", project.path, "--json").answer["gallery"])
+    assert said in page.read_text(encoding="utf-8")
+    (tmp_path / "credentials" / "key.pem").unlink()
+    assert said not in packshot("status", project.path).out, "it is not known here what signed"
 
 
 def test_an_approved_plan_signs_as_it_was_approved(tmp_path: Path) -> None:

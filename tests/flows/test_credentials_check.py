@@ -81,6 +81,25 @@ def test_what_is_wrong_with_the_files_of_a_campaign(shop: Project, packshot: Pac
         assert (said.code, said.answer["counts"]) == (1, {"development": 1, verdict: 1})
 
 
+def test_files_that_verify_found_gone_or_changed_are_told_still(shop: Project, packshot: Packshot) -> None:
+    first, second = (str(row["asset_key"]) for row in shop.view().values())
+    data = shop.store.read(second)
+    shop.store.delete([first, second])
+    shop.store.write(second, data + b"x")
+    assert packshot("verify", shop.path, "--deep").code == 1
+    assert {row["status"] for row in shop.view().values()} == {"missing"}
+    said = packshot("credentials", "check", shop.path, "--json")
+    assert (said.code, said.answer["counts"]) == (1, {"unreadable": 1, "tampered": 1})
+
+
+def test_every_format_that_is_delivered_is_looked_at_in_a_folder(tmp_path: Path) -> None:
+    kinds = ("jpeg", "png", "webp", "avif")
+    asked = [{"name": kind, "width": 96, "height": 96, "format": kind} for kind in kinds]
+    project = signing(tmp_path / "shop", 1, channels=asked)
+    project.render()
+    assert verdicts(str(project.folder / "output" / "assets")) == ["development"] * len(kinds)
+
+
 def test_the_command(shop: Project, packshot: Packshot, tmp_path: Path) -> None:
     before = sorted(str(path) for path in shop.folder.rglob("*"))
     said = packshot("credentials", "check", shop.path)
@@ -101,7 +120,7 @@ def test_the_command(shop: Project, packshot: Packshot, tmp_path: Path) -> None:
     ("arguments", "line"),
     [
         (["nowhere.jpg"], "there is no such file"),
-        (["empty"], "holds no JPEG, PNG or WebP"),
+        (["empty"], "holds no JPEG, PNG, WebP or AVIF"),
         (["nowhere.yaml"], "nowhere.yaml"),
         (["empty", "--in", "nowhere.yaml"], "holds no JPEG"),
         (["shop/campaign.yaml", "--in", "shop/campaign.yaml"], "--in: "),

@@ -155,8 +155,9 @@ def kill_and_resume(runs: Runs, kills: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_kills_on_a_local_disk(tmp_path: Path, prefect_server: dict[str, str]) -> None:
-    kill_and_resume(Runs(Project.of(tmp_path, PRODUCTS), prefect_server), kills=15, seed=1)
+@pytest.mark.parametrize("kills", [6, pytest.param(15, marks=pytest.mark.slow)])
+def test_kills_on_a_local_disk(tmp_path: Path, prefect_server: dict[str, str], kills: int) -> None:
+    kill_and_resume(Runs(Project.of(tmp_path, PRODUCTS), prefect_server), kills, seed=1)
 
 
 @pytest.mark.swift

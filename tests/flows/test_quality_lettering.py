@@ -116,7 +116,10 @@ def test_without_what_reads_the_run_says_what_to_install(tmp_path: Path, monkeyp
     uninstall(monkeypatch)
     project = project_of(tmp_path)
     reports = project.render()
-    assert reports[0].remarks == {"its letters were not looked at: pip install 'packshot[lettering]'": 6}
+    assert reports[0].remarks == {
+        "its letters were not looked at: pip install 'packshot[lettering]'": 6,
+        "its subject is cut off by the crop to the centre (`crop: subject` keeps it whole)": 2,
+    }
     for row in rows_of(project).values():
         assert "lettering" not in dict(row["quality"])
         assert row["verdict"] == "accepted"

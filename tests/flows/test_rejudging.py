@@ -69,7 +69,7 @@ def test_another_limit_judges_what_is_there_where_it_is_asked_to(project: Projec
     assert not project.plan().has_work, "by itself it judges nothing anew"
 
     said = rejudged(project)
-    assert said == ["8 pictures are judged anew", "4 pictures have another verdict"]
+    assert said == ["8 pictures are judged anew", "4 pictures have another verdict: 4 rejected"]
     found = verdicts(project)
     assert found == {look: {"rejected" if number < limit else "accepted"} for look, number in numbers.items()}
     rejected = [row for row in project.view().values() if row["verdict"] == "rejected"]
@@ -83,7 +83,7 @@ def test_another_limit_judges_what_is_there_where_it_is_asked_to(project: Projec
     assert {row["take"] for row in project.view().values()} == {0, 1}
     left = sum("rejected" in each for each in verdicts(project).values())
     write(project, checked(0.0))
-    assert rejudged(project)[1] == f"{left} pictures have another verdict"
+    assert rejudged(project)[1] == f"{left} pictures have another verdict: {left} accepted"
     assert set().union(*verdicts(project).values()) == {"accepted"}
     assert not project.plan().has_work
     assert all(not row["detail"] for row in project.view().values()), "what was said of them is said no more"
@@ -93,7 +93,30 @@ def test_without_masters_the_numbers_of_the_record_are_held_against_the_limits(p
     shutil.rmtree(project.folder / "output" / "renders")
     limit = sorted(coherence(project).values())[2]
     write(project, checked(limit, attempts=1))
-    assert rejudged(project)[1] == "2 pictures have another verdict"
+    assert rejudged(project)[1] == "2 pictures have another verdict: 2 rejected"
+
+
+def test_what_is_gone_is_made_again_under_the_new_limit(project: Project) -> None:
+    limit = sorted(coherence(project).values())[-1] + 1e-6
+    write(project, checked(limit, attempts=1))
+    assert rejudged(project)[1] == "8 pictures have another verdict: 8 rejected"
+    row = project.view()["render", "p002", "hero", "square", 0]
+    for key in (row["asset_key"], row["render_key"]):
+        (project.folder / "output" / key).unlink()
+    write(project, checked(0.0, attempts=1))
+    assert rejudged(project)[-1] == "8 pictures have another verdict: 8 accepted"
+    assert set().union(*verdicts(project).values()) == {"accepted"}
+    project.render()
+    assert project.view()["render", "p002", "hero", "square", 0]["status"] == "delivered"
+    assert set().union(*verdicts(project).values()) == {"accepted"}
+
+
+@pytest.mark.parametrize("other", [("--only", "p001"), ("--limit", "2"), ("--plan", "plan.parquet")])
+def test_it_is_of_all_that_is_there(packshot: Packshot, project: Project, other: tuple[str, str]) -> None:
+    before = commits(project)
+    told = packshot("render", project.path, "--rejudge", *other)
+    assert (told.code, "judges all that is there" in told.err) == (2, True)
+    assert commits(project) == before
 
 
 def test_what_was_never_measured_is_measured(project: Project) -> None:

@@ -63,7 +63,7 @@ def test_what_stands_apart_is_listed_and_taken_again(packshot: Packshot, tmp_pat
     rejected = [row for row in project.view().values() if row["verdict"] == "rejected"]
     assert {(row["look"], row["judged_by"], row["status"]) for row in rejected} == {("p009", "person", "delivered")}
     assert "apart from its set: scale 0.305" in rejected[0]["detail"]
-    assert "2 assets are rejected by checks" in packshot("status", project.path).out
+    assert "2 assets are rejected: look at them" in packshot("status", project.path).out
     assert packshot("outliers", project.path, "--json").answer["apart"] == 0, "what is rejected is in no set"
 
     assert project.plan().summary["renders"] == 1

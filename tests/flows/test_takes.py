@@ -181,10 +181,11 @@ def test_one_run_takes_again_what_is_rejected(tmp_path: Path, prefect_server: di
 
 
 @pytest.mark.timeout(600)
-def test_rounds_under_kills(tmp_path: Path, prefect_server: dict[str, str], limit: float) -> None:
+@pytest.mark.parametrize("most", [4, pytest.param(6, marks=pytest.mark.slow)])
+def test_rounds_under_kills(tmp_path: Path, prefect_server: dict[str, str], limit: float, most: int) -> None:
     project = project_of(tmp_path, limit)
     runs, chance, kills = Runs(project, prefect_server), random.Random(5), 0
-    while kills < 6 and runs.killed(chance.uniform(0.0, 3.0)):
+    while kills < most and runs.killed(chance.uniform(0.0, 3.0)):
         kills += 1
     process = runs.start()
     process.communicate(timeout=300)

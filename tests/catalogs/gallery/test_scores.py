@@ -182,13 +182,13 @@ def test_takes_stand_side_by_side(page: Any, judged: Store) -> None:
     opened(page, judged)
     page.locator("#grid a").nth(1).click()
     page.wait_for_selector("dialog[data-shown]")
-    assert page.locator("dialog h3").all_inner_texts()[:2] == ["Takes (4)", "Checks"]
+    assert page.locator("dialog h3").all_inner_texts()[:3] == ["Takes (4)", "Your verdict", "Checks"]
     tiles = page.locator(".takes > li")
     said = [" ".join(text.split()) for text in tiles.all_inner_texts()]
     assert said == [
-        "Take 0 Score 0.05 Rejected rejected: coherence 0.01",
+        "Take 0 Score 0.05 Rejected rejected: coherence 0.01 Copy key",
         "No file Take 1 Score 0.02 Rejected Pruned",
-        "Take 2 Stands Score 0.08 Rejected " + FAULTS.replace(";", ""),
+        "Take 2 Stands Score 0.08 Rejected " + FAULTS.replace(";", "") + " Copy key",
         "No file Take 3 Blank image all pixels are #000000",
     ]
     tops = [tile.bounding_box()["y"] for tile in tiles.all()]
@@ -205,7 +205,7 @@ def test_a_take_is_shown_large_by_keyboard(page: Any, judged: Store) -> None:
     opened(page, judged)
     page.locator("#grid a").nth(1).click()
     page.wait_for_selector(f'#original[href*="{standing}"]')
-    buttons = page.locator(".takes button")
+    buttons = page.locator(".take-picture")
     assert [button.is_enabled() for button in buttons.all()] == [True, False, True, False]
     page.get_by_role("button", name="Show take 0").focus()
     page.keyboard.press("Enter")
@@ -216,6 +216,19 @@ def test_a_take_is_shown_large_by_keyboard(page: Any, judged: Store) -> None:
     page.wait_for_selector(f'dialog[data-shown="{row_of(2)["fingerprint"][:16]}"]')
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector(f'#original[href*="{standing}"]')
+
+
+@pytest.mark.browser
+def test_the_key_of_a_picture_and_of_a_take_is_copied(page: Any, judged: Store) -> None:
+    """What `packshot review` takes."""
+    opened(page, judged)
+    page.locator("#grid a").nth(1).click()
+    page.wait_for_selector("#original[href]")
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    for what, row in (("picture", judged_rows()[1]), ("take", row_of(101))):
+        page.get_by_role("button", name=f"Copy the asset key of this {what}").first.click()
+        page.get_by_text("Asset key copied").wait_for()
+        assert page.evaluate("window.copied") == row["asset_key"]
 
 
 @pytest.mark.browser

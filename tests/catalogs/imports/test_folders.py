@@ -64,7 +64,7 @@ def test_the_advised_map_is_written_of_the_same_table(tmp_path: Path, exports: P
         of(exports, tmp_path / "catalog")
     command = shlex.split(told.value.fix.partition("write a map: ")[2].partition(" > ")[0])
     assert command == ["packshot", "import", str(exports / "a-stock.csv"), "--propose"]
-    assert json.loads(propose_map(command[2])) == {"product_id": "", "title": ""}, "what is to be filled in"
+    assert json.loads(propose_map(command[2]).as_json()) == {"product_id": "", "title": ""}, "what is to be filled in"
 
 
 @pytest.mark.parametrize("before", [(), ("note.txt",)])

@@ -118,6 +118,7 @@ def test_formulas_stay_text(formula: str) -> None:
         (b"\n<!DOCTYPE html><html>", "shop.csv", "is a web page"),
         (b"\xd0\xcf\x11\xe0\xa1", "shop.csv", "is an old Excel workbook"),
         (b"PAR1" + b"\0" * 40, "shop.csv", "is Parquet"),
+        (b"\xff\xd8\xff\xe1\0\xbcExif\0\0II*\0,\x08\0\n1,2\n", "shop.csv", "is not text"),
         (b"<?xml version='1.0'?><rss/>", "shop.csv", "is XML"),
         (b"x", "shop.pdf", "a .pdf file is not read"),
         (b"x", "shop", "a nameless file is not read"),

@@ -184,5 +184,5 @@ def test_files_come_from_where_they_may(tmp_path: Path) -> None:
         files.font(base, "../font.ttf")
     with pytest.raises(MissingReference, match="no such file"):
         files.font(base, "gone.ttf")
-    with pytest.raises(InvalidReference, match="is on a web server"):
+    with pytest.raises(InvalidReference, match="fonts are not fetched from web servers; download it"):
         files.font(base, "https://example.com/font.ttf")

@@ -20,7 +20,7 @@ EMAIL, ANY, SERVER = (
     ExtendedKeyUsageOID.SERVER_AUTH,
 )
 DOCUMENTS = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
-STAMPING = ExtendedKeyUsageOID.TIME_STAMPING
+STAMPING, OCSP = ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING
 DAY = dt.timedelta(days=1)
 __all__ = ["ANY", "CLAIM_SIGNING", "DOCUMENTS", "EMAIL", "SERVER"]
 
@@ -51,6 +51,8 @@ def made(
     organisation: str = "Acme",
     self_signed: bool = False,
     critical: bool = False,
+    names_issuers_key: bool = True,
+    certifies: bool = False,
 ) -> Made:
     """A root, an issuer and a signer's certificate, which differs from a right one as it is told."""
     root_key, middle_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -59,11 +61,11 @@ def made(
     middle = _certificate("issuer", "root", middle_key, root_key, authority=True)
     issuer, issuer_key = ("signer", key) if self_signed else ("issuer", middle_key)
     now = dt.datetime.now(dt.UTC)
-    builder = _builder("signer", issuer, key, issuer_key, organisation, now + begins, now + ends)
+    builder = _builder("signer", issuer, key, issuer_key, organisation, now + begins, now + ends, names_issuers_key)
     if basic:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     if key_usage:
-        builder = builder.add_extension(_usage(digital_signature, not digital_signature), critical=True)
+        builder = builder.add_extension(_usage(digital_signature, certifies or not digital_signature), critical=True)
     if usages is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage(list(usages)), critical=critical)
     leaf = builder.sign(issuer_key, None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
@@ -95,10 +97,17 @@ def _certificate(name: str, issuer: str, key: Any, issuer_key: Any, authority: b
 
 
 def _builder(
-    name: str, issuer: str, key: Any, issuer_key: Any, organisation: str, begins: dt.datetime, ends: dt.datetime
+    name: str,
+    issuer: str,
+    key: Any,
+    issuer_key: Any,
+    organisation: str,
+    begins: dt.datetime,
+    ends: dt.datetime,
+    names_issuers_key: bool = True,
 ) -> x509.CertificateBuilder:
     owner = organisation if issuer == name else "Authority"
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(_name(name, organisation))
         .issuer_name(_name(issuer, owner))
@@ -107,8 +116,11 @@ def _builder(
         .not_valid_before(min(begins, ends - DAY / 2))
         .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
+    if not names_issuers_key:
+        return builder
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return builder.add_extension(identifier, critical=False)
 
 
 def _name(name: str, organisation: str) -> x509.Name:

@@ -43,7 +43,7 @@ def key_of(one: Made, unchecked: bool = False) -> SigningKey:
         chain = Chain(one.chain, "es256", "", dt.datetime.now(dt.UTC), False, True)
     else:
         chain = read_chain(one.chain)[0]
-    return SigningKey(chain, one.key.encode())
+    return SigningKey(chain, "chain.pem", one.key.encode())
 
 
 def signed_by(one: Made, format: str = "jpeg", unchecked: bool = False, **credentials: Any) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from catalogs.errors import OptionError
 from inference.credentials.chain import BadChain, read_chain
 from tests.inference.credentials.chains import (
     ANY,
@@ -16,13 +17,15 @@ from tests.inference.credentials.chains import (
     DAY,
     DOCUMENTS,
     EMAIL,
+    OCSP,
     SERVER,
+    STAMPING,
     Made,
     keys,
     made,
     secret,
 )
-from tests.inference.credentials.pictures import read, signed_by
+from tests.inference.credentials.pictures import key_of, read, signed_by
 
 GOOD: dict[str, Callable[[], Made]] = {
     "email protection": made,
@@ -35,7 +38,9 @@ GOOD: dict[str, Callable[[], Made]] = {
 
 BAD: dict[str, tuple[Callable[[], str], str]] = {
     "no certificate": (lambda: "", "holds no certificates"),
-    "a key": (lambda: secret(ec.generate_private_key(ec.SECP256R1())), "holds no certificates"),
+    "a key": (lambda: secret(ec.generate_private_key(ec.SECP256R1())), "holds a private key"),
+    "a key beside it": (lambda: (m := made()).chain + m.key, "holds a private key"),
+    "an issuer that is no authority": (lambda: made().leaf + made().leaf, "may issue no certificates"),
     "no PEM": (lambda: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no certificates"),
     "reversed": (lambda: (m := made()).middle + m.leaf, "begins with an authority"),
     "root first": (lambda: (m := made()).root + m.middle + m.leaf, "begins with an authority"),
@@ -105,14 +110,33 @@ def test_c2pa_agrees(case: str) -> None:
     assert read(data, one.root).verdict != "trusted"
 
 
+BEYOND: dict[str, dict[str, Any]] = {
+    "stamps times too": {"usages": (EMAIL, STAMPING)},
+    "answers OCSP too": {"usages": (EMAIL, OCSP)},
+    "no key of the issuer": {"names_issuers_key": False},
+    "signs certificates too": {"certifies": True},
+}
+
+
+@pytest.mark.parametrize("case", BEYOND)
+def test_what_c2pa_refuses_beyond_the_table_is_found_by_a_trial(case: str) -> None:
+    from inference.credentials.signing import try_key
+
+    try_key(key_of(made()))
+    with pytest.raises(OptionError, match=r"chain\.pem: signs nothing that readers accept .*; ask the authority"):
+        try_key(key_of(made(**BEYOND[case])))
+
+
 def test_a_chain_without_its_issuer_is_taken_and_told() -> None:
     chain, _ = read_chain(made().leaf)
     assert not chain.has_issuer
 
 
 def test_it_ends_with_its_first_certificate() -> None:
-    now = dt.datetime.now(dt.UTC)
-    chain, _ = read_chain(made(ends=5 * DAY).chain)
-    assert 4 * DAY < chain.ends - now <= 5 * DAY
+    """Certificates know whole seconds: it ends in that of which it was made, or in the next if that began under way."""
+    before = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    one = made(ends=5 * DAY)
+    after = dt.datetime.now(dt.UTC)
+    assert before + 5 * DAY <= read_chain(one.chain)[0].ends <= after + 5 * DAY
     with pytest.raises(BadChain, match="ended on"):
-        read_chain(made(ends=5 * DAY).chain, now + 6 * DAY)
+        read_chain(one.chain, after + 6 * DAY)

@@ -17,7 +17,7 @@ from catalogs.errors import OptionError
 from inference.credentials.chain import DEVELOPMENT
 from inference.credentials.development import development_chain, write_development_chain
 from inference.credentials.keys import CHAIN, KEY, SIGNER, NoKey, SigningKey, load_key
-from inference.credentials.signing import Signing
+from inference.credentials.signing import Signing, try_key
 from tests.inference.credentials.chains import Made, keys, made, secret
 from tests.inference.credentials.pictures import EDITS, MAKING, encoded, read
 
@@ -69,6 +69,21 @@ def test_no_key_names_both_ways_to_one(tmp_path: Path) -> None:
     assert f"packshot credentials init {tmp_path / 'credentials'}" in line
     assert KEY in line
     assert CHAIN in line
+
+
+@pytest.mark.parametrize(("name", "writes"), [("key.pem", False), ("mine.pem", True)])
+def test_what_init_does_not_write_it_is_not_said_to(tmp_path: Path, one: Made, name: str, writes: bool) -> None:
+    (tmp_path / "chain.pem").write_text(one.chain)
+    asked = Credentials(key=str(tmp_path / name), chain=str(tmp_path / "chain.pem"))
+    with pytest.raises(NoKey, match="packshot credentials init") as caught:
+        load_key(asked, "c.yaml")
+    assert (f"which writes {tmp_path / 'key.pem'} and chain.pem to be named" in str(caught.value)) is writes
+
+
+def test_a_mark_of_the_encoding_is_no_fault(tmp_path: Path, one: Made) -> None:
+    credentials = write(tmp_path, one.key, one.chain)
+    Path(credentials.chain).write_text("\ufeff" + one.chain, encoding="utf-8")
+    try_key(load_key(credentials, "c.yaml"))
 
 
 BAD_KEYS: dict[str, tuple[Any, str]] = {

@@ -70,6 +70,13 @@ def test_tampered(signed: dict[str, bytes], one: Made, format: str, change: str)
     assert found.why == why or found.why.startswith(why)
 
 
+@pytest.mark.parametrize(("format", "at"), [("jpeg", 4), ("jpeg", 20), ("webp", 17)])
+def test_a_byte_that_hides_the_credential_from_readers(signed: dict[str, bytes], format: str, at: int) -> None:
+    found = read(flipped(signed[format], at))
+    assert found.verdict in (Verdict.TAMPERED, Verdict.UNREADABLE)
+    assert found.why
+
+
 def test_an_edited_credential(signed: dict[str, bytes], one: Made) -> None:
     found = read(signed["jpeg"].replace(b"trainedAlgorithmicMedia", b"digitalCaptureXXXXXXXXX"), one.root)
     assert (found.verdict, found.why) == (Verdict.TAMPERED, "its credential was changed")

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.finishing.crop import cropped, cropped_to_subject
+from catalogs.campaigns.channel_rules import builtin_rules
+from catalogs.campaigns.channels import resolve_channels
+from inference.finishing.crop import cropped, cropped_to_subject, cut_by_centre
+from inference.finishing.finish import finish
+from inference.finishing.metadata import AssetMetadata
+from inference.quality.box import Box
+from inference.quality.channel_audit import audit
+from inference.quality.facts import facts_of
 from inference.quality.placement import product_of
 from inference.quality.subject import Subject, find_subject
 from tests.drawn_packshots import drawn_packshot, drawn_scene
@@ -125,3 +132,24 @@ def test_a_photo_is_asked_for_in_a_scene_alone() -> None:
 
     crop = cropped_to_subject(drawn_packshot().picture, 300, 300, None, refuse)
     assert crop.problem == ""
+
+
+def test_what_the_centre_cuts_off_is_told() -> None:
+    box = Box(300, 50, 340, 450)
+    assert cut_by_centre(box, (640, 640), 640, 640) == 0
+    assert cut_by_centre(box, (640, 640), 1280, 640) == pytest.approx((160 - 50) / 400)
+    assert cut_by_centre(Box(0, 100, 640, 200), (640, 640), 320, 640) == pytest.approx(0.5)
+    assert cut_by_centre(Box(0, 0, 640, 640), (640, 640), 64, 64) == 0
+
+
+@pytest.mark.parametrize("name", ["google-merchant", "amazon-main"])
+@pytest.mark.parametrize("box", [(200, 160, 440, 520), (120, 220, 520, 420)])
+def test_what_is_cropped_and_made_white_passes_the_audit_of_its_channel(
+    name: str, box: tuple[int, int, int, int]
+) -> None:
+    made = {"crop": "subject", "background": {"make": "white"}}
+    (channel,) = resolve_channels([{"base": name, **made}], "campaign.yaml")
+    told = AssetMetadata("f" * 64, "Halden", "Bag", model="klein-4b", model_revision="r1")
+    finished = finish(drawn_packshot(box=box).picture, channel, told)
+    assert [str(found) for found in audit(facts_of(finished.data), builtin_rules()[name]).broken] == []
+    assert not finished.remarks

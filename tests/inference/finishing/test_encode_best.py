@@ -20,6 +20,8 @@ FORMATS = ["jpeg", "webp", "avif"]
 META = AssetMetadata("f" * 64, "Halden", "Mug", model="klein-4b", model_revision="r1")
 PICTURE = drawn_packshot(size=(320, 320), box=(80, 60, 240, 280), grain=1.5).picture
 
+NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (320, 320, 3), dtype=np.uint8))
+
 
 def channel(**rest: Any) -> Channel:
     return Channel(**({"name": "web", "width": 320, "height": 320, "encode": "best"} | rest))
@@ -49,9 +51,8 @@ def test_the_highest_quality_that_keeps_the_limit(format: str) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("limit", [1_500, 9_000])
 def test_what_would_look_bad_is_refused(format: str, limit: int) -> None:
-    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (320, 320, 3), dtype=np.uint8))
     with pytest.raises(OverByteLimit, match=rf"web takes {limit:,} bytes and packshot {LEAST_SIMILARITY} or more"):
-        finish(noise, channel(format=format, max_bytes=limit), META)
+        finish(NOISE, channel(format=format, max_bytes=limit), META)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -76,3 +77,15 @@ def test_png_has_no_quality_to_search_for() -> None:
     plain = Channel(name="web", width=320, height=320, format="png")
     assert finish(PICTURE, channel(format="png"), META) == finish(PICTURE, plain, META)
     assert channel(format="png").finishing_spec() == plain.finishing_spec()
+
+
+@pytest.mark.parametrize("picture", [PICTURE, NOISE], ids=["photo", "noise"])
+@pytest.mark.parametrize("credential", [0, 5_000])
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_limit_that_is_advised_can_be_kept(format: str, credential: int, picture: Image.Image) -> None:
+    stamp = (lambda data, edits: data + bytes(credential)) if credential else None
+    with pytest.raises(OverByteLimit) as caught:
+        finish(picture, channel(format=format, max_bytes=1_000), META, stamp)
+    advised = int(str(caught.value).split("set max_bytes to ")[1].split()[0])
+    finished = finish(picture, channel(format=format, max_bytes=advised), META, stamp)
+    assert 1_000 < len(finished.data) <= advised

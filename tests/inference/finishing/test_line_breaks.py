@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from inference.finishing.line_breaks import NO_END, NO_START, breaks, evened, wrapped
+from inference.finishing.line_breaks import NO_END, NO_START, breaks, evened, parted_words, wrapped
 
 
 def width(line: str) -> float:
@@ -93,3 +93,9 @@ def test_any_text_keeps_its_signs_and_its_room() -> None:
         assert all(width(line) <= room for line in found)
         plain = "".join(found).replace("-", "").replace(" ", "")
         assert plain == text.translate(dict.fromkeys(map(ord, "- \u200b\u00ad\n")))
+
+
+def test_lines_of_japanese_part_no_word_where_as_many_lines_can_do_without() -> None:
+    text = "ずっと、あたたかい。毎日のコーヒーに「森のカップ」を。"
+    assert parted_words(wrapped(text, 24, 3, width) or []) > 0
+    assert evened(text, 24, width) == ["ずっと、あたたかい。", "毎日のコーヒーに", "「森のカップ」を。"]

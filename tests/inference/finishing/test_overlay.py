@@ -139,6 +139,9 @@ def test_latin_is_kerned() -> None:
     [
         ("مرحبا", "", True),
         ("Tilia مرحبا", "", False),
+        ("Tilia: دفء يدوم طويلاً!", "ar", True),
+        ("Tilia", "ar", False),
+        ("مرحبا Tilia", "de", True),
         ("٤٩٫٩٠ €", "ar", True),
         ("49 €", "de", False),
         ("49", "he-IL", True),

@@ -114,7 +114,7 @@ def test_processes_share_one_and_it_ends_with_the_last_of_them_however_that_ends
     assert ended(reader.pid)
 
 
-@pytest.mark.parametrize("how", ["sys.exit('no such network')", "came.close()\ntime.sleep(60)"])
+@pytest.mark.parametrize("how", ["sys.exit('no such network')", "came.close()\ntime.sleep(5)"])
 def test_one_that_does_not_live_is_given_up(folder: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(folder, stub(folder, how))
     with pytest.raises(ReaderError, match="ended 3 times"):

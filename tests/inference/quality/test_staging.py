@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,15 @@ def test_numbers_are_those_of_what_is_drawn() -> None:
     assert below["light_y"] - numbers["light_y"] > 8
 
 
+def test_paint_is_no_light() -> None:
+    values = np.asarray(drawn(), np.float32)
+    right = (np.arange(SIZE[0]) >= SIZE[0] // 2)[None, :, None] & (values.min(axis=2, keepdims=True) < 200)
+    painted = Image.fromarray(np.clip(values + right * 60, 0, 255).astype(np.uint8))
+    plain = staged(drawn())["light_x"]
+    assert staged(painted)["light_x"] == pytest.approx(plain, abs=2)
+    assert staged(lit(painted, x=60))["light_x"] - plain > 8
+
+
 FAULTS: dict[str, Any] = {
     "scale": lambda chance: drawn(0.3, 0.25),
     "ground": lambda chance: tinted(drawn(), -25, -25, -25),
@@ -98,3 +108,19 @@ def test_small_sets_and_numbers_that_are_missing_say_nothing() -> None:
     assert above == set(TRAITS) - {"sharpness"}, "nobody minds the sharpest of a set"
     assert not list(outliers(as_table([*same, {}, {}, {}])))
     assert not list(outliers(as_table([])))
+
+
+def test_a_trait_of_two_numbers_stands_apart_as_rarely_as_one_of_one() -> None:
+    pictures = np.random.default_rng(5).normal(0, 10, (200_000, len(NUMBERS)))
+    found = Counter(one.trait for one in outliers(pictures))
+    usual = len(pictures) / 2149
+    assert [found[trait] for trait in ("scale", "ground", "cast", "light")] == [pytest.approx(usual, rel=0.3)] * 4
+
+
+def test_a_set_on_one_white_tells_a_ground_that_is_darker_by_ten_levels() -> None:
+    ground, cast = (np.zeros((12, len(NUMBERS))) for _ in range(2))
+    ground[:, NUMBERS.index("ground")] = [100.0] * 11 + [96.5]
+    assert [(one.place, one.trait) for one in outliers(ground)] == [(11, "ground")]
+    cast[11, NUMBERS.index("cast_a")], cast[11, NUMBERS.index("cast_b")] = 2.4, -3.2
+    assert [(one.place, one.trait) for one in outliers(cast)] == [(11, "cast")]
+    assert not list(outliers(cast * 0.5))
