@@ -149,19 +149,21 @@ def outcome_lines(summary: Mapping[str, Any]) -> list[str]:
 
 def rejected_line(count: int) -> str:
     """What is said of assets that are there and rejected, by checks or by a person."""
-    what = "asset is" if count == 1 else "assets are"
-    look = "look at them; `packshot review --accept` keeps what is good, and of the rest change the prompt"
-    again = "or allow more attempts (quality.max_attempts), and render"
-    return f"{count} {what} rejected: {look}, {again}; a changed limit holds for them with `render --rejudge`"
+    look = "look at them; `packshot review --accept` keeps what is good, `--reject` has `render` make another take"
+    again = "or change the prompt, or allow more attempts (quality.max_attempts)"
+    limits = "a changed limit holds for them with `render --rejudge`"
+    return f"{_assets(count)} rejected: {look}; {again}; {limits}"
+
+
+def _assets(count: int) -> str:
+    return f"{count} asset is" if count == 1 else f"{count} assets are"
 
 
 def status_lines(found: Mapping[str, Any]) -> list[str]:
     """What of a campaign is not there, by the names people know."""
     lines = [f"  {rejected_line(found['rejected'])}"] if found["rejected"] else []
     if waiting := found["needs_review"]:
-        lines.append(
-            f"  {waiting} {'asset is' if waiting == 1 else 'assets are'} to be looked at: see `packshot review`"
-        )
+        lines.append(f"  {_assets(waiting)} to be looked at: see `packshot review`")
     lines += [f"  {count} {reason}" for reason, count in found["reasons"].items()]
     for title, key in (("failed", "failures"), ("left out", "left_out")):
         told = found[key]
@@ -193,8 +195,11 @@ def verified_lines(verified: Verified, campaign: str) -> list[str]:
         campaign: path of its file, for what to do next.
     """
     lines = [f"{verified.checked} files looked at, masters included"]
+    again = f"make them again with `packshot render {quote(campaign)}`"
     if verified.missing:
-        lines.append(f"  {verified.missing} gone or changed; make them again with `packshot render {quote(campaign)}`")
+        lines.append(f"  {verified.missing} gone or changed; {again}")
+    if verified.still:
+        lines.append(f"  {verified.still} more, known to be gone before, still are; {again}")
     if verified.left:
         lines.append(f"  {verified.left} gone that a run may be writing just now; look again when it has ended")
     if verified.found:

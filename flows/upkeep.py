@@ -15,7 +15,7 @@ from tasks.verify import verify
 def look(path: str, deep: bool, sure: bool) -> Answer:
     """Look whether every delivered file of a campaign is there."""
     verified = verify(*open_campaign(path), deep, sure)
-    is_whole = not verified.missing and not verified.left
+    is_whole = not (verified.missing or verified.still or verified.left)
     return Answer(verified.as_dict(), verified_lines(verified, path), 0 if is_whole else 1)
 
 

@@ -96,7 +96,7 @@ class Judged:
         if self.verdict is Verdict.REJECTED:
             return []
         failed = ["to be looked at, since checks failed"] if self.problem else []
-        return [*failed, *(f"to be looked at for its {fault.check}" for fault in self.faults), *self.unseen]
+        return [*failed, *(f"to be looked at for {fault.check}" for fault in self.faults), *self.unseen]
 
     @property
     def detail(self) -> str:

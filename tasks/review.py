@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from catalogs.assets.starts import new_start
 from catalogs.assets.takes import BY_PERSON, Verdict
 from catalogs.campaigns.campaign import Campaign
 from catalogs.columns import Row, with_identity
-from catalogs.errors import OptionError, one_line
+from catalogs.errors import CatalogError, OptionError, one_line
+from catalogs.imports.exports import Line
+from catalogs.imports.tables import open_table
 from catalogs.inputs.reject_file import shown
 from catalogs.plans.restate import commit_again
-from catalogs.storage.local_files import open_file
 from catalogs.storage.store import Store
 from tasks.quality import ACCEPTED, REJECTED, without_verdict
 from tasks.unread import naming
@@ -109,35 +109,32 @@ class Named(NamedTuple):
 
 
 def named_in(path: str) -> list[Named]:
-    """What a file says that the gallery saved: CSV with columns asset_key and verdict.
+    """What a file says that the gallery saved: a table with columns asset_key and verdict, whatever a spreadsheet made
+    of it. A row without a verdict says nothing.
 
     Raises:
-        OptionError: it cannot be read, lacks a column, or has a verdict that is none.
+        CatalogError: it cannot be read, or a row of it.
+        OptionError: it lacks a column, or has a verdict that is none.
     """
-    try:
-        with open_file(path) as file:
-            lines = file.read().decode("utf-8-sig").splitlines()
-        is_local = ";" in lines[0] and "," not in lines[0] if lines else False  # as a spreadsheet of Europe saves it
-        reader = csv.DictReader(lines, delimiter=";" if is_local else ",")
-        columns, rows = [name or "" for name in reader.fieldnames or ()], list(reader)
-    except (OSError, ValueError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise OptionError("--from", path, f"cannot be read: {one_line(why)}", _SAVED) from None
+    table = open_table(Path(path), path)
     for column in ("asset_key", "verdict"):
-        if column not in columns:
-            found = ", ".join(columns)[:80] or "none"
-            raise OptionError("--from", path, f"has no column {column!r} (columns: {found})", _SAVED)
-    return [_named(row, f"{path}, row {number}") for number, row in enumerate(rows, 1) if any(row.values())]
+        if column not in table.header:
+            found = ", ".join(shown(one) for one in table.header[:_COLUMNS_TOLD])
+            problem, fix = f"has no column {column!r} (columns: {found})", "take one that the gallery saved"
+            raise OptionError("--from", path, problem, fix)
+    return [_named(line) for line in table.lines() if line.fault or line.get("verdict")]
 
 
-_SAVED = "take one that the gallery saved (Save review.csv)"
+_COLUMNS_TOLD = 5
 
 
-def _named(row: Mapping[str, str | None], source: str) -> Named:
-    verdict = (row["verdict"] or "").strip()
-    if verdict not in (Verdict.ACCEPTED, Verdict.REJECTED):
-        raise OptionError(source, "verdict", f"{shown(verdict)!r} is none", "write accepted or rejected")
-    return Named((row["asset_key"] or "").strip(), Verdict(verdict), source)
+def _named(line: Line) -> Named:
+    if line.fault:
+        raise CatalogError(line.file, f"row {line.number}", line.fault, "save it again from the gallery")
+    source, said = f"{line.file}, row {line.number}", line.get("verdict")
+    if said.lower() not in (Verdict.ACCEPTED, Verdict.REJECTED):
+        raise OptionError(source, "verdict", f"{shown(said)!r} is none", "write accepted or rejected")
+    return Named(line.get("asset_key"), Verdict(said.lower()), source)
 
 
 def decide(campaign: Campaign, store: Store, named: Sequence[Named], rest: bool = False, why: str = "") -> Decided:

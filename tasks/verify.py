@@ -36,6 +36,7 @@ class Verified:
         missing: of those, committed as missing now.
         found: files that the record called missing, said again.
         left: gone, and younger than a live run that may be at work on them: not committed.
+        still: gone, as the record said before this look.
     """
 
     checked: int
@@ -43,6 +44,7 @@ class Verified:
     found: int
     masters_gone: int
     left: int = 0
+    still: int = 0
 
     def as_dict(self) -> dict[str, int]:
         return {
@@ -51,6 +53,7 @@ class Verified:
             "found": self.found,
             "masters_gone": self.masters_gone,
             "left": self.left,
+            "still": self.still,
         }
 
 
@@ -124,7 +127,8 @@ def _verified(
     missing = commit_again(store, name, run_id, Step.VERIFY, Status.MISSING, gone)
     again = commit_again(store, name, run_id, Step.VERIFY, Status.DELIVERED, found, is_found=True)
     left = len(findings.absent) - len(absent)
-    return Verified(findings.named, missing, again, findings.masters_gone, left)
+    still = sum(file.is_missing for file in files) - len(findings.found)
+    return Verified(findings.named, missing, again, findings.masters_gone, left, still)
 
 
 def _alarm(campaign: Campaign, store: Store, findings: Findings) -> MuchIsGone:

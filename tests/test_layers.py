@@ -75,6 +75,7 @@ ARROWS: dict[str, set[str]] = {
         "catalogs.assets",
         "catalogs.campaigns",
         "catalogs.gallery",
+        "catalogs.imports",  # tables that people saved
         "catalogs.inputs",
         "catalogs.journal",
         "catalogs.plans",

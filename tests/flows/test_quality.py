@@ -69,7 +69,7 @@ def test_each_fault_is_told_by_its_number(tmp_path: Path) -> None:
     numbers = dict(rows["good"]["quality"])
     assert {"colours", "likeness", "cut_off", "contrast", "coherence", "banding", "sharpness"} <= set(numbers)
     assert "cut_off" not in dict(rows["blank"]["quality"]), "what cannot be told is not told"
-    assert reports[0].remarks["to be looked at for its colours"] >= 2
+    assert reports[0].remarks["to be looked at for colours"] >= 2
 
 
 def test_limits_are_the_campaigns_and_the_shots_own(tmp_path: Path) -> None:
@@ -108,4 +108,4 @@ def test_proofs_are_not_checked(tmp_path: Path) -> None:
 def test_the_run_says_what_is_to_be_looked_at(packshot: Packshot, tmp_path: Path) -> None:
     told = packshot("render", project_of(tmp_path).path)
     assert told.code == 0, told.err
-    assert "delivered, but to be looked at for its likeness" in told.out
+    assert "delivered, but to be looked at for likeness" in told.out

@@ -76,7 +76,7 @@ def test_a_limit_asks_for_a_look(model: Path, tmp_path: Path) -> None:
     }
     assert "embedding" in rows["blue"]["detail"]
     assert "(under 1)" in rows["blue"]["detail"]
-    assert reports[0].remarks["to be looked at for its embedding"] == 2 * (len(FAULTS) - 1)
+    assert reports[0].remarks["to be looked at for embedding"] == 2 * (len(FAULTS) - 1)
 
 
 def test_a_limit_rejects(model: Path, tmp_path: Path) -> None:

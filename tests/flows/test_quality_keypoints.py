@@ -59,7 +59,7 @@ def test_a_print_that_runs_is_to_be_looked_at(tmp_path: Path) -> None:
     rows = rows_of(project)
     assert {look: row["verdict"] for look, row in rows.items()} == {"good": "accepted", "runs": "needs_review"}
     assert "keypoints" in rows["runs"]["detail"]
-    assert reports[0].remarks["to be looked at for its keypoints"] == 2, "the assets of one picture"
+    assert reports[0].remarks["to be looked at for keypoints"] == 2, "the assets of one picture"
 
 
 def test_where_nothing_finds_them_a_campaign_that_asks_is_refused(

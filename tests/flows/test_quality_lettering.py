@@ -69,7 +69,7 @@ def test_letters_are_read_back_and_misspelt_ones_told(reader: Reader, tmp_path: 
     shares = {look: round(dict(row["quality"])["lettering"], 2) for look, row in rows.items()}
     assert shares == {"right": 1, "wrong": 0.91, "bare": 0}
     assert "lettering 0.909 (under" in rows["wrong"]["detail"]
-    assert reports[0].remarks["to be looked at for its lettering"] == 4, "two assets of two pictures"
+    assert reports[0].remarks["to be looked at for lettering"] == 4, "two assets of two pictures"
 
 
 def test_nothing_is_lost_when_what_reads_is_killed(

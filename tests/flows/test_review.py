@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import Workbook
 
 from catalogs.assets.commits import Status, Step, pair_of, read_commits
 from catalogs.assets.history import History
@@ -131,12 +133,35 @@ def test_a_wrong_name_says_nothing_of_any(packshot: Packshot, tmp_path: Path, al
     assert said_of(project) == before
 
 
-def test_what_the_gallery_saved_is_taken(packshot: Packshot, tmp_path: Path) -> None:
+SPREADSHEETS = {
+    "Europe": ("csv", ";", "utf-8-sig"),
+    "Unicode text": ("txt", "\t", "utf-16"),
+    "old": ("csv", ",", "cp1252"),
+    "workbook": ("xlsx", "", ""),
+}
+
+
+def saved_by(spreadsheet: str, folder: Path, rows: Sequence[Sequence[str]]) -> Path:
+    suffix, separator, encoding = SPREADSHEETS[spreadsheet]
+    path = folder / f"review.{suffix}"
+    if separator:
+        path.write_text("\r\n".join(map(separator.join, rows)), encoding, newline="")
+    else:
+        book = Workbook()
+        for row in rows:
+            book.active.append(list(row))
+        book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("spreadsheet", SPREADSHEETS)
+def test_what_the_gallery_saved_is_taken(packshot: Packshot, tmp_path: Path, spreadsheet: str) -> None:
+    """Also from what a spreadsheet made of it, with notes of people, and rows they said nothing of."""
     project = project_of(tmp_path, review=NEVER)
-    saved, keys = tmp_path / "review.csv", [key_of(project, look) for look in ("p000", "p001")]
-    wide = key_of(project, "p001", "wide")
-    lines = ["asset_key;verdict", f"{keys[0]};accepted", f"{keys[1]};rejected", f"{wide};rejected", ""]
-    saved.write_text("\ufeff" + "\r\n".join(lines))
+    keys, wide = [key_of(project, look) for look in ("p000", "p001")], key_of(project, "p001", "wide")
+    said = [[keys[0], "Accepted ", ""], [keys[1], "rejected", "zu grün"], ["", "", ""], [wide, "rejected", ""]]
+    silent = [[key_of(project, "p000", "wide"), "", "?"]]
+    saved = saved_by(spreadsheet, tmp_path, [["asset_key", "verdict", "note"], *said, *silent])
     told = packshot("review", project.path, "--from", str(saved), "--json")
     assert told.answer == {"accepted": 1, "rejected": 1, "waiting": 1}, told.err
     assert said_of(project)["p001"] == {("rejected", "person", 0)}
@@ -146,13 +171,16 @@ def test_what_the_gallery_saved_is_taken(packshot: Packshot, tmp_path: Path) -> 
     ("content", "said"),
     [
         (None, "cannot be read"),
-        (b"", "has no column 'asset_key' (columns: none)"),
+        (b"", "the file is empty"),
         (b"asset_key,note\na,b\n", "has no column 'verdict' (columns: asset_key, note)"),
         (b"asset_key,verdict\nGOOD,maybe\n", "row 1: verdict: 'maybe' is none; write accepted or rejected"),
-        (b"asset_key,verdict\nGOOD,accepted\n\nnothing,accepted\n", "row 2: nothing: no picture of campaign spring"),
+        (b"asset_key,verdict\nGOOD,accepted\n\nnothing,accepted\n", "row 3: nothing: no picture of campaign spring"),
         (b"asset_key,verdict\nGOOD,accepted\nWIDE,rejected\n", "its picture is accepted too"),
-        (b"asset_key,verdict\nGOOD\n", "row 1: verdict: '' is none"),
-        (b"\xff\xfe\x00", "cannot be read"),
+        (b"asset_key,verdict\nGOOD,accepted\n,accepted\n", "row 2: no picture of campaign spring is called so"),
+        (b"asset_key,verdict\nGOOD,accepted,fine,too\n", "row 1: has 4 cells, the header 2"),
+        (b'asset_key,verdict\n"GOOD,accepted\n', "a quote is opened and never closed"),
+        (b"asset_key,verdict,verdict\nGOOD,accepted,rejected\n", "column 'verdict': is there twice"),
+        (b"\xff\xfe\x00", "fewer than two columns"),
         (
             b"asset_key,verdict\n" + 100_000 * b"x" + b",accepted\n",
             "xxx...: no picture of campaign spring",
@@ -178,9 +206,9 @@ def test_a_wrong_file_says_nothing_of_any(packshot: Packshot, tmp_path: Path, co
 
 def test_what_is_no_file_is_not_waited_for(packshot: Packshot, tmp_path: Path) -> None:
     project = Project.of(tmp_path, 1)
-    os.mkfifo(tmp_path / "pipe")
-    told = packshot("review", project.path, "--from", str(tmp_path / "pipe"))
-    assert (told.code, "cannot be read: a FIFO, not a file" in told.err) == (2, True), told.err
+    os.mkfifo(tmp_path / "pipe.csv")
+    told = packshot("review", project.path, "--from", str(tmp_path / "pipe.csv"))
+    assert (told.code, "is no file" in told.err) == (2, True), told.err
 
 
 def test_what_is_retired_is_not_called_back(packshot: Packshot, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def keys(project: Project, **wanted: Any) -> list[str]:
 
 
 def counts(**found: int) -> dict[str, int]:
-    return {"checked": 40, "missing": 0, "found": 0, "masters_gone": 0, "left": 0, **found}
+    return {"checked": 40, "missing": 0, "found": 0, "masters_gone": 0, "left": 0, "still": 0, **found}
 
 
 def test_all_is_there(project: Project) -> None:
@@ -87,7 +87,9 @@ def test_a_file_of_another_size_is_found_and_one_of_another_content_by_a_deep_lo
     data[-20] ^= 0xFF
     project.store.write(swapped, bytes(data))
     assert looked(project) == counts(missing=1)
-    assert looked(project, "--deep") == counts(checked=39, missing=1)
+    assert looked(project, "--deep") == counts(checked=39, missing=1, still=1)
+    again = packshot("verify", project.path)
+    assert (again.exit_code, "2 more, known to be gone before, still are" in again.stdout) == (1, True), again.stdout
     reports, outcome = start(project)
     assert (sum(r.rendered for r in reports), outcome.delivered, outcome.complete) == (0, 32, True)
     assert looked(project, "--deep") == counts()
@@ -175,7 +177,7 @@ def test_beside_a_live_run_its_own_keys_are_left(project: Project) -> None:
         project.render()
         project.store.delete([*old, *keys(project, look="p001")[:1]])
         assert looked(project) == counts(missing=1, left=1)
-    assert looked(project) == counts(checked=39, missing=1)
+    assert looked(project) == counts(checked=39, missing=1, still=1)
 
 
 def test_a_store_that_cannot_be_listed_says_nothing_of_its_files(project: Project, monkeypatch: Any) -> None:
