@@ -86,7 +86,8 @@ def _told(one: Waiting) -> list[str]:
 
 
 def _decided(decided: Decided, left: int, campaign: str) -> list[str]:
-    lines = [f"{decided.accepted} accepted, {decided.rejected} rejected; {left} more to be looked at"]
+    before = f", {decided.said_before} rejected before" if decided.said_before else ""
+    lines = [f"{decided.accepted} accepted, {decided.rejected} rejected{before}; {left} more to be looked at"]
     if decided.rejected:
         lines.append(f"`packshot render {quote(campaign)}` makes another take of each that is rejected")
     return lines

@@ -58,10 +58,15 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True)
 class Decided:
-    """How many pictures have a person's verdict now, each counted once whatever the number of its channels."""
+    """How many pictures have a person's verdict now, each counted once whatever the number of its channels.
+
+    Attributes:
+        said_before: those that were rejected by a person already, of which nothing was written.
+    """
 
     accepted: int = 0
     rejected: int = 0
+    said_before: int = 0
 
 
 def waiting(campaign: Campaign, store: Store) -> list[Waiting]:
@@ -141,7 +146,7 @@ def decide(campaign: Campaign, store: Store, named: Sequence[Named], rest: bool 
     """Write down what a person says of pictures: of each for all its channels.
 
     Of a picture with several takes an accepted one is to stand. Of a rejected one, which must stand, the next plan
-    asks for another take.
+    asks for another take; to reject it once more, also when that take has been made, changes nothing.
 
     Args:
         rest: accept what else is to be looked at.
@@ -164,8 +169,9 @@ def decide(campaign: Campaign, store: Store, named: Sequence[Named], rest: bool 
             fix = f"see `packshot report {campaign.source}`"
             raise OptionError(one.source, one.name, _OF_NOTHING[one.verdict], fix)
     _write(campaign, store, run_id, wanted)
-    counts = Counter(said[render].verdict for render in wanted)
-    return Decided(counts[Verdict.ACCEPTED], counts[Verdict.REJECTED])
+    counts = Counter(said[render].verdict for render, rows in wanted.items() if rows)
+    said_before = sum(not rows for rows in wanted.values())
+    return Decided(counts[Verdict.ACCEPTED], counts[Verdict.REJECTED], said_before)
 
 
 _OF_NOTHING = {
@@ -228,7 +234,8 @@ def _write(campaign: Campaign, store: Store, run_id: str, wanted: Mapping[str, M
 def _rows(campaign: Campaign, store: Store, said: Mapping[str, Said]) -> tuple[dict[str, dict[Pair, Row]], str]:
     """What is to be said anew of rows, a master's too, by their renders; and the start that says it.
 
-    A rejected picture is one that stands. An accepted one may be an earlier take of what stands, whose place it takes.
+    A rejected picture is one that stands, or was rejected before, of which nothing is to be said anew. An accepted one
+    may be an earlier take of what stands, whose place it takes.
     """
     history = History.read(store, campaign.name)
     renders = {pair: render for pair, render in _files(store, campaign.name, said) if _stands(history, *pair)}
@@ -237,10 +244,17 @@ def _rows(campaign: Campaign, store: Store, said: Mapping[str, Said]) -> tuple[d
     rows = dict(rows_at(store, orders))
     wanted: dict[str, dict[Pair, Row]] = defaultdict(dict)
     for pair, render in renders.items():
-        is_accepted = said[render].verdict is Verdict.ACCEPTED
-        if pair == currents[pair] or (is_accepted and _request(rows[pair]) == _request(rows[currents[pair]])):
-            wanted[render][pair] = _anew(rows[pair], said[render])
+        one, row, current = said[render], rows[pair], currents[pair]
+        is_rejected = one.verdict is Verdict.REJECTED
+        if is_rejected and _is_rejected(row) and not (one.why and pair == current):
+            wanted.setdefault(render, {})
+        elif pair == current or (not is_rejected and _request(row) == _request(rows[current])):
+            wanted[render][pair] = _anew(row, one)
     return wanted, new_start(store, history.latest)
+
+
+def _is_rejected(row: Row) -> bool:
+    return bool(row["verdict"] == Verdict.REJECTED and row["judged_by"])
 
 
 def _files(store: Store, campaign: str, renders: Iterable[str]) -> Iterator[tuple[Pair, str]]:

@@ -64,7 +64,7 @@ def test_what_waits_is_listed_and_looked_at(packshot: Packshot, tmp_path: Path) 
     file = project.store.path(key_of(project, "p001"))
     assert Path(file).is_file()
     said = packshot("review", project.path, "--reject", file, "--accept-rest", "--why", "handle; gone", "--json")
-    assert said.answer == {"accepted": 2, "rejected": 1, "waiting": 0}, said.err
+    assert said.answer == {"accepted": 2, "rejected": 1, "said_before": 0, "waiting": 0}, said.err
     assert said_of(project) == {
         "p000": {("accepted", "person", 0)},
         "p001": {("rejected", "person", 0)},
@@ -133,6 +133,21 @@ def test_a_wrong_name_says_nothing_of_any(packshot: Packshot, tmp_path: Path, al
     assert said_of(project) == before
 
 
+def test_the_same_file_may_be_taken_twice(packshot: Packshot, tmp_path: Path) -> None:
+    """Also when the take that it asked for is there, which must not give way to the rejected one."""
+    project = project_of(tmp_path, review=NEVER, products=2)
+    rows = [["asset_key", "verdict"], [key_of(project, "p000"), "accepted"], [key_of(project, "p001"), "rejected"]]
+    command = ("review", project.path, "--from", str(saved_by("old", tmp_path, rows)))
+    assert packshot(*command, "--why", "dull").out.startswith("1 accepted, 1 rejected; 0 more")
+    assert packshot(*command).out.startswith("1 accepted, 0 rejected, 1 rejected before; 0 more")
+    [detail] = {row["detail"] for row in project.view().values() if row["look"] == "p001"}
+    assert detail == "rejected: dull", "what was said stays"
+    project.render()
+    for also in ((), ("--why", "dull")):
+        assert packshot(*command, *also).out.startswith("1 accepted, 0 rejected, 1 rejected before; 1 more")
+        assert said_of(project) == {"p000": {("accepted", "person", 0)}, "p001": {("needs_review", None, 1)}}
+
+
 SPREADSHEETS = {
     "Europe": ("csv", ";", "utf-8-sig"),
     "Unicode text": ("txt", "\t", "utf-16"),
@@ -163,7 +178,7 @@ def test_what_the_gallery_saved_is_taken(packshot: Packshot, tmp_path: Path, spr
     silent = [[key_of(project, "p000", "wide"), "", "?"]]
     saved = saved_by(spreadsheet, tmp_path, [["asset_key", "verdict", "note"], *said, *silent])
     told = packshot("review", project.path, "--from", str(saved), "--json")
-    assert told.answer == {"accepted": 1, "rejected": 1, "waiting": 1}, told.err
+    assert told.answer == {"accepted": 1, "rejected": 1, "said_before": 0, "waiting": 1}, told.err
     assert said_of(project)["p001"] == {("rejected", "person", 0)}
 
 
