@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -123,8 +124,9 @@ def test_one_that_does_not_live_is_given_up(folder: Path, how: str, monkeypatch:
     with pytest.raises(ReaderError, match="tried again in a minute"):
         reader.read(lettered("x"))
     for process in psutil.Process().children():
-        if str(folder) in " ".join(process.cmdline()):
-            process.kill()
+        with suppress(psutil.NoSuchProcess):  # it, or one of another test, ends just now
+            if str(folder) in " ".join(process.cmdline()):
+                process.kill()
 
 
 def test_one_that_hangs_is_killed(folder: Path) -> None:
