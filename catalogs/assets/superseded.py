@@ -138,10 +138,14 @@ class _Asset:
             self._end(holder, Why.SUPERSEDED, event.moment)
         if self.holder is None and event.key:
             is_over = event.status == Status.WITHDRAWN
-            self._end(event, Why.WITHDRAWN if is_over else Why.SUPERSEDED, event.moment)
+            # What takes a file out may be committed before the file is, by a start after that of the file.
+            stood = holder.moment if holder is not None and holder.key == event.key else event.moment
+            self._end(event, Why.WITHDRAWN if is_over else Why.SUPERSEDED, stood)
 
     def _end(self, event: _Event, why: Why, moment: datetime) -> None:
-        self.gone[str(event.key)] = (event, why, max(moment, event.moment))
+        key = str(event.key)
+        said = self.gone[key][2] if key in self.gone else moment  # said twice, it has gone since the later
+        self.gone[key] = (event, why, max(moment, event.moment, said))
 
     def _name(self, render: str, moment: datetime) -> None:
         self.renders[render] = max(moment, self.renders.get(render, moment))

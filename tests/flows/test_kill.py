@@ -155,16 +155,17 @@ def kill_and_resume(runs: Runs, kills: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [6, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(15, marks=pytest.mark.slow)])
 def test_kills_on_a_local_disk(tmp_path: Path, prefect_server: dict[str, str], kills: int) -> None:
     kill_and_resume(Runs(Project.of(tmp_path, PRODUCTS), prefect_server), kills, seed=1)
 
 
 @pytest.mark.swift
 @pytest.mark.timeout(900)
-def test_kills_on_the_s3_server(tmp_path: Path, prefect_server: dict[str, str], swift: S3Server) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(8, marks=pytest.mark.slow)])
+def test_kills_on_the_s3_server(tmp_path: Path, prefect_server: dict[str, str], swift: S3Server, kills: int) -> None:
     project = Project.of(tmp_path, PRODUCTS, output=f"s3://{swift.bucket()}/out")
-    kill_and_resume(Runs(project, prefect_server), kills=5, seed=2)
+    kill_and_resume(Runs(project, prefect_server), kills, seed=2)
 
 
 @pytest.mark.timeout(300)

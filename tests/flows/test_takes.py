@@ -181,7 +181,7 @@ def test_one_run_takes_again_what_is_rejected(tmp_path: Path, prefect_server: di
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("most", [4, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_rounds_under_kills(tmp_path: Path, prefect_server: dict[str, str], limit: float, most: int) -> None:
     project = project_of(tmp_path, limit)
     runs, chance, kills = Runs(project, prefect_server), random.Random(5), 0

@@ -51,6 +51,15 @@ def test_since_when_a_file_does_not_stand_is_when_the_next_took_its_place(tmp_pa
     }
 
 
+@pytest.mark.parametrize("status", ["retired", "withdrawn"])
+def test_what_is_committed_late_is_kept_as_long_as_what_was_there(tmp_path: Path, status: str) -> None:
+    """A run of the first minute commits a file in the ninth; one that began in the second has taken it out."""
+    store = Store.at(str(tmp_path))
+    put(store, row(ONE, "delivered", 9, **started("r0", 1)), row(ONE, status, 3, **started("r1", 2)))
+    [(_, since)] = told(look(store)).values()
+    assert since == minute(9)
+
+
 def test_renders_stand_with_what_builds_on_them_and_with_what_failed(tmp_path: Path) -> None:
     store, parent = Store.at(str(tmp_path)), "99" * 32
     photo = {"uri": f"render:{parent}", "sha256": parent, "role": "shot", "width": 1, "height": 1}
@@ -107,7 +116,7 @@ def brute(rows: list[Row]) -> tuple[set[str], dict[tuple[bytes, str], datetime]]
     return set(stood.values()), {place: at for place, at in ended.items() if not place[1].startswith("=")}
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(events, events)
 def test_it_agrees_with_the_history_of_every_moment(before: Events, now: Events) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -26,7 +26,7 @@ def told(rows: list[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
     return Counter((r["created_at"], r["status"], r["reason"] if r["status"] == "failed" else None) for r in rows)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(events, events)
 def test_it_says_what_the_history_says(before: Events, now: Events) -> None:
     with tempfile.TemporaryDirectory() as name:

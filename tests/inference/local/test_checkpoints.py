@@ -137,7 +137,10 @@ except EngineError as error:
 """
 
 
-@pytest.mark.parametrize("place", ["a-file", "a-file/below", "/proc", "/dev/full"])
+SLOW_PLACES = [pytest.param(place, marks=pytest.mark.slow) for place in ("a-file/below", "/dev/full")]
+
+
+@pytest.mark.parametrize("place", ["a-file", "/proc", *SLOW_PLACES])
 @pytest.mark.parametrize("builds", [True, False])
 def test_a_cache_folder_that_cannot_be_written_is_missed_only_where_weights_are_to_go_there(
     klein: Model, tmp_path: Path, place: str, builds: bool

@@ -48,7 +48,7 @@ def stock_scores(folder: Path, kind: str, picture: Image.Image) -> list[float]:
     return [float(score) for score, label in zip(found["scores"], found["labels"], strict=True) if label == PERSON]
 
 
-@pytest.mark.parametrize("bias", [3.0, 1.5])
+@pytest.mark.parametrize("bias", [3.0, pytest.param(1.5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_best_score_of_transformers_own_postprocessing(kind: str, bias: float, tmp_path: Path) -> None:
     folder = detector_folder(tmp_path, kind, bias)
@@ -59,7 +59,12 @@ def test_it_is_the_best_score_of_transformers_own_postprocessing(kind: str, bias
     detects.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+FEW = ("rt_detr", "yolos")  # a head with a sigmoid, one with a softmax
+
+
+@pytest.mark.parametrize(
+    "kind", [*FEW, *(pytest.param(one, marks=pytest.mark.slow) for one in KINDS if one not in FEW)]
+)
 def test_the_class_head_decides(kind: str, tmp_path: Path) -> None:
     scores = []
     for bias in (-9.0, 9.0):
