@@ -199,7 +199,7 @@ def verified_lines(verified: Verified, campaign: str) -> list[str]:
     if verified.missing:
         lines.append(f"  {verified.missing} gone or changed; {again}")
     if verified.still:
-        lines.append(f"  {verified.still} more, known to be gone before, still are; {again}")
+        lines.append(f"  {verified.still} more, known to be gone before, still are; {again} (unwanted ones: --retire)")
     if verified.left:
         lines.append(f"  {verified.left} gone that a run may be writing just now; look again when it has ended")
     if verified.found:

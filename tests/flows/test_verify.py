@@ -120,6 +120,18 @@ def test_a_render_looks_only_at_what_came_since_everything_was_looked_at(project
     assert project.store.exists(old[0])
 
 
+def test_what_is_gone_and_unwanted_is_told_until_it_is_retired(project: Project) -> None:
+    project.store.delete(keys(project, look="p000")[:1])
+    project.products.pop(0)
+    project.write()
+    assert looked(project) == counts(missing=1)
+    start(project)
+    again = packshot("verify", project.path)
+    assert (again.exit_code, "1 more, known to be gone before" in again.stdout) == (1, True), again.stdout
+    project.render(retire=True)
+    assert packshot("verify", project.path).exit_code == 0
+
+
 def test_a_disk_that_is_not_there_renders_nothing_anew(project: Project) -> None:
     shutil.rmtree(project.folder / "output" / "assets")
     answer = packshot("verify", project.path)
