@@ -50,11 +50,11 @@ def prepare_render(
     """
     with withdrawing_all_the_same(path, say):
         if run_id is None:
+            if options.get("rejudge") and (plan_file or options.get("only") or options.get("limit")):
+                fix = "leave --only, --limit and --plan to the render after it"
+                raise OptionError("--rejudge", "", "judges all that is there", fix)
             resume_shots(path, options.get("resume_shot") or (), say)
             if options.get("rejudge"):
-                if plan_file or options.get("only") or options.get("limit"):
-                    fix = "leave --only, --limit and --plan to the render after it"
-                    raise OptionError("--rejudge", "", "judges all that is there", fix)
                 campaign = load_campaign(path)
                 rejudge(campaign, Store.at(campaign.output), say)
             _look(path, say)

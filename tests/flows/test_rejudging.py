@@ -119,6 +119,12 @@ def test_it_is_of_all_that_is_there(packshot: Packshot, project: Project, other:
     assert commits(project) == before
 
 
+def test_a_refused_one_resumes_no_shot(packshot: Packshot, project: Project) -> None:
+    told = packshot("render", project.path, "--rejudge", "--resume-shot", "hero", "--limit", "2")
+    assert (told.code, "judges all that is there" in told.err) == (2, True)
+    assert not project.store.list("lines")
+
+
 def test_what_was_never_measured_is_measured(project: Project) -> None:
     numbers = coherence(project)
     write(project, False)
