@@ -5,23 +5,20 @@ python -m tests.flows.golden FOLDER    renders it there, and writes FOLDER/sheet
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from catalogs.assets.masters import MasterRecord, store_master
 from catalogs.campaigns.channels import Channel, builtin_channels
 from catalogs.columns import Row
 from inference.credentials.development import write_development_chain
-from inference.finishing.pixels import encode_master, pixel_sha256
 from tests.drawn_packshots import drawn_packshot
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import Project
+from tests.flows.stored_pictures import store_pictures
 from tests.overlay_sheet import FONT, LOGO_SVG
 
 COPY = {
@@ -111,21 +108,15 @@ def project_of(folder: Path) -> Project:
     project.products[0]["title"] = "Blue bag"
     drawn_packshot(colour=BAG, shadow=0).picture.save(folder / "photo.png")
     project.write()
-    rows = {row["render_fingerprint"]: row for row in plan_rows(project.plan())}
-    for seed, (fingerprint, row) in enumerate(rows.items()):
-        _store(project, fingerprint, (row["master_width"], row["master_height"]), seed)
+    store_pictures(project, lambda row, seed: _drawn(row["master_width"], row["master_height"], seed))
     return project
 
 
-def _store(project: Project, fingerprint: str, size: tuple[int, int], seed: int) -> None:
-    width, height = size
+def _drawn(width: int, height: int, seed: int) -> Image.Image:
     tall = min(height * 0.62, width * 0.9)
     left, top = round(width / 2 - tall / 3), round(height * 0.52 - tall / 2)
     box = (left, top, width - left, round(top + tall))
-    pixels = np.asarray(drawn_packshot(size, box, colour=BAG, seed=seed).picture)
-    data = encode_master(pixels)
-    made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), *size, "tiny", "tiny", "", 1.0, 1)
-    store_master(project.store, fingerprint, data, MasterRecord(*made))
+    return drawn_packshot((width, height), box, colour=BAG, seed=seed).picture
 
 
 def delivered(project: Project) -> list[Golden]:

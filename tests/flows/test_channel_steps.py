@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from catalogs.assets.masters import MasterRecord, store_master
 from catalogs.columns import Row
-from inference.finishing.pixels import encode_master, pixel_sha256
 from inference.quality.background import Ground, measure_ground
 from inference.quality.placement import place, product_of
 from inference.quality.subject import Subject, find_subject
 from tests.drawn_packshots import drawn_packshot, drawn_scene
 from tests.flows.commands import Packshot
-from tests.flows.projects import Project, make, plan_rows
+from tests.flows.projects import Project, make
+from tests.flows.stored_pictures import store_pictures
 
 WHITE = {"name": "white", "width": 400, "height": 400, "background": {"make": "white"}}
 ASKED = {"name": "asked", "width": 400, "height": 400, "background": "white"}
@@ -71,13 +69,7 @@ def with_packshots(project: Project, draw: Callable[[tuple[int, int], int], Imag
     """Drawn pictures in the place of masters, as a start leaves them that dies before its commit."""
     project.campaign["shots"]["hero"]["size"] = "640x640"
     project.write()
-    rows = {row["render_fingerprint"]: row for row in plan_rows(project.plan())}
-    for seed, (fingerprint, row) in enumerate(rows.items()):
-        size = (row["master_width"], row["master_height"])
-        pixels = np.asarray(draw(size, seed))
-        data = encode_master(pixels)
-        made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), *size, "tiny", "tiny", "", 1.0, 1)
-        store_master(project.store, fingerprint, data, MasterRecord(*made))
+    store_pictures(project, lambda row, seed: draw((row["master_width"], row["master_height"]), seed))
     return project
 
 

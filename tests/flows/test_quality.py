@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catalogs.assets.masters import MasterRecord, store_master
 from catalogs.plans.file import PlanFile
-from inference.finishing.pixels import encode_master, pixel_sha256
 from tests.drawn_packshots import drawn_packshot
 from tests.flows.commands import Packshot
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import Project
+from tests.flows.stored_pictures import store_pictures
 
 GOOD = {"colour": (170, 51, 68)}  # what the catalog calls red
 FAULTS: dict[str, dict[str, Any]] = {
@@ -47,11 +45,7 @@ def project_of(tmp_path: Path, **campaign: Any) -> Project:
     }
     Image.fromarray(drawn((640, 640), **GOOD)).save(project.folder / "photo.png")
     project.write()
-    for fingerprint, row in {row["render_fingerprint"]: row for row in plan_rows(project.plan())}.items():
-        pixels = drawn((640, 640), **FAULTS[row["look"]])
-        data = encode_master(pixels)
-        made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), 640, 640, "tiny", "tiny", "", 1.0, 1)
-        store_master(project.store, fingerprint, data, MasterRecord(*made))
+    store_pictures(project, lambda row, _: drawn((640, 640), **FAULTS[row["look"]]))
     return project
 
 

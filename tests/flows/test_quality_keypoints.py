@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import inference.quality.checks
 import tasks.quality
-from catalogs.assets.masters import MasterRecord, store_master
-from inference.finishing.pixels import encode_master, pixel_sha256
 from inference.quality.keypoints import can_find_keypoints
 from tests.flows.commands import Packshot
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import Project
+from tests.flows.stored_pictures import store_pictures
 from tests.printed_product import packshot as drawn
 from tests.printed_product import printed
 from tests.servers import missing
@@ -34,11 +31,7 @@ def project_of(tmp_path: Path, quality: Any) -> Project:
     project.campaign["shots"] = {"hero": shot}
     drawn(printed()).save(project.folder / "photo.png")
     project.write()
-    for fingerprint, row in {row["render_fingerprint"]: row for row in plan_rows(project.plan())}.items():
-        pixels = np.asarray(drawn(PICTURES[row["look"]]))
-        data = encode_master(pixels)
-        made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), 640, 640, "tiny", "tiny", "", 1.0, 1)
-        store_master(project.store, fingerprint, data, MasterRecord(*made))
+    store_pictures(project, lambda row, _: drawn(PICTURES[row["look"]]))
     return project
 
 

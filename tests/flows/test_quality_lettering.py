@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tasks.quality
-from catalogs.assets.masters import MasterRecord, store_master
 from catalogs.errors import OptionError
-from inference.finishing.pixels import encode_master, pixel_sha256
 from inference.quality import reader as module
 from inference.quality.reader import Reader, ReaderError
 from tests.flows.commands import Packshot
-from tests.flows.projects import Project, plan_rows
+from tests.flows.projects import Project
+from tests.flows.stored_pictures import store_pictures
 from tests.lettered import lettered, own_reader
 
 DRAWN = {"right": "GUTEN MORGEN", "wrong": "GUTN MORGEN", "bare": ""}
@@ -36,11 +33,7 @@ def project_of(tmp_path: Path, says: str = "GUTEN MORGEN", **campaign: Any) -> P
     text = {"text": [{"content": says}]} if says else {}
     project.campaign["shots"]["hero"] = {"size": "640x640", "prompt": {"scene": "{{ product.title }}", **text}}
     project.write()
-    for fingerprint, row in {row["render_fingerprint"]: row for row in plan_rows(project.plan())}.items():
-        pixels = np.asarray(lettered(*DRAWN[row["look"]].split()))
-        data = encode_master(pixels)
-        made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), 640, 640, "tiny", "tiny", "", 1.0, 1)
-        store_master(project.store, fingerprint, data, MasterRecord(*made))
+    store_pictures(project, lambda row, _: lettered(*DRAWN[row["look"]].split()))
     return project
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from PIL import Image
 
-from catalogs.assets.masters import MasterRecord, store_master
-from inference.finishing.pixels import encode_master, pixel_sha256
 from tasks.gallery import make_gallery
 from tests.catalogs.gallery.test_gallery import data_of
 from tests.drawn_packshots import drawn_packshot
 from tests.flows.commands import Packshot
-from tests.flows.projects import SQUARE, Project, plan_rows
+from tests.flows.projects import SQUARE, Project
+from tests.flows.stored_pictures import store_pictures
 
 SIDE = 256
 WIDE: list[Any] = [{"name": "wide", "width": 64, "height": 32, "format": "png"}]
@@ -28,16 +26,14 @@ def project_of(folder: Path, products: int = 10, **campaign: Any) -> Project:
     for product in project.products:
         product["brand_id"] = "acme"
     project.write()
-    for fingerprint, row in {row["render_fingerprint"]: row for row in plan_rows(project.plan())}.items():
-        number = int(row["look"][1:])
-        edge = 90 if number == products - 1 else 40 + number % 3
-        picture = drawn_packshot((SIDE, SIDE), box=(edge, edge, SIDE - edge, SIDE - edge), shadow=0).picture
-        pixels = np.asarray(picture)
-        data = encode_master(pixels)
-        made = (hashlib.sha256(data).hexdigest(), pixel_sha256(pixels), SIDE, SIDE, "tiny", "tiny", "", 1.0, 1)
-        store_master(project.store, fingerprint, data, MasterRecord(*made))
+    store_pictures(project, lambda row, _: _drawn(int(row["look"][1:]), products))
     project.render()
     return project
+
+
+def _drawn(number: int, products: int) -> Image.Image:
+    edge = 90 if number == products - 1 else 40 + number % 3
+    return drawn_packshot((SIDE, SIDE), box=(edge, edge, SIDE - edge, SIDE - edge), shadow=0).picture
 
 
 def test_what_stands_apart_is_listed_and_taken_again(packshot: Packshot, tmp_path: Path) -> None:
